@@ -1,0 +1,409 @@
+//! Packing: a table of f64 values becomes blocks of standardised, interleaved rows, with moments taken on the way.
+//!
+//! Column j is stored as z = (x − centre)/scale. The scale is the power of two nearest to the standard deviation of
+//! the first rows and the centre their mean rounded to a multiple of that scale, so integers, indicators and other
+//! short binary fractions lose nothing at all to f32, and 10⁶ + x loses no more than x does. Where the first rows
+//! misled (|mean| > 2⁸ standard deviations in stored units, or a deviation outside 2^±30) the column is packed again
+//! around the moments of all rows.
+
+use rayon::prelude::*;
+
+use super::block::{LANES, RowBlock, Values};
+use crate::error::{Error, Result};
+
+/// First rows that suggest a column's centre and scale.
+const FIRST_ROWS: usize = 10_000;
+/// Largest |mean|/sd in stored units that f32 is trusted with.
+const MAX_OFF_CENTRE: f64 = 256.0;
+/// Values of X up to which f64 is kept on the host.
+const SMALL_DATA: usize = 4 << 20;
+/// Bytes of f32 a block holds at the most by default: half of WebGPU's default binding limit.
+const BLOCK_BYTES: usize = 64 << 20;
+/// Blocks are cut at multiples of this many rows, so that GPU tiles never straddle two blocks.
+const BLOCK_ROW_MULTIPLE: usize = 256;
+
+/// A design matrix that can be read by column: what packing reads from.
+pub trait ColumnSource: Sync {
+    /// Rows n.
+    fn rows(&self) -> usize;
+    /// Features p.
+    fn features(&self) -> usize;
+    /// Writes feature `feature` of rows `start..start + out.len()` to `out`.
+    fn fill(&self, feature: usize, start: usize, out: &mut [f64]);
+}
+
+/// A row-major n×p matrix.
+#[derive(Debug, Clone, Copy)]
+pub struct RowMajor<'a> {
+    /// `rows·features` values.
+    pub values: &'a [f64],
+    /// Features p.
+    pub features: usize,
+    /// Rows n.
+    pub rows: usize,
+}
+
+impl ColumnSource for RowMajor<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+    fn features(&self) -> usize {
+        self.features
+    }
+    fn fill(&self, feature: usize, start: usize, out: &mut [f64]) {
+        for (i, value) in out.iter_mut().enumerate() {
+            *value = self.values[(start + i) * self.features + feature];
+        }
+    }
+}
+
+/// The vectors that go with a design matrix, one entry a row.
+#[derive(Debug, Clone, Default)]
+pub struct RowVectors {
+    /// Targets t in [0, 1].
+    pub target: Vec<f64>,
+    /// Sample weights s ≥ 0.
+    pub weight: Vec<f64>,
+    /// Offsets, where there are any.
+    pub offset: Option<Vec<f64>>,
+}
+
+/// Choices of packing that change speed or precision, never meaning.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PackOptions {
+    /// Rows a block holds at the most; by default what fills 64 MiB of f32.
+    pub block_rows: Option<usize>,
+    /// Precision of the stored values; by default f64 up to some 4 million values and f32 above.
+    pub precision: Option<Precision>,
+}
+
+/// Precision of stored values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 24 bits.
+    F32,
+    /// 53 bits.
+    F64,
+}
+
+/// How a column is stored: z = (x − centre)/scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StoredColumn {
+    /// Subtracted first.
+    pub centre: f64,
+    /// Divided by afterwards; a power of two.
+    pub scale: f64,
+}
+
+/// Weighted moments of a column in stored units; rows of weight 0 take no part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    /// Σ s·z / Σ s.
+    pub mean: f64,
+    /// √(Σ s·(z − mean)² / Σ s).
+    pub sd: f64,
+    /// Smallest z.
+    pub min: f64,
+    /// Largest z.
+    pub max: f64,
+    /// Largest |z − stored z| in standard deviations: what storing lost.
+    pub rounding: f64,
+}
+
+impl Moments {
+    /// Whether every row (of positive weight) holds the same value.
+    pub fn is_constant(&self) -> bool {
+        !(self.max > self.min)
+    }
+}
+
+/// Packed columns: blocks, how they are stored and their moments.
+#[derive(Debug)]
+pub struct Packed {
+    /// Blocks in row order.
+    pub blocks: Vec<RowBlock>,
+    /// How each column is stored.
+    pub columns: Vec<StoredColumn>,
+    /// Moments of each column.
+    pub moments: Vec<Moments>,
+}
+
+/// Packs `source`.
+///
+/// # Errors
+/// [`Error::Usage`] when a block could not hold even one group of rows; [`Error::Numerics`] when a value is not
+/// finite or too far from its column's other values for f32.
+pub fn pack(source: &impl ColumnSource, vectors: &RowVectors, options: PackOptions) -> Result<Packed> {
+    let (rows, features) = (source.rows(), source.features());
+    let precision = options.precision.unwrap_or(if rows.saturating_mul(features) <= SMALL_DATA {
+        Precision::F64
+    } else {
+        Precision::F32
+    });
+    let block_rows = block_rows(features, options.block_rows)?;
+    let mut columns: Vec<StoredColumn> =
+        (0..features).into_par_iter().map(|j| suggest(source, j)).collect::<Result<_>>()?;
+    let mut blocks = fill_blocks(source, vectors, &columns, precision, block_rows)?;
+    let mut moments = moments(source, &blocks, &columns);
+    let misled: Vec<usize> = (0..features).filter(|&j| is_misled(&moments[j])).collect();
+    if !misled.is_empty() {
+        for &j in &misled {
+            let (old, m) = (columns[j], moments[j]);
+            columns[j] = stored_column(old.centre + old.scale * m.mean, old.scale * m.sd);
+        }
+        blocks = fill_blocks(source, vectors, &columns, precision, block_rows)?;
+        moments = self::moments(source, &blocks, &columns);
+    }
+    Ok(Packed { blocks, columns, moments })
+}
+
+fn block_rows(features: usize, asked: Option<usize>) -> Result<usize> {
+    let group_bytes = features.max(1) * LANES * size_of::<f32>();
+    if group_bytes > 2 * BLOCK_BYTES {
+        return Err(Error::Usage(format!(
+            "{features} features are more than the {} that fit a block; choose columns with --features or --drop",
+            2 * BLOCK_BYTES / (LANES * size_of::<f32>())
+        )));
+    }
+    let most = asked.unwrap_or(BLOCK_BYTES / (features.max(1) * size_of::<f32>()));
+    let rows = match most / BLOCK_ROW_MULTIPLE {
+        0 => most.div_ceil(LANES) * LANES,
+        multiples => multiples * BLOCK_ROW_MULTIPLE,
+    };
+    Ok(rows.max(LANES))
+}
+
+fn stored_column(mean: f64, sd: f64) -> StoredColumn {
+    let magnitude = if sd > 0.0 && sd.is_finite() {
+        sd
+    } else if mean != 0.0 {
+        mean.abs()
+    } else {
+        1.0
+    };
+    let scale = magnitude.log2().round().clamp(-1000.0, 1000.0).exp2();
+    let centre = (mean / scale).round() * scale;
+    StoredColumn { centre: if centre.is_finite() { centre } else { mean }, scale }
+}
+
+fn suggest(source: &impl ColumnSource, feature: usize) -> Result<StoredColumn> {
+    let mut first = vec![0.0; source.rows().min(FIRST_ROWS)];
+    source.fill(feature, 0, &mut first);
+    let n = first.len().max(1) as f64;
+    let mean = first.iter().map(|x| x / n).sum::<f64>();
+    let sd = first.iter().map(|x| (x - mean).powi(2) / n).sum::<f64>().sqrt();
+    if !mean.is_finite() {
+        return Err(Error::Numerics(format!(
+            "feature {} holds a value that is not finite; every value must be a finite number",
+            feature + 1
+        )));
+    }
+    Ok(stored_column(mean, sd))
+}
+
+fn is_misled(m: &Moments) -> bool {
+    let far = m.mean.abs() > MAX_OFF_CENTRE * m.sd;
+    let mis_scaled = !(2f64.powi(-30)..=2f64.powi(30)).contains(&m.sd);
+    !m.is_constant() && (far || mis_scaled)
+}
+
+fn fill_blocks(
+    source: &impl ColumnSource,
+    vectors: &RowVectors,
+    columns: &[StoredColumn],
+    precision: Precision,
+    block_rows: usize,
+) -> Result<Vec<RowBlock>> {
+    let rows = source.rows();
+    let starts: Vec<usize> = (0..rows).step_by(block_rows).collect();
+    starts
+        .into_iter()
+        .map(|start| {
+            let range = start..rows.min(start + block_rows);
+            let x = fill_values(source, columns, precision, range.clone())?;
+            RowBlock::new(
+                range.len(),
+                columns.len(),
+                x,
+                vectors.target[range.clone()].to_vec(),
+                vectors.weight[range.clone()].to_vec(),
+                vectors.offset.as_ref().map(|offset| offset[range].to_vec()),
+            )
+        })
+        .collect()
+}
+
+fn fill_values(
+    source: &impl ColumnSource,
+    columns: &[StoredColumn],
+    precision: Precision,
+    rows: std::ops::Range<usize>,
+) -> Result<Values> {
+    let features = columns.len();
+    let len = rows.len().div_ceil(LANES) * LANES * features;
+    let first_row = rows.start;
+    let end_row = rows.end;
+    // Each chunk covers whole groups, so the threads write disjoint stretches.
+    let chunk_groups = 64;
+    fn write<T: Copy + Send>(
+        values: &mut [T],
+        chunk: usize,
+        features: usize,
+        group_fill: impl Fn(usize, usize, &mut [f64]) + Sync,
+        store: impl Fn(usize, f64) -> Option<T> + Sync,
+    ) -> Result<(), usize> {
+        if features == 0 {
+            return Ok(());
+        }
+        values.par_chunks_mut(chunk * LANES * features).enumerate().try_for_each(|(c, out)| {
+            let groups = out.len() / (LANES * features);
+            let mut buffer = vec![0.0; groups * LANES];
+            for j in 0..features {
+                group_fill(c * chunk, j, &mut buffer);
+                for (g, lanes) in buffer.chunks_exact(LANES).enumerate() {
+                    let base = (g * features + j) * LANES;
+                    for (lane, &x) in lanes.iter().enumerate() {
+                        out[base + lane] = store(j, x).ok_or(j)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+    // Rows beyond the end are stored as zeros.
+    let group_fill = |group: usize, feature: usize, buffer: &mut [f64]| {
+        let start = first_row + group * LANES;
+        let present = end_row.saturating_sub(start).min(buffer.len());
+        source.fill(feature, start, &mut buffer[..present]);
+        for x in &mut buffer[..present] {
+            *x = (*x - columns[feature].centre) / columns[feature].scale;
+        }
+        buffer[present..].fill(0.0);
+    };
+    let stored = match precision {
+        Precision::F32 => {
+            let mut values = vec![0f32; len];
+            write(&mut values, chunk_groups, features, group_fill, |_, z| Some(z as f32).filter(|z| z.is_finite()))
+                .map(|()| Values::F32(values))
+        }
+        Precision::F64 => {
+            let mut values = vec![0f64; len];
+            // A GPU will round these to f32, so they must be in its range as well.
+            write(&mut values, chunk_groups, features, group_fill, |_, z| Some(z).filter(|z| (*z as f32).is_finite()))
+                .map(|()| Values::F64(values))
+        }
+    };
+    stored.map_err(|feature| {
+        Error::Numerics(format!(
+            "feature {} holds a value that is not finite or is 10³⁸ times farther out than the column's first values; \
+             mend the value or leave the column out with --drop",
+            feature + 1
+        ))
+    })
+}
+
+/// Moments of every column, from the blocks (values) and the source (what rounding lost).
+fn moments(source: &impl ColumnSource, blocks: &[RowBlock], columns: &[StoredColumn]) -> Vec<Moments> {
+    let weight_sum: f64 = blocks.iter().flat_map(|b| b.weight()).sum();
+    (0..columns.len())
+        .into_par_iter()
+        .map(|j| {
+            let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+            let mut mean = 0.0;
+            for block in blocks {
+                for i in 0..block.rows() {
+                    let s = block.weight()[i];
+                    if s > 0.0 {
+                        let z = block.value(i, j);
+                        mean += s / weight_sum * z;
+                        (min, max) = (min.min(z), max.max(z));
+                    }
+                }
+            }
+            let (mut variance, mut rounding) = (0.0, 0f64);
+            let mut start = 0;
+            let mut raw = Vec::new();
+            for block in blocks {
+                let stored_exactly = matches!(block.x(), Values::F64(_));
+                raw.resize(block.rows(), 0.0);
+                if !stored_exactly {
+                    source.fill(j, start, &mut raw);
+                }
+                start += block.rows();
+                for i in 0..block.rows() {
+                    let s = block.weight()[i];
+                    let z = block.value(i, j);
+                    variance += s / weight_sum * (z - mean).powi(2);
+                    if s > 0.0 && !stored_exactly {
+                        rounding = rounding.max(((raw[i] - columns[j].centre) / columns[j].scale - z).abs());
+                    }
+                }
+            }
+            let constant = !(max > min);
+            let sd = if constant { 0.0 } else { variance.sqrt() };
+            Moments { mean, sd, min, max, rounding: if sd > 0.0 { rounding / sd } else { 0.0 } }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(values: &[f64], features: usize, precision: Precision) -> Packed {
+        let rows = values.len() / features;
+        let vectors = RowVectors { target: vec![0.0; rows], weight: vec![1.0; rows], offset: None };
+        let options = PackOptions { block_rows: Some(64), precision: Some(precision) };
+        pack(&RowMajor { values, features, rows }, &vectors, options).unwrap()
+    }
+
+    #[test]
+    fn integers_far_from_zero_are_stored_exactly_in_f32() {
+        let values: Vec<f64> = (0..200).map(|i| 1e9 + f64::from(i * i)).collect();
+        let packed = packed(&values, 1, Precision::F32);
+        let column = packed.columns[0];
+        let mut row = 0;
+        for block in &packed.blocks {
+            for i in 0..block.rows() {
+                assert_eq!(block.value(i, 0) * column.scale + column.centre, values[row]);
+                row += 1;
+            }
+        }
+        assert_eq!(row, 200);
+        assert_eq!(packed.moments[0].rounding, 0.0);
+    }
+
+    #[test]
+    fn a_column_whose_first_rows_mislead_is_packed_again() {
+        // The first rows weigh nothing and lie near zero; the rest is what counts.
+        let rows = FIRST_ROWS + 1000;
+        let values: Vec<f64> =
+            (0..rows).map(|i| if i < FIRST_ROWS { (i % 2) as f64 } else { 1e6 + (i % 7) as f64 }).collect();
+        let weight = (0..rows).map(|i| if i < FIRST_ROWS { 0.0 } else { 1.0 }).collect();
+        let vectors = RowVectors { target: vec![0.0; rows], weight, offset: None };
+        let packed = pack(&RowMajor { values: &values, features: 1, rows }, &vectors, PackOptions::default()).unwrap();
+        let m = packed.moments[0];
+        assert!(m.mean.abs() <= MAX_OFF_CENTRE * m.sd);
+        assert!((packed.columns[0].centre - 1e6).abs() < 10.0, "centre {}", packed.columns[0].centre);
+    }
+
+    #[test]
+    fn moments_are_weighted_and_skip_rows_of_weight_zero() {
+        let vectors = RowVectors { target: vec![0.0; 4], weight: vec![1.0, 3.0, 0.0, 0.0], offset: None };
+        let source = RowMajor { values: &[0.0, 4.0, 1e3, -1e3], features: 1, rows: 4 };
+        let packed = pack(&source, &vectors, PackOptions::default()).unwrap();
+        let (m, column) = (packed.moments[0], packed.columns[0]);
+        assert!((m.mean * column.scale + column.centre - 3.0).abs() < 1e-12);
+        assert!((m.sd * column.scale - 3f64.sqrt()).abs() < 1e-12);
+        assert_eq!(m.max * column.scale + column.centre, 4.0);
+    }
+
+    #[test]
+    fn a_value_beyond_f32_is_refused() {
+        let mut values = vec![0.0; FIRST_ROWS + 1];
+        values[FIRST_ROWS] = 1e300;
+        let vectors = RowVectors { target: vec![0.0; values.len()], weight: vec![1.0; values.len()], offset: None };
+        let source = RowMajor { values: &values, features: 1, rows: values.len() };
+        assert!(pack(&source, &vectors, PackOptions::default()).is_err());
+    }
+}

@@ -1,0 +1,261 @@
+//! The engine boundary: all that a solver may ask of the data.
+//!
+//! An engine owns X in blocks and computes in *stored units*: its feature j is z = (x − centre)/scale as packed by
+//! [`crate::data`]. It knows the loss of the objective in [`crate`] and nothing of penalties or scaling.
+//!
+//! An engine holds the logits of two points, the *kept* one and the *latest*, so that a line search between them
+//! reads no X. Points and lines carry stamps: asking for one that is no longer held is an error, never a wrong
+//! answer.
+
+pub mod cpu;
+pub mod gpu;
+
+use crate::error::{Error, Result};
+
+/// Size of the problem an engine holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows n.
+    pub rows: usize,
+    /// Features p, the intercept not counted.
+    pub features: usize,
+    /// Models m evaluated at once (columns of W).
+    pub models: usize,
+}
+
+/// W: the parameters of m models, p slopes and then the intercept for each. All zeros at first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    features: usize,
+    values: Vec<f64>,
+}
+
+impl Params {
+    /// W = 0 for `models` models of `features` features.
+    pub fn zeros(features: usize, models: usize) -> Self {
+        Params { features, values: vec![0.0; (features + 1) * models] }
+    }
+
+    /// One model, from its p slopes followed by its intercept.
+    pub fn single(values: Vec<f64>) -> Self {
+        Params { features: values.len() - 1, values }
+    }
+
+    /// Features p.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Models m.
+    pub fn models(&self) -> usize {
+        self.values.len() / (self.features + 1)
+    }
+
+    /// The p slopes and the intercept of model `k`.
+    pub fn model(&self, k: usize) -> &[f64] {
+        let width = self.features + 1;
+        &self.values[k * width..(k + 1) * width]
+    }
+
+    /// The p slopes and the intercept of model `k`, to be changed.
+    pub fn model_mut(&mut self, k: usize) -> &mut [f64] {
+        let width = self.features + 1;
+        &mut self.values[k * width..(k + 1) * width]
+    }
+}
+
+/// Stamp of a point whose logits an engine holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PointId(u64);
+
+/// Stamp of a line between two points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineId(u64);
+
+/// Loss and gradient at a point, both in f64.
+#[derive(Debug, Clone)]
+pub struct LossGradient {
+    /// The point: its logits stay with the engine as the latest.
+    pub point: PointId,
+    /// Σᵢ sᵢ·ℓ(tᵢ, aᵢ) of each model.
+    pub loss: Vec<f64>,
+    /// Zᵀ(s∘(Y−T)) of each model in stored units; last entry Σ s·(y−t).
+    pub gradient: Params,
+}
+
+/// Loss and its derivative at one step along a line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossSlope {
+    /// Σᵢ sᵢ·ℓ(tᵢ, aᵢ + α·dᵢ).
+    pub loss: f64,
+    /// Its derivative in α: Σᵢ sᵢ·(yᵢ−tᵢ)·dᵢ.
+    pub slope: f64,
+}
+
+/// What an engine has done so far.
+#[derive(Debug, Clone, Default)]
+pub struct Cost {
+    /// Full reads of X.
+    pub passes: u64,
+    /// Bytes of X read by kernels.
+    pub bytes_read: u64,
+    /// Bytes held on the device, at the most (0 for the CPU engine, whose rows are the host's).
+    pub device_peak: u64,
+    /// Seconds and calls of each kernel, by kernel name.
+    pub kernels: Vec<KernelCost>,
+}
+
+/// The share of one kernel in a [`Cost`].
+#[derive(Debug, Clone)]
+pub struct KernelCost {
+    /// The kernel's name.
+    pub name: &'static str,
+    /// Dispatches (GPU) or calls per block (CPU).
+    pub calls: u64,
+    /// Seconds between start and end as the host saw them.
+    pub seconds: f64,
+}
+
+/// What computes.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DeviceInfo {
+    /// Stable, unique id, as `--device` takes it: `cpu`, `vulkan:0`, …
+    pub id: String,
+    /// The name the driver or the processor gives itself.
+    pub name: String,
+    /// `native`, `vulkan`, `metal`, `dx12` or `gl`.
+    pub backend: String,
+    /// What sort of device it is.
+    pub kind: DeviceKind,
+}
+
+/// What sort of device computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    /// The native CPU engine.
+    Cpu,
+    /// A GPU with its own memory.
+    DiscreteGpu,
+    /// A GPU that shares the host's memory.
+    IntegratedGpu,
+    /// A GPU lent by a hypervisor.
+    VirtualGpu,
+    /// A driver that computes shaders on the CPU.
+    SoftwareGpu,
+    /// A GPU whose driver does not say.
+    OtherGpu,
+}
+
+/// All that a solver may ask of the data. One call reads X at most once (a GPU may split the read into two kernels;
+/// [`Cost`] counts what was read).
+pub trait Engine {
+    /// Rows, features, models.
+    fn shape(&self) -> Shape;
+
+    /// What computes.
+    fn device(&self) -> &DeviceInfo;
+
+    /// Loss and gradient at W; the logits become those of the *latest* point.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device fails, [`Error::Numerics`] when a result is not finite.
+    fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient>;
+
+    /// Makes `point`, the latest, the *kept* one: its logits outlive the next [`Engine::loss_gradient`].
+    ///
+    /// # Errors
+    /// [`Error::Numerics`] when `point` is not the latest.
+    fn keep(&mut self, point: PointId) -> Result<()>;
+
+    /// The line from the kept point (step 0) to the latest (step 1). No pass over X: d = latest − kept logits.
+    /// The line stays probe-able until the next `keep` or `start_line`.
+    ///
+    /// # Errors
+    /// [`Error::Numerics`] when the stamps are not those of the kept and the latest point.
+    fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId>;
+
+    /// Loss and slope at each of `steps` along `line`: one list of m entries for each step. No pass over X.
+    ///
+    /// # Errors
+    /// As [`Engine::loss_gradient`]; [`Error::Numerics`] when the line is no longer held.
+    fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>>;
+
+    /// The linear predictors (offset included) of every row, in input order: n entries for model 0, then model 1, …
+    /// Leaves points and lines as they are.
+    ///
+    /// # Errors
+    /// As [`Engine::loss_gradient`].
+    fn logits(&mut self, w: &Params) -> Result<Vec<f64>>;
+
+    /// What was done so far.
+    fn cost(&self) -> Cost;
+}
+
+/// The stamps of an engine: which point is kept, which is the latest, which line is held.
+#[derive(Debug, Default)]
+pub(crate) struct Stamps {
+    last: u64,
+    kept: Option<u64>,
+    latest: Option<u64>,
+    line: Option<u64>,
+}
+
+impl Stamps {
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// A new latest point.
+    pub(crate) fn evaluated(&mut self) -> PointId {
+        let id = self.next();
+        self.latest = Some(id);
+        PointId(id)
+    }
+
+    /// The latest point becomes the kept one; a line is no longer held.
+    pub(crate) fn keep(&mut self, point: PointId) -> Result<()> {
+        if self.latest != Some(point.0) {
+            return Err(Error::Numerics("internal: the point to keep is not the latest one evaluated".into()));
+        }
+        self.kept = self.latest.take();
+        self.line = None;
+        Ok(())
+    }
+
+    /// A new line between the kept point and the latest.
+    pub(crate) fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
+        if self.kept != Some(kept.0) || self.latest != Some(latest.0) {
+            return Err(Error::Numerics("internal: a line was asked for between points no longer held".into()));
+        }
+        let id = self.next();
+        self.line = Some(id);
+        Ok(LineId(id))
+    }
+
+    /// Whether `line` is the one held.
+    pub(crate) fn check_line(&self, line: LineId) -> Result<()> {
+        if self.line != Some(line.0) {
+            return Err(Error::Numerics("internal: the line to probe is no longer held".into()));
+        }
+        Ok(())
+    }
+}
+
+/// That `w` has the shape of the data, and only finite entries.
+pub(crate) fn check_params(w: &Params, shape: Shape) -> Result<()> {
+    if w.features() != shape.features || w.models() != shape.models {
+        return Err(Error::Numerics(format!(
+            "internal: parameters of {} features × {} models for data of {} × {}",
+            w.features(),
+            w.models(),
+            shape.features,
+            shape.models
+        )));
+    }
+    if !w.values.iter().all(|v| v.is_finite()) {
+        return Err(Error::Numerics("a coefficient became infinite or not a number".into()));
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! tmp
+pub mod data;
+pub mod engine;
+pub mod error;
+pub mod monitor;

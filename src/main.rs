@@ -1,0 +1,2 @@
+//! The `gpulogit` command.
+fn main() {}

@@ -1,0 +1,48 @@
+//! How long work reports on itself and is asked to stop, without the library printing anything.
+
+use std::path::Path;
+
+/// Something that happened during long work.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// Rows are being read.
+    Reading {
+        /// The file being read.
+        file: &'a Path,
+        /// Data rows read so far, over all files.
+        rows: u64,
+        /// Bytes read so far, over all files.
+        bytes: u64,
+        /// Bytes of all files together.
+        total_bytes: u64,
+    },
+    /// A solver finished an iteration.
+    Iteration {
+        /// Iterations finished; 0 is the starting point.
+        iteration: usize,
+        /// Objective J at the point reached.
+        objective: f64,
+        /// Largest scale-free gradient entry, as `--tol` measures it.
+        gradient_inf_norm: f64,
+        /// Full reads of X so far.
+        passes: u64,
+    },
+    /// Something the user should know although the work goes on.
+    Note(String),
+}
+
+/// Listens to long work and may ask it to stop.
+pub trait Monitor: Sync {
+    /// Called now and then from the working thread.
+    fn event(&self, _event: Event<'_>) {}
+    /// Whether the user asked to stop; solvers look once an iteration.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// A [`Monitor`] that listens to nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Monitor for Silent {}
