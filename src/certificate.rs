@@ -1,0 +1,261 @@
+//! The answer re-checked in f64 on the host, and what only f64 can decide: rank, and the last steps to the optimum.
+
+use crate::data::Dataset;
+use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, RowSample, gram_cost, hessian};
+use crate::error::Result;
+use crate::linalg::{Independence, independent_columns, remove_component};
+use crate::monitor::Monitor;
+use crate::objective::{Coordinates, Evaluation, Objective};
+use crate::separation::{self, Separation};
+use crate::solver::{RELATIVE_DECREASE, StopRule, advance, lbfgs, newton};
+
+/// A column whose variance, given the columns before it, is at most this part of its own is redundant: it is a
+/// combination of them to a millionth of its standard deviation. Rounding of a Gram matrix in f64 stays far below.
+const REDUNDANT: f64 = 1e-12;
+/// Multiply-adds that a rank decision or a Newton step on the host may cost (some ten seconds on two cores).
+const AFFORDABLE: f64 = 1e11;
+/// Columns up to which a matrix of their products is kept.
+const MAX_COLUMNS: usize = 2048;
+/// Newton steps of a polish at the most.
+const POLISH_STEPS: usize = 50;
+/// Predicted decrease, as a part of max(J, S/1000), below which a further Newton step only stirs rounding.
+const EXACT: f64 = 1e-15;
+/// Predicted decrease, likewise, below which separation is looked for.
+const SUSPICIOUS: f64 = 1e3 * RELATIVE_DECREASE;
+/// Factors of a combination below this are rounding.
+const NEGLIGIBLE: f64 = 1e-7;
+
+/// What f64 says about the point returned.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Certificate {
+    /// J in f64, penalty included.
+    pub objective: f64,
+    /// Σ s·ℓ in f64.
+    pub loss: f64,
+    /// The gradient as `--tol` measures it.
+    pub gradient_inf_norm: f64,
+    /// Largest |∂J/∂βⱼ|/S on the original columns.
+    pub gradient_inf_norm_raw: f64,
+    /// ½·∇JᵀH⁻¹∇J, the decrease of J that a Newton step still promises, where H fits.
+    pub predicted_decrease: Option<f64>,
+    /// f64 steps taken on the host after the solver ended.
+    pub polish_steps: usize,
+    /// How far the solver's own point was above the returned one in J.
+    pub polish_decrease: f64,
+}
+
+impl Certificate {
+    /// Whether the point is converged under `tolerance`, and by which rule.
+    pub fn convergence(&self, tolerance: f64, weight_sum: f64) -> Option<&'static str> {
+        let floor = RELATIVE_DECREASE * self.objective.max(weight_sum / 1000.0);
+        if self.gradient_inf_norm <= tolerance {
+            Some("gradient")
+        } else if self.predicted_decrease.is_some_and(|predicted| predicted <= floor) {
+            Some("predicted-decrease")
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether curvature of `rows` × `columns` can be had on the host in reasonable time.
+pub fn affordable(rows: usize, columns: usize) -> bool {
+    columns <= MAX_COLUMNS && gram_cost(rows, columns) <= AFFORDABLE
+}
+
+/// What is fitted, as the host knows it: rows, coordinates, which columns are redundant, and the penalty.
+pub struct Problem<'a> {
+    data: &'a Dataset,
+    full: Coordinates,
+    independence: Option<Independence>,
+    coordinates: Coordinates,
+    l2: f64,
+}
+
+/// The point returned, on the original scale, and what f64 says of it.
+#[derive(Debug, Clone)]
+pub struct Certified {
+    /// β, one for each feature.
+    pub coefficients: Vec<f64>,
+    /// β₀.
+    pub intercept: f64,
+    /// What f64 says.
+    pub certificate: Certificate,
+    /// The proof that there is no optimum, where that was found.
+    pub separation: Option<Separation>,
+    /// Full reads of X it took.
+    pub passes: u64,
+}
+
+/// Which columns (positions in `coordinates`) are combinations of others; `None` where it cannot be afforded.
+///
+/// Decided on all rows: rare levels vanish from samples.
+pub fn rank(data: &Dataset, coordinates: &Coordinates) -> Option<Independence> {
+    if !affordable(data.rows, coordinates.len()) {
+        return None;
+    }
+    // The standardised columns are orthogonal to the column of ones, so it needs no place in the matrix.
+    let map = ColumnMap { intercept: false, ..coordinates.map().clone() };
+    let gram = hessian(&data.blocks, &map, Curvature::Gram, RowSample::All);
+    Some(independent_columns(&gram, REDUNDANT))
+}
+
+impl<'a> Problem<'a> {
+    /// The problem of `data` in the coordinates `full`, less the columns that `independence` calls redundant.
+    pub fn new(data: &'a Dataset, full: Coordinates, independence: Option<Independence>, l2: f64) -> Self {
+        let coordinates = match &independence {
+            Some(found) => full.restricted(&found.kept),
+            None => full.clone(),
+        };
+        Problem { data, full, independence, coordinates, l2 }
+    }
+
+    /// The coordinates to solve in.
+    pub fn coordinates(&self) -> &Coordinates {
+        &self.coordinates
+    }
+
+    /// Independent columns, the column of ones counted; `None` where that was not decided.
+    pub fn rank(&self) -> Option<usize> {
+        self.independence.as_ref().map(|_| self.coordinates.len())
+    }
+
+    /// Names of the features that add nothing: constant ones with an empty list, others with the combination of
+    /// standardised features that they are.
+    pub fn redundant(&self) -> Vec<(String, Vec<(String, f64)>)> {
+        let name = |feature: usize| self.data.features[feature].clone();
+        let present = &self.full.map().features;
+        let mut list: Vec<(usize, Vec<(String, f64)>)> = (0..self.data.features.len())
+            .filter(|feature| present.binary_search(feature).is_err())
+            .map(|feature| (feature, Vec::new()))
+            .collect();
+        for (column, combination) in self.independence.iter().flat_map(|found| &found.redundant) {
+            let parts = combination.iter().filter(|(_, c)| c.abs() > NEGLIGIBLE);
+            list.push((present[*column], parts.map(|&(k, c)| (name(present[k]), c)).collect()));
+        }
+        list.sort_by_key(|(feature, _)| *feature);
+        list.into_iter().map(|(feature, combination)| (name(feature), combination)).collect()
+    }
+
+    /// β and β₀ of `theta`; among all that predict the same, those of smallest ‖β‖ on the standardised columns.
+    pub fn shortest_coefficients(&self, theta: &[f64]) -> (Vec<f64>, f64) {
+        let Some(found) = &self.independence else { return self.full.to_original(theta) };
+        let mut all = vec![0.0; self.full.len()];
+        for (&k, &t) in found.kept.iter().zip(theta) {
+            all[k] = t;
+        }
+        if self.full.map().intercept {
+            all[self.full.len() - 1] = theta[theta.len() - 1];
+        }
+        let columns = self.full.map().features.len();
+        remove_component(&mut all[..columns], &found.null_vectors(columns));
+        self.full.to_original(&all)
+    }
+
+    /// Takes a solver's point to the optimum in f64 (where `steps_allowed`), and certifies where it ends.
+    ///
+    /// # Errors
+    /// As [`Objective::evaluate`].
+    pub fn certify(
+        &self,
+        theta: Vec<f64>,
+        steps_allowed: bool,
+        tolerance: f64,
+        monitor: &dyn Monitor,
+    ) -> Result<Certified> {
+        let mut host = CpuEngine::new(&self.data.blocks, self.data.features.len(), 1);
+        let mut objective = Objective::new(&mut host, self.data, self.coordinates.clone(), self.l2);
+        let before = objective.evaluate(theta)?;
+        let before_value = before.value;
+        let polished = if affordable(self.data.rows, self.coordinates.len()) {
+            self.newton_polish(&mut objective, before, steps_allowed, tolerance)?
+        } else {
+            lbfgs_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
+        };
+        let (coefficients, intercept) = self.shortest_coefficients(&polished.at.theta);
+        // The coefficients as they will be written down are what is certified, redundant columns and all.
+        let theta = self.full.from_original(&coefficients, intercept);
+        let mut objective = Objective::new(&mut host, self.data, self.full.clone(), self.l2);
+        let at = objective.evaluate(theta)?;
+        let (gradient_inf_norm, gradient_inf_norm_raw) = objective.gradient_norms(&at);
+        let certificate = Certificate {
+            objective: at.value,
+            loss: at.loss,
+            gradient_inf_norm,
+            gradient_inf_norm_raw,
+            predicted_decrease: polished.predicted,
+            polish_steps: polished.steps,
+            polish_decrease: before_value - at.value,
+        };
+        Ok(Certified {
+            coefficients,
+            intercept,
+            certificate,
+            separation: polished.separation,
+            passes: objective.passes(),
+        })
+    }
+
+    /// Newton steps until they only stir rounding.
+    ///
+    /// Where a step still moves linear predictors although J has next to nothing left to lose, and there is no
+    /// penalty, separation is suspected and a proof sought.
+    fn newton_polish(
+        &self,
+        objective: &mut Objective<'_>,
+        mut at: Evaluation,
+        steps_allowed: bool,
+        tolerance: f64,
+    ) -> Result<Polished> {
+        objective.keep(&at)?;
+        let mut steps = 0;
+        loop {
+            let Some((step, predicted)) = newton::newton_step(objective, &at) else {
+                return Ok(Polished { at, steps, predicted: None, separation: None });
+            };
+            let scale = at.value.max(objective.weight_sum() / 1000.0);
+            if self.l2 == 0.0 && predicted <= SUSPICIOUS * scale {
+                let separation = separation::prove(self.data, &self.coordinates, &at.theta, &step);
+                if separation.is_some() {
+                    return Ok(Polished { at, steps, predicted: Some(predicted), separation });
+                }
+            }
+            let within = objective.gradient_norms(&at).0 <= tolerance && predicted <= EXACT * scale;
+            let next = if within || !steps_allowed || steps >= POLISH_STEPS {
+                None
+            } else {
+                advance(objective, &at, &step)?
+            };
+            match next {
+                Some(next) => at = next,
+                None => return Ok(Polished { at, steps, predicted: Some(predicted), separation: None }),
+            }
+            steps += 1;
+        }
+    }
+}
+
+/// L-BFGS steps until the tolerance holds, where a Newton matrix does not fit.
+fn lbfgs_polish(
+    objective: &mut Objective<'_>,
+    at: Evaluation,
+    steps_allowed: bool,
+    tolerance: f64,
+    monitor: &dyn Monitor,
+) -> Result<Polished> {
+    if !steps_allowed || objective.gradient_norms(&at).0 <= tolerance {
+        return Ok(Polished { at, steps: 0, predicted: None, separation: None });
+    }
+    let rule = StopRule { tolerance, max_iterations: POLISH_STEPS };
+    let solution = lbfgs::minimise(objective, at.theta, rule, monitor)?;
+    Ok(Polished { at: solution.at, steps: solution.iterations, predicted: None, separation: None })
+}
+
+/// Where a polish ended.
+struct Polished {
+    at: Evaluation,
+    steps: usize,
+    /// Decrease that a further Newton step promises, where H fits.
+    predicted: Option<f64>,
+    separation: Option<Separation>,
+}

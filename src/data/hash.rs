@@ -1,0 +1,15 @@
+//! Numbers that look random and depend on nothing but a seed and a position.
+
+/// Mixes `seed` and `position` into 64 bits: position-th output of the generator splitmix64 started at `seed`
+/// (Steele, Lea & Flood 2014).
+pub fn mix(seed: u64, position: u64) -> u64 {
+    let mut z = seed.wrapping_add(position.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The same as a number in [0, 1).
+pub fn unit_interval(seed: u64, position: u64) -> f64 {
+    (mix(seed, position) >> 11) as f64 / (1u64 << 53) as f64
+}

@@ -1,0 +1,161 @@
+//! Curvature: X̃ᵀ diag(s·c) X̃ in f64, the Gram matrix of mapped columns under row weights.
+
+use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+use faer::{Accum, Mat, Par};
+use rayon::prelude::*;
+
+use super::kernels::{self, Lanes, Stored};
+use super::logistic::variance;
+use super::{group, lanes};
+use crate::data::{LANES, RowBlock, Values};
+
+/// Rows gathered into one dense panel before it is multiplied with itself.
+const PANEL_GROUPS: usize = 8;
+/// Partial sums that are kept apart and added in order, whatever the number of threads.
+const PARTS: usize = 8;
+
+/// Columns as the solver sees them: x̃ = factor·z + shift for the stored columns in `features`, the others left out.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnMap {
+    /// Indices of stored features, ascending.
+    pub features: Vec<usize>,
+    /// One factor for each of `features`.
+    pub factor: Vec<f64>,
+    /// One shift for each of `features`.
+    pub shift: Vec<f64>,
+    /// Whether a column of ones follows them.
+    pub intercept: bool,
+}
+
+impl ColumnMap {
+    /// Columns of X̃, the column of ones included.
+    pub fn width(&self) -> usize {
+        self.features.len() + usize::from(self.intercept)
+    }
+}
+
+/// What a row counts for beyond its weight s.
+#[derive(Debug, Clone, Copy)]
+pub enum Curvature<'a> {
+    /// c = 1: the plain Gram matrix.
+    Gram,
+    /// c given for each row: one list a block, padded to whole groups.
+    Rows(&'a [Vec<f64>]),
+    /// c = y(1−y) at these parameters (stored units, p slopes and the intercept): the Hessian of the loss.
+    At(&'a [f64]),
+}
+
+/// Which rows take part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RowSample {
+    /// All of them.
+    All,
+    /// Every `stride`-th group of rows; the sum is scaled up by Σs over the sampled Σs.
+    EveryNthGroup(usize),
+}
+
+/// Multiply-adds of a Gram matrix over `rows` × `width`.
+pub fn gram_cost(rows: usize, width: usize) -> f64 {
+    rows as f64 * width as f64 * width as f64
+}
+
+/// X̃ᵀ diag(s·c) X̃, `width × width`, both triangles filled.
+pub fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature<'_>, sample: RowSample) -> Mat<f64> {
+    let width = map.width();
+    let stride = match sample {
+        RowSample::All => 1,
+        RowSample::EveryNthGroup(stride) => stride.max(1),
+    };
+    let groups: Vec<(usize, usize)> = blocks
+        .iter()
+        .enumerate()
+        .flat_map(|(b, block)| (0..block.groups()).map(move |g| (b, g)))
+        .step_by(stride)
+        .collect();
+    let part_len = groups.len().div_ceil(PARTS).max(1);
+    let parts: Vec<(Mat<f64>, f64)> = groups
+        .par_chunks(part_len)
+        .map(|part| {
+            let mut sum = Mat::<f64>::zeros(width, width);
+            let mut panel = Mat::<f64>::zeros(PANEL_GROUPS * LANES, width);
+            let mut sampled_weight = 0.0;
+            for panel_groups in part.chunks(PANEL_GROUPS) {
+                panel.fill(0.0);
+                for (i, &(b, g)) in panel_groups.iter().enumerate() {
+                    let block = &blocks[b];
+                    let root = match block.x() {
+                        Values::F32(x) => row_roots(block, b, x, g, curvature),
+                        Values::F64(x) => row_roots(block, b, x, g, curvature),
+                    };
+                    match block.x() {
+                        Values::F32(x) => fill_panel(group(x, g, block.features()), &root, map, i * LANES, &mut panel),
+                        Values::F64(x) => fill_panel(group(x, g, block.features()), &root, map, i * LANES, &mut panel),
+                    }
+                    sampled_weight += lanes(block.weight(), g).iter().sum::<f64>();
+                }
+                matmul(
+                    sum.as_mut(),
+                    BlockStructure::TriangularLower,
+                    Accum::Add,
+                    panel.transpose(),
+                    BlockStructure::Rectangular,
+                    panel.as_ref(),
+                    BlockStructure::Rectangular,
+                    1.0,
+                    Par::Seq,
+                );
+            }
+            (sum, sampled_weight)
+        })
+        .collect();
+    let mut total = Mat::<f64>::zeros(width, width);
+    let mut sampled_weight = 0.0;
+    for (part, weight) in &parts {
+        total += part;
+        sampled_weight += weight;
+    }
+    let scale = if stride == 1 || sampled_weight == 0.0 {
+        1.0
+    } else {
+        blocks.iter().flat_map(|b| b.weight()).sum::<f64>() / sampled_weight
+    };
+    for j in 0..width {
+        for i in j..width {
+            let value = total[(i, j)] * scale;
+            total[(i, j)] = value;
+            total[(j, i)] = value;
+        }
+    }
+    total
+}
+
+/// √(s·c) of the rows of one group.
+fn row_roots<T: Stored>(block: &RowBlock, b: usize, x: &[T], g: usize, curvature: Curvature<'_>) -> Lanes {
+    let mut root = [0.0; LANES];
+    root.copy_from_slice(lanes(block.weight(), g));
+    match curvature {
+        Curvature::Gram => {}
+        Curvature::Rows(rows) => root.iter_mut().zip(lanes(&rows[b], g)).for_each(|(root, c)| *root *= c),
+        Curvature::At(w) => {
+            let offset = block.offset().map(|offset| lanes(offset, g));
+            let a = kernels::logits(group(x, g, block.features()), w, offset);
+            root.iter_mut().zip(a).for_each(|(root, a)| *root *= variance(a));
+        }
+    }
+    root.map(f64::sqrt)
+}
+
+/// Writes `root`·x̃ of one group, whose values are `x`, to rows `start..` of `panel`.
+fn fill_panel<T: Stored>(x: &[T], root: &Lanes, map: &ColumnMap, start: usize, panel: &mut Mat<f64>) {
+    for (column, &feature) in map.features.iter().enumerate() {
+        let (factor, shift) = (map.factor[column], map.shift[column]);
+        let values = &x[feature * LANES..(feature + 1) * LANES];
+        let out = &mut panel.col_as_slice_mut(column)[start..start + LANES];
+        for ((out, value), root) in out.iter_mut().zip(values).zip(root) {
+            *out = root * (factor * value.wide() + shift);
+        }
+    }
+    if map.intercept {
+        panel.col_as_slice_mut(map.features.len())[start..start + LANES].copy_from_slice(root);
+    }
+}

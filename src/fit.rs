@@ -1,0 +1,305 @@
+//! Rows → engine → solver → certificate → report: the only orchestration.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::{self, Certificate, Problem};
+use crate::data::{Dataset, hash};
+use crate::engine::cpu::gram_cost;
+use crate::engine::{self, Cost, DeviceInfo, DeviceRequest};
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::objective::{Coordinates, Objective};
+use crate::separation::Separation;
+use crate::solver::{Solver, StopReason, StopRule, gradient_descent, lbfgs, newton};
+
+/// Multiply-adds a Newton iteration may cost on the host for `--solver auto` to choose it.
+const NEWTON_COST: f64 = 4e9;
+
+/// How to fit. One struct for the command line and the library.
+#[derive(Debug, Clone)]
+pub struct FitOptions {
+    /// What computes.
+    pub device: DeviceRequest,
+    /// The method; chosen by the size of the data when `None`.
+    pub solver: Option<Solver>,
+    /// l2 of the objective: ½·l2·‖β‖².
+    pub l2: f64,
+    /// Whether the column of ones takes part.
+    pub intercept: bool,
+    /// Iterations at the most; the solver's own default when `None`.
+    pub max_iterations: Option<usize>,
+    /// Largest |∂J/∂βⱼ|/(S·sdⱼ) at the returned point.
+    pub tolerance: f64,
+    /// η of gradient descent.
+    pub learning_rate: Option<f64>,
+    /// Whether to re-check (and polish) the answer in f64 on the host.
+    pub verify: bool,
+    /// Where to start.
+    pub init: Init,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        FitOptions {
+            device: DeviceRequest::Auto,
+            solver: None,
+            l2: 0.0,
+            intercept: true,
+            max_iterations: None,
+            tolerance: 1e-8,
+            learning_rate: None,
+            verify: true,
+            init: Init::Zeros,
+        }
+    }
+}
+
+/// The starting point.
+#[derive(Debug, Clone)]
+pub enum Init {
+    /// All zeros.
+    Zeros,
+    /// Uniform in [−½, ½) on the standardised columns.
+    Random {
+        /// Seed: the same one gives the same start.
+        seed: u64,
+    },
+    /// Coefficients of the original columns, in the order of the data's features, and the intercept.
+    Coefficients(Vec<f64>, f64),
+}
+
+/// What a fit ended as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// The optimum, within the tolerance.
+    Converged,
+    /// No optimum exists, proved: the classes are separated.
+    Separated,
+    /// The iteration limit came first.
+    MaxIterations,
+    /// No further progress, short of the tolerance.
+    Stalled,
+    /// Stopped by the user.
+    Interrupted,
+}
+
+impl Status {
+    /// The word the reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Converged => "converged",
+            Status::Separated => "separated",
+            Status::MaxIterations => "max-iterations",
+            Status::Stalled => "stalled",
+            Status::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Seconds spent in each part of a fit.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Seconds {
+    /// Files to host arrays.
+    pub read: f64,
+    /// Adapter and pipelines.
+    pub setup: f64,
+    /// Centring, packing and copying to the device.
+    pub upload: f64,
+    /// The solver.
+    pub solve: f64,
+    /// The certificate, polish included.
+    pub verify: f64,
+    /// All of it.
+    pub total: f64,
+}
+
+/// A fitted model's numbers and how they came about.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// β on the original columns, one for each feature.
+    pub coefficients: Vec<f64>,
+    /// β₀ (0 without an intercept).
+    pub intercept: f64,
+    /// How the fit ended.
+    pub status: Status,
+    /// What stopped it, in one word.
+    pub stopped_by: &'static str,
+    /// The method used.
+    pub solver: Solver,
+    /// What computed.
+    pub device: DeviceInfo,
+    /// Iterations of the solver.
+    pub iterations: usize,
+    /// Full reads of X, those of verify included.
+    pub passes: u64,
+    /// J at the returned point: in f64 with verify, else as the engine saw it.
+    pub objective: f64,
+    /// Σ s·ℓ/S there.
+    pub log_loss: f64,
+    /// The gradient as `--tol` measures it.
+    pub gradient_inf_norm: f64,
+    /// Largest |∂J/∂βⱼ|/S on the original columns.
+    pub gradient_inf_norm_raw: f64,
+    /// The f64 re-check, unless it was turned off.
+    pub certificate: Option<Certificate>,
+    /// Independent columns of X (the column of ones counted), where that was decided.
+    pub rank: Option<usize>,
+    /// Features that are combinations of others, with the names and factors of those; constant ones with none.
+    pub redundant: Vec<(String, Vec<(String, f64)>)>,
+    /// The proof that no optimum exists.
+    pub separation: Option<Separation>,
+    /// Largest rounding of a stored value, in standard deviations of its column.
+    pub rounding: f64,
+    /// Seconds by part (`read` is the caller's to fill).
+    pub seconds: Seconds,
+    /// What the engine did.
+    pub cost: Cost,
+}
+
+/// Fits `data`.
+///
+/// # Errors
+/// [`Error::Usage`] for options that do not fit each other, [`Error::NoDevice`] and [`Error::Device`] from the device,
+/// [`Error::Numerics`] when numbers leave the range. Ending short of the optimum is a [`Status`], not an error.
+pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Result<Fit> {
+    check(data, options)?;
+    let start = Instant::now();
+    let full = Coordinates::new(data, options.intercept);
+    // With a penalty the optimum is unique, redundant columns or not.
+    let independence = if options.l2 > 0.0 { None } else { certificate::rank(data, &full) };
+    let problem = Problem::new(data, full, independence, options.l2);
+    let ranking = start.elapsed().as_secs_f64();
+    let (mut engine, opening) = engine::open(&options.device, data, 1)?;
+
+    let solving = Instant::now();
+    let coordinates = problem.coordinates();
+    let solver = options.solver.unwrap_or_else(|| choose_solver(data.rows, coordinates.len()));
+    let rule = StopRule {
+        tolerance: options.tolerance,
+        max_iterations: options.max_iterations.unwrap_or(solver.default_max_iterations()),
+    };
+    let theta = starting_point(coordinates, &options.init);
+    let mut objective = Objective::new(engine.as_mut(), data, coordinates.clone(), options.l2);
+    let solution = match solver {
+        Solver::Gd => gradient_descent::minimise(&mut objective, theta, options.learning_rate, rule, monitor)?,
+        Solver::Lbfgs => lbfgs::minimise(&mut objective, theta, rule, monitor)?,
+        Solver::Newton => newton::minimise(&mut objective, theta, rule, monitor)?,
+    };
+    let at = solution.at;
+    let (gradient_inf_norm, gradient_inf_norm_raw) = objective.gradient_norms(&at);
+    let solve = solving.elapsed().as_secs_f64();
+    let (device, cost) = (engine.device().clone(), engine.cost());
+    drop(engine);
+
+    let verifying = Instant::now();
+    let stopped_early = matches!(
+        solution.reason,
+        StopReason::MaxIterations | StopReason::Interrupted | StopReason::Diverged
+    );
+    let certified = if options.verify {
+        Some(problem.certify(at.theta.clone(), !stopped_early, options.tolerance, monitor)?)
+    } else {
+        None
+    };
+    let verify = verifying.elapsed().as_secs_f64();
+    let (coefficients, intercept) = match &certified {
+        Some(certified) => (certified.coefficients.clone(), certified.intercept),
+        None => problem.shortest_coefficients(&at.theta),
+    };
+    let certificate = certified.as_ref().map(|certified| certified.certificate.clone());
+    let separation = certified.as_ref().and_then(|certified| certified.separation.clone());
+    let (status, stopped_by) = conclude(solution.reason, certificate.as_ref(), separation.as_ref(), options, data);
+    Ok(Fit {
+        coefficients,
+        intercept,
+        status,
+        stopped_by,
+        solver,
+        device,
+        iterations: solution.iterations,
+        passes: cost.passes + certified.as_ref().map_or(0, |certified| certified.passes),
+        objective: certificate.as_ref().map_or(at.value, |c| c.objective),
+        log_loss: certificate.as_ref().map_or(at.loss, |c| c.loss) / data.weight_sum,
+        gradient_inf_norm: certificate.as_ref().map_or(gradient_inf_norm, |c| c.gradient_inf_norm),
+        gradient_inf_norm_raw: certificate.as_ref().map_or(gradient_inf_norm_raw, |c| c.gradient_inf_norm_raw),
+        certificate,
+        rank: problem.rank(),
+        redundant: problem.redundant(),
+        separation,
+        rounding: data.moments.iter().map(|m| m.rounding).fold(0.0, f64::max),
+        seconds: Seconds {
+            read: 0.0,
+            setup: ranking + opening.setup,
+            upload: opening.upload,
+            solve,
+            verify,
+            total: start.elapsed().as_secs_f64(),
+        },
+        cost,
+    })
+}
+
+fn check(data: &Dataset, options: &FitOptions) -> Result<()> {
+    let usage = |message: &str| Err(Error::Usage(message.into()));
+    if data.rows == 0 || !(data.weight_sum > 0.0) {
+        return usage("there are no rows of positive weight to fit");
+    }
+    if !(options.l2 >= 0.0 && options.l2.is_finite()) {
+        return usage("--l2 must be a finite number that is not negative");
+    }
+    if !(options.tolerance > 0.0) {
+        return usage("--tol must be a positive number");
+    }
+    if options.learning_rate.is_some_and(|eta| !(eta > 0.0 && eta.is_finite())) {
+        return usage("--learning-rate must be a positive finite number");
+    }
+    if options.learning_rate.is_some() && options.solver != Some(Solver::Gd) {
+        return usage("--learning-rate is gradient descent's: add --solver gd, or leave it out");
+    }
+    Ok(())
+}
+
+/// Newton where its matrix is cheap beside the reading of data, else L-BFGS.
+fn choose_solver(rows: usize, parameters: usize) -> Solver {
+    if certificate::affordable(rows, parameters) && gram_cost(rows, parameters) <= NEWTON_COST {
+        Solver::Newton
+    } else {
+        Solver::Lbfgs
+    }
+}
+
+fn starting_point(coordinates: &Coordinates, init: &Init) -> Vec<f64> {
+    match init {
+        Init::Zeros => vec![0.0; coordinates.len()],
+        Init::Random { seed } => {
+            (0..coordinates.len() as u64).map(|i| hash::unit_interval(*seed, i) - 0.5).collect()
+        }
+        Init::Coefficients(beta, intercept) => coordinates.from_original(beta, *intercept),
+    }
+}
+
+/// The status and the rule behind it, from why the solver ended and what f64 says of the point.
+fn conclude(
+    reason: StopReason,
+    certificate: Option<&Certificate>,
+    separation: Option<&Separation>,
+    options: &FitOptions,
+    data: &Dataset,
+) -> (Status, &'static str) {
+    if separation.is_some() {
+        return (Status::Separated, "separation");
+    }
+    let certified = certificate.and_then(|c| c.convergence(options.tolerance, data.weight_sum));
+    match (reason, certificate, certified) {
+        (StopReason::Interrupted, _, _) => (Status::Interrupted, "interrupted"),
+        (_, Some(_), Some(rule)) => (Status::Converged, rule),
+        (StopReason::Gradient, None, _) => (Status::Converged, "gradient"),
+        (StopReason::PredictedDecrease, None, _) => (Status::Converged, "predicted-decrease"),
+        (StopReason::MaxIterations, _, _) => (Status::MaxIterations, "max-iterations"),
+        (StopReason::Diverged, _, _) => (Status::Stalled, "diverged"),
+        _ => (Status::Stalled, "no-progress"),
+    }
+}

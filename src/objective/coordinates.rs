@@ -1,0 +1,167 @@
+//! The coordinates that solvers work in: standardised columns, so that nobody has to scale their data.
+
+use crate::data::Dataset;
+use crate::engine::Params;
+use crate::engine::cpu::ColumnMap;
+
+/// θ, the solver's parameters, in terms of the stored columns z, and of the original ones x.
+///
+/// With an intercept x̃ = (x − mean)/sd; without one x̃ = x/rms, for a column may not be moved then. In both cases
+/// x̃ = factor·z + shift and x = unit·x̃ + centre, and a = Σ θⱼ·x̃ⱼ + θ₀. Constant columns (with an intercept), zero
+/// columns and columns left out as redundant have no coordinate: their coefficient is 0.
+#[derive(Debug, Clone)]
+pub struct Coordinates {
+    map: ColumnMap,
+    unit: Vec<f64>,
+    centre: Vec<f64>,
+    /// What `--tol` divides a slope by: the standard deviation (a constant column's own size without an intercept).
+    spread: Vec<f64>,
+    /// Features of the data, in and out of the coordinates.
+    features: usize,
+}
+
+impl Coordinates {
+    /// Coordinates of every feature of `data` that varies.
+    pub fn new(data: &Dataset, intercept: bool) -> Self {
+        let mut c = Coordinates {
+            map: ColumnMap { intercept, ..ColumnMap::default() },
+            unit: Vec::new(),
+            centre: Vec::new(),
+            spread: Vec::new(),
+            features: data.features.len(),
+        };
+        for (j, (column, m)) in data.columns.iter().zip(&data.moments).enumerate() {
+            let mean = column.centre + column.scale * m.mean;
+            let sd = column.scale * m.sd;
+            let (unit, centre) = if intercept { (sd, mean) } else { (mean.hypot(sd), 0.0) };
+            if !(unit > 0.0) {
+                continue;
+            }
+            c.map.features.push(j);
+            c.map.factor.push(column.scale / unit);
+            c.map.shift.push((column.centre - centre) / unit);
+            c.unit.push(unit);
+            c.centre.push(centre);
+            c.spread.push(if sd > 0.0 { sd } else { unit });
+        }
+        if intercept {
+            // The same numbers without the round trip through the original scale, which a large centre would blur.
+            for (k, &j) in c.map.features.iter().enumerate() {
+                let m = data.moments[j];
+                c.map.factor[k] = 1.0 / m.sd;
+                c.map.shift[k] = -m.mean / m.sd;
+            }
+        }
+        c
+    }
+
+    /// The same without all but the coordinates `kept` (positions among the present ones, ascending).
+    pub fn restricted(&self, kept: &[usize]) -> Self {
+        let pick = |values: &[f64]| kept.iter().map(|&k| values[k]).collect::<Vec<f64>>();
+        Coordinates {
+            map: ColumnMap {
+                features: kept.iter().map(|&k| self.map.features[k]).collect(),
+                factor: pick(&self.map.factor),
+                shift: pick(&self.map.shift),
+                intercept: self.map.intercept,
+            },
+            unit: pick(&self.unit),
+            centre: pick(&self.centre),
+            spread: pick(&self.spread),
+            features: self.features,
+        }
+    }
+
+    /// Entries of θ: one for each column present, then the intercept's if there is one.
+    pub fn len(&self) -> usize {
+        self.map.width()
+    }
+
+    /// Whether there is nothing to fit.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// x̃ in terms of the stored columns.
+    pub fn map(&self) -> &ColumnMap {
+        &self.map
+    }
+
+    /// Curvature of the penalty ½·l2·‖β‖² in θ: l2/unit², 0 for the intercept.
+    pub fn penalty_curvature(&self, l2: f64) -> Vec<f64> {
+        let mut curvature: Vec<f64> = self.unit.iter().map(|unit| l2 / (unit * unit)).collect();
+        if self.map.intercept {
+            curvature.push(0.0);
+        }
+        curvature
+    }
+
+    /// θ as parameters of an engine.
+    pub fn to_params(&self, theta: &[f64]) -> Params {
+        let mut params = Params::zeros(self.features, 1);
+        let w = params.model_mut(0);
+        let mut intercept = self.intercept_of(theta);
+        for (k, &j) in self.map.features.iter().enumerate() {
+            w[j] = theta[k] * self.map.factor[k];
+            intercept += theta[k] * self.map.shift[k];
+        }
+        w[self.features] = intercept;
+        params
+    }
+
+    /// The gradient in θ of a function whose gradient in stored units is `gradient` (p slopes, intercept).
+    pub fn pull_back(&self, gradient: &[f64]) -> Vec<f64> {
+        let ones = gradient[self.features];
+        let mut pulled: Vec<f64> = self
+            .map
+            .features
+            .iter()
+            .enumerate()
+            .map(|(k, &j)| self.map.factor[k] * gradient[j] + self.map.shift[k] * ones)
+            .collect();
+        if self.map.intercept {
+            pulled.push(ones);
+        }
+        pulled
+    }
+
+    /// θ as coefficients of the original columns (p of them) and the intercept.
+    pub fn to_original(&self, theta: &[f64]) -> (Vec<f64>, f64) {
+        let mut beta = vec![0.0; self.features];
+        let mut intercept = self.intercept_of(theta);
+        for (k, &j) in self.map.features.iter().enumerate() {
+            beta[j] = theta[k] / self.unit[k];
+            intercept -= beta[j] * self.centre[k];
+        }
+        (beta, intercept)
+    }
+
+    /// θ of coefficients of the original columns; those of columns not present are ignored.
+    pub fn from_original(&self, beta: &[f64], intercept: f64) -> Vec<f64> {
+        let mut theta: Vec<f64> =
+            self.map.features.iter().enumerate().map(|(k, &j)| beta[j] * self.unit[k]).collect();
+        if self.map.intercept {
+            let moved: f64 = self.map.features.iter().enumerate().map(|(k, &j)| beta[j] * self.centre[k]).sum();
+            theta.push(intercept + moved);
+        }
+        theta
+    }
+
+    /// From the gradient in θ: the largest |∂J/∂βⱼ|/(S·sdⱼ) and |∂J/∂β₀|/S, as `--tol` measures it, and the largest
+    /// |∂J/∂βⱼ|/S, both on the original columns.
+    pub fn gradient_norms(&self, gradient: &[f64], weight_sum: f64) -> (f64, f64) {
+        let ones = self.intercept_of(gradient);
+        let (mut scaled, mut raw) = (ones.abs(), ones.abs());
+        for k in 0..self.unit.len() {
+            let slope = (self.unit[k] * gradient[k] + self.centre[k] * ones).abs();
+            scaled = scaled.max(slope / self.spread[k]);
+            raw = raw.max(slope);
+        }
+        (scaled / weight_sum, raw / weight_sum)
+    }
+
+    /// The last entry, where the intercept has one.
+    fn intercept_of(&self, theta: &[f64]) -> f64 {
+        if self.map.intercept { theta[theta.len() - 1] } else { 0.0 }
+    }
+}

@@ -1,0 +1,160 @@
+//! The objective J of [`crate`] over an engine: loss, penalty and standardisation. What a solver minimises.
+
+mod coordinates;
+
+pub use coordinates::Coordinates;
+
+use faer::Mat;
+
+use crate::data::{Dataset, RowBlock};
+use crate::engine::cpu::{Curvature, RowSample, hessian};
+use crate::engine::{Engine, LineId, PointId};
+use crate::error::Result;
+
+/// J(θ) = Σ s·ℓ + ½·l2·‖β(θ)‖², its gradient and curvature in the standardised coordinates θ.
+pub struct Objective<'a> {
+    engine: &'a mut dyn Engine,
+    blocks: &'a [RowBlock],
+    coordinates: Coordinates,
+    penalty: Vec<f64>,
+    weight_sum: f64,
+}
+
+/// J and ∇J at a point; the engine holds its logits as the latest.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The point.
+    pub theta: Vec<f64>,
+    /// J, penalty included.
+    pub value: f64,
+    /// The part of J that is loss.
+    pub loss: f64,
+    /// ∂J/∂θ.
+    pub gradient: Vec<f64>,
+    point: PointId,
+}
+
+/// A line between two evaluated points: step 0 is the kept one, step 1 the other.
+#[derive(Debug)]
+pub struct Line {
+    id: LineId,
+    /// Penalty along the line: constant, linear and quadratic coefficient.
+    penalty: [f64; 3],
+}
+
+/// J and its derivative at a step along a line.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe {
+    /// The step.
+    pub step: f64,
+    /// J.
+    pub value: f64,
+    /// dJ/dstep.
+    pub slope: f64,
+}
+
+impl<'a> Objective<'a> {
+    /// The objective of `data` with penalty `l2`, evaluated by `engine` (which holds the same rows).
+    pub fn new(engine: &'a mut dyn Engine, data: &'a Dataset, coordinates: Coordinates, l2: f64) -> Self {
+        let penalty = coordinates.penalty_curvature(l2);
+        Objective { engine, blocks: &data.blocks, coordinates, penalty, weight_sum: data.weight_sum }
+    }
+
+    /// The coordinates θ.
+    pub fn coordinates(&self) -> &Coordinates {
+        &self.coordinates
+    }
+
+    /// S = Σ s.
+    pub fn weight_sum(&self) -> f64 {
+        self.weight_sum
+    }
+
+    /// Rows n.
+    pub fn rows(&self) -> usize {
+        self.engine.shape().rows
+    }
+
+    /// Full reads of X so far.
+    pub fn passes(&self) -> u64 {
+        self.engine.cost().passes
+    }
+
+    /// J and ∇J at θ.
+    ///
+    /// # Errors
+    /// As [`Engine::loss_gradient`].
+    pub fn evaluate(&mut self, theta: Vec<f64>) -> Result<Evaluation> {
+        let at = self.engine.loss_gradient(&self.coordinates.to_params(&theta))?;
+        let mut gradient = self.coordinates.pull_back(at.gradient.model(0));
+        let mut value = at.loss[0];
+        for ((g, t), p) in gradient.iter_mut().zip(&theta).zip(&self.penalty) {
+            value += 0.5 * p * t * t;
+            *g += p * t;
+        }
+        Ok(Evaluation { theta, value, loss: at.loss[0], gradient, point: at.point })
+    }
+
+    /// Makes `at` the point that lines start from.
+    ///
+    /// # Errors
+    /// As [`Engine::keep`].
+    pub fn keep(&mut self, at: &Evaluation) -> Result<()> {
+        self.engine.keep(at.point)
+    }
+
+    /// The line from the kept point to the latest; no pass over X.
+    ///
+    /// # Errors
+    /// As [`Engine::start_line`].
+    pub fn start_line(&mut self, kept: &Evaluation, latest: &Evaluation) -> Result<Line> {
+        let id = self.engine.start_line(kept.point, latest.point)?;
+        let mut penalty = [0.0; 3];
+        for ((from, to), p) in kept.theta.iter().zip(&latest.theta).zip(&self.penalty) {
+            let d = to - from;
+            penalty[0] += 0.5 * p * from * from;
+            penalty[1] += p * from * d;
+            penalty[2] += 0.5 * p * d * d;
+        }
+        Ok(Line { id, penalty })
+    }
+
+    /// J and its slope at each of `steps`; no pass over X.
+    ///
+    /// # Errors
+    /// As [`Engine::probe`].
+    pub fn probe(&mut self, line: &Line, steps: &[f64]) -> Result<Vec<Probe>> {
+        let [constant, linear, quadratic] = line.penalty;
+        let probes = self.engine.probe(line.id, steps)?;
+        Ok(steps
+            .iter()
+            .zip(probes)
+            .map(|(&step, at)| Probe {
+                step,
+                value: at[0].loss + constant + step * (linear + step * quadratic),
+                slope: at[0].slope + linear + 2.0 * step * quadratic,
+            })
+            .collect())
+    }
+
+    /// ∂²J/∂θ² at θ, computed in f64 on the host from its rows (or a sample of them).
+    pub fn hessian(&self, theta: &[f64], sample: RowSample) -> Mat<f64> {
+        let params = self.coordinates.to_params(theta);
+        let mut h = hessian(self.blocks, self.coordinates.map(), Curvature::At(params.model(0)), sample);
+        for (i, p) in self.penalty.iter().enumerate() {
+            h[(i, i)] += p;
+        }
+        h
+    }
+
+    /// Trace of X̃ᵀ diag(s) X̃ / 4 plus the largest penalty: no eigenvalue of the Hessian is larger, anywhere.
+    pub fn curvature_bound(&self) -> f64 {
+        let columns = self.coordinates.len() as f64;
+        0.25 * self.weight_sum * columns + self.penalty.iter().copied().fold(0.0, f64::max)
+    }
+
+    /// The gradient as `--tol` measures it, and on the original columns (see [`Coordinates::gradient_norms`]).
+    pub fn gradient_norms(&self, at: &Evaluation) -> (f64, f64) {
+        self.coordinates.gradient_norms(&at.gradient, self.weight_sum)
+    }
+}

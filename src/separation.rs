@@ -1,0 +1,149 @@
+//! Proof that no maximum-likelihood estimate exists.
+//!
+//! Albert & Anderson (1984): the estimate does not exist exactly when a direction d separates the classes, that is
+//! (2t−1)·(x·d + d₀) ≥ 0 on all rows and > 0 on some. The likelihood then rises for ever along d.
+
+use crate::data::Dataset;
+use crate::engine::cpu::{Curvature, RowSample, hessian, products};
+use crate::linalg::{independent_columns, remove_component};
+use crate::objective::Coordinates;
+
+/// A row whose linear predictor a Newton step still moves by this much has not settled.
+const MOVING: f64 = 0.1;
+/// Rows that a Newton step moves by more than this are taken to be separated: far out, each step adds about 1 to
+/// their margins, and next to nothing to those of the others.
+const SEPARATED: f64 = 0.3;
+/// |x·d| at most this part of Σ|xⱼ·dⱼ| is zero in f64.
+const ZERO: f64 = 1e-9;
+/// A coefficient of d at most this part of the largest one is zero.
+const ABSENT: f64 = 1e-6;
+/// Rounds of taking rows out of the separated set.
+const ROUNDS: usize = 25;
+
+/// How the classes separate, proved in f64.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Separation {
+    /// Whether every row lies strictly on its side.
+    pub complete: bool,
+    /// d on the standardised columns (as θ of the coordinates given to [`prove`]).
+    pub direction: Vec<f64>,
+    /// Features with an infinite estimate: those that d moves.
+    pub columns: Vec<usize>,
+    /// Rows strictly on their side.
+    pub rows: usize,
+}
+
+/// Looks for a separating direction at a point where J has next to nothing left to lose; `step` is the Newton step
+/// there. Returns only what it has checked on every row.
+pub fn prove(data: &Dataset, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Option<Separation> {
+    let rows = Rows::new(data);
+    let moves = rows.margins(coordinates, step);
+    if !moves.iter().any(|m| m.abs() > MOVING) {
+        return None;
+    }
+    for candidate in [theta, step] {
+        let margins = rows.margins(coordinates, candidate);
+        if margins.iter().all(|&m| m > 0.0) {
+            return Some(rows.separation(coordinates, candidate.to_vec(), &margins));
+        }
+    }
+    let mut separated: Vec<bool> = moves.iter().map(|&m| m > SEPARATED).collect();
+    for _ in 0..ROUNDS {
+        let direction = rows.fixing_the_others(coordinates, step, &separated)?;
+        let margins = rows.margins(coordinates, &direction);
+        let mut violated = false;
+        for (separated, &m) in separated.iter_mut().zip(&margins) {
+            if m < 0.0 {
+                violated = true;
+                *separated = false;
+            }
+        }
+        if !violated {
+            return margins.iter().any(|&m| m > 0.0).then(|| rows.separation(coordinates, direction, &margins));
+        }
+        if !separated.contains(&true) {
+            return None;
+        }
+    }
+    None
+}
+
+/// The rows of positive weight.
+struct Rows<'a> {
+    data: &'a Dataset,
+    /// Index among all rows, and 2t−1.
+    sides: Vec<(usize, f64)>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(data: &'a Dataset) -> Self {
+        let mut sides = Vec::new();
+        let mut first = 0;
+        for block in &data.blocks {
+            for i in 0..block.rows() {
+                if block.weight()[i] > 0.0 {
+                    sides.push((first + i, 2.0 * block.target()[i] - 1.0));
+                }
+            }
+            first += block.rows();
+        }
+        Rows { data, sides }
+    }
+
+    /// (2t−1)·(x·d) of each row, with values within rounding of zero set to zero.
+    fn margins(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<f64> {
+        let params = coordinates.to_params(d);
+        let w = params.model(0);
+        let along = products(&self.data.blocks, w);
+        // What the terms of x·d add up to at the most bounds its rounding.
+        let magnitude: f64 = w[..w.len() - 1]
+            .iter()
+            .zip(&self.data.moments)
+            .map(|(w, m)| w.abs() * m.min.abs().max(m.max.abs()))
+            .sum::<f64>()
+            + w[w.len() - 1].abs();
+        self.sides
+            .iter()
+            .map(|&(row, side)| if along[row].abs() <= ZERO * magnitude { 0.0 } else { side * along[row] })
+            .collect()
+    }
+
+    /// The part of `step` that leaves x·d = 0 on the rows not separated; `None` when nothing is left of it.
+    fn fixing_the_others(&self, coordinates: &Coordinates, step: &[f64], separated: &[bool]) -> Option<Vec<f64>> {
+        let mut counts: Vec<Vec<f64>> =
+            self.data.blocks.iter().map(|block| vec![0.0; block.weight().len()]).collect();
+        let mut positions = self.data.blocks.iter().enumerate().flat_map(|(b, block)| {
+            (0..block.rows()).map(move |i| (b, i))
+        });
+        let mut next = 0;
+        for (&(row, _), &is_separated) in self.sides.iter().zip(separated) {
+            let (b, i) = positions.nth(row - next)?;
+            next = row + 1;
+            if !is_separated {
+                // Divided by s, for the Gram matrix multiplies by it.
+                counts[b][i] = 1.0 / self.data.blocks[b].weight()[i];
+            }
+        }
+        let gram = hessian(&self.data.blocks, coordinates.map(), Curvature::Rows(&counts), RowSample::All);
+        let null = independent_columns(&gram, 1e-11).null_vectors(step.len());
+        if null.is_empty() {
+            return None;
+        }
+        let mut rest = step.to_vec();
+        remove_component(&mut rest, &null);
+        Some(step.iter().zip(&rest).map(|(step, rest)| step - rest).collect())
+    }
+
+    fn separation(&self, coordinates: &Coordinates, direction: Vec<f64>, margins: &[f64]) -> Separation {
+        let features = &coordinates.map().features;
+        let largest = direction[..features.len()].iter().fold(0f64, |m, d| m.max(d.abs()));
+        let columns = features
+            .iter()
+            .zip(&direction)
+            .filter(|(_, d)| d.abs() > ABSENT * largest)
+            .map(|(&feature, _)| feature)
+            .collect();
+        let rows = margins.iter().filter(|&&m| m > 0.0).count();
+        Separation { complete: rows == margins.len(), direction, columns, rows }
+    }
+}

@@ -1,0 +1,85 @@
+//! A line search that pays for a pass over X only where it evaluates: everything between reads cached logits.
+//!
+//! The full step is tried first, by a full evaluation (value and gradient in one pass). If it is rejected, the line
+//! between the two points' logits is probed at many steps at once, without reading X, until the slope is small; that
+//! step is evaluated. Since J is convex, its slope along the line increases, and near the optimum the decision is
+//! taken by slopes alone: differences of J drown in rounding there (Hager & Zhang 2005, "approximate Wolfe").
+
+use super::dot;
+use crate::error::Result;
+use crate::objective::{Evaluation, Objective, Probe};
+
+/// Sufficient decrease (Armijo's constant).
+const DECREASE: f64 = 1e-4;
+/// A slope at most this part of the first one is small enough for a full step.
+const CURVATURE: f64 = 0.9;
+/// A slope at most this part of the first one ends a search that probes.
+const FLAT: f64 = 0.05;
+/// Differences of J below this part of it are rounding, even for an f32 engine.
+const NOISE: f64 = 1e-7;
+/// Rounds of probing at the most; each narrows the bracket at least eightfold.
+const ROUNDS: usize = 12;
+
+/// A point along `direction` from `from` (the kept point) where J is lower; `None` when there is none to be found.
+pub(super) fn search(
+    objective: &mut Objective<'_>,
+    from: &Evaluation,
+    direction: &[f64],
+) -> Result<Option<Evaluation>> {
+    let slope = dot(&from.gradient, direction);
+    if !(slope < 0.0) {
+        return Ok(None);
+    }
+    let trial = objective.evaluate(step_to(from, direction, 1.0))?;
+    let end = Probe { step: 1.0, value: trial.value, slope: dot(&trial.gradient, direction) };
+    if acceptable(from.value, slope, end) {
+        return Ok(Some(trial));
+    }
+    let line = objective.start_line(from, &trial)?;
+    let (mut low, mut high) = if end.slope < 0.0 { (1.0, f64::INFINITY) } else { (0.0, 1.0) };
+    let mut best: Option<Probe> = None;
+    for _ in 0..ROUNDS {
+        let steps: Vec<f64> = if high.is_finite() && low > 0.0 {
+            (1..=8).map(|k| low + (high - low) * f64::from(k) / 9.0).collect()
+        } else if high.is_finite() {
+            (1..=8).map(|k| high * 0.5f64.powi(2 * k - 1)).rev().collect()
+        } else {
+            (1..=8).map(|k| low * 2f64.powi(k)).collect()
+        };
+        for probe in objective.probe(&line, &steps)? {
+            if !(probe.value.is_finite() && probe.slope.is_finite()) {
+                continue;
+            }
+            if probe.slope < 0.0 {
+                low = low.max(probe.step);
+            } else {
+                high = high.min(probe.step);
+            }
+            let lower = probe.value <= from.value + NOISE * from.value.abs();
+            if lower && best.is_none_or(|best| probe.slope.abs() < best.slope.abs()) {
+                best = Some(probe);
+            }
+        }
+        if best.is_some_and(|best| best.slope.abs() <= FLAT * slope.abs()) {
+            break;
+        }
+    }
+    match best {
+        Some(best) if best.slope.abs() < slope.abs() => {
+            objective.evaluate(step_to(from, direction, best.step)).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn step_to(from: &Evaluation, direction: &[f64], step: f64) -> Vec<f64> {
+    from.theta.iter().zip(direction).map(|(t, d)| t + step * d).collect()
+}
+
+fn acceptable(value: f64, slope: f64, end: Probe) -> bool {
+    let flat_enough = end.slope >= CURVATURE * slope;
+    let decreased = end.value <= value + DECREASE * end.step * slope;
+    let decided_by_slope =
+        (end.value - value).abs() <= NOISE * value.abs() && end.slope <= (2.0 * DECREASE - 1.0) * slope;
+    flat_enough && (decreased || decided_by_slope)
+}

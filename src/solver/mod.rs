@@ -1,0 +1,83 @@
+//! Solvers: each minimises an [`Objective`] and knows nothing else of data or device.
+
+pub mod gradient_descent;
+pub mod lbfgs;
+mod line_search;
+pub mod newton;
+mod stopping;
+
+use crate::error::Result;
+use crate::monitor::{Event, Monitor};
+use crate::objective::{Evaluation, Objective};
+
+pub use stopping::{RELATIVE_DECREASE, StopReason, StopRule};
+
+/// Which method minimises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Solver {
+    /// w := w − η∇J, the lesson's method.
+    Gd,
+    /// Quasi-Newton steps on top of curvature taken from rows on the host.
+    Lbfgs,
+    /// Newton's method, curvature of all rows in f64 on the host.
+    Newton,
+}
+
+impl Solver {
+    /// The name `--solver` knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Solver::Gd => "gd",
+            Solver::Lbfgs => "lbfgs",
+            Solver::Newton => "newton",
+        }
+    }
+
+    /// The iterations after which it gives up by default.
+    pub fn default_max_iterations(self) -> usize {
+        match self {
+            Solver::Gd => 10_000,
+            Solver::Lbfgs => 1_000,
+            Solver::Newton => 100,
+        }
+    }
+}
+
+/// What a solver ended with. Ending early is data, not an error.
+#[derive(Debug, Clone)]
+pub struct Solution {
+    /// The best point found.
+    pub at: Evaluation,
+    /// Why it ended.
+    pub reason: StopReason,
+    /// Iterations finished.
+    pub iterations: usize,
+}
+
+/// Reports an iteration to the monitor.
+fn report(objective: &Objective<'_>, at: &Evaluation, iteration: usize, monitor: &dyn Monitor) {
+    monitor.event(Event::Iteration {
+        iteration,
+        objective: at.value,
+        gradient_inf_norm: objective.gradient_norms(at).0,
+        passes: objective.passes(),
+    });
+}
+
+/// Moves from `from`, the kept point, along `direction` and keeps the point reached; `None` when no step along it
+/// lowers J any more.
+///
+/// # Errors
+/// As [`Objective::evaluate`].
+pub fn advance(objective: &mut Objective<'_>, from: &Evaluation, direction: &[f64]) -> Result<Option<Evaluation>> {
+    let next = line_search::search(objective, from, direction)?;
+    if let Some(next) = &next {
+        objective.keep(next)?;
+    }
+    Ok(next)
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

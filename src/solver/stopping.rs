@@ -1,0 +1,60 @@
+//! When to stop, and how the reason is called.
+
+use crate::monitor::Monitor;
+use crate::objective::{Evaluation, Objective};
+
+/// A fit that cannot lower J by more than this much of max(J, S/1000), by its own prediction, has converged.
+pub const RELATIVE_DECREASE: f64 = 1e-9;
+
+/// Why a solver ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// The gradient is within `--tol`.
+    Gradient,
+    /// The predicted decrease of J is below [`RELATIVE_DECREASE`].
+    PredictedDecrease,
+    /// The iteration limit was reached.
+    MaxIterations,
+    /// No step along the search direction lowers J in the engine's arithmetic.
+    NoProgress,
+    /// J grew without bound: the learning rate is too large.
+    Diverged,
+    /// The user asked to stop.
+    Interrupted,
+}
+
+/// When a solver may stop.
+#[derive(Debug, Clone, Copy)]
+pub struct StopRule {
+    /// Largest gradient entry as `--tol` measures it.
+    pub tolerance: f64,
+    /// Iterations at the most.
+    pub max_iterations: usize,
+}
+
+impl StopRule {
+    /// Whether to stop at `at`, reached after `iterations`; `predicted` is the decrease of J that the next step
+    /// promises, where the solver can tell.
+    pub fn check(
+        &self,
+        objective: &Objective<'_>,
+        at: &Evaluation,
+        iterations: usize,
+        predicted: Option<f64>,
+        monitor: &dyn Monitor,
+    ) -> Option<StopReason> {
+        let floor = RELATIVE_DECREASE * at.value.max(objective.weight_sum() / 1000.0);
+        if objective.gradient_norms(at).0 <= self.tolerance {
+            Some(StopReason::Gradient)
+        } else if predicted.is_some_and(|predicted| predicted <= floor) {
+            Some(StopReason::PredictedDecrease)
+        } else if iterations >= self.max_iterations {
+            Some(StopReason::MaxIterations)
+        } else if monitor.interrupted() {
+            Some(StopReason::Interrupted)
+        } else {
+            None
+        }
+    }
+}
