@@ -25,6 +25,35 @@ const SUSPICIOUS: f64 = 1e3 * RELATIVE_DECREASE;
 /// Factors of a combination below this are rounding.
 const NEGLIGIBLE: f64 = 1e-7;
 
+/// What a fit ended as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// The optimum, within the tolerance.
+    Converged,
+    /// No optimum exists, proved: the classes are separated.
+    Separated,
+    /// The iteration limit came first.
+    MaxIterations,
+    /// No further progress, short of the tolerance.
+    Stalled,
+    /// Stopped by the user.
+    Interrupted,
+}
+
+impl Status {
+    /// The word the reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Converged => "converged",
+            Status::Separated => "separated",
+            Status::MaxIterations => "max-iterations",
+            Status::Stalled => "stalled",
+            Status::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// What f64 says about the point returned.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Certificate {

@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::certificate::{self, Certificate, Problem};
-use crate::data::{Dataset, hash};
+use crate::certificate::{self, Certificate, Problem, Status};
+use crate::data::{Dataset, Design, hash};
 use crate::engine::cpu::gram_cost;
+use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, Cost, DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
+use crate::model::{Coefficient, FORMAT_VERSION, Model, ObjectiveRecord, TrainingRecord};
 use crate::monitor::Monitor;
 use crate::objective::{Coordinates, Objective};
 use crate::separation::Separation;
@@ -68,35 +70,6 @@ pub enum Init {
     },
     /// Coefficients of the original columns, in the order of the data's features, and the intercept.
     Coefficients(Vec<f64>, f64),
-}
-
-/// What a fit ended as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// The optimum, within the tolerance.
-    Converged,
-    /// No optimum exists, proved: the classes are separated.
-    Separated,
-    /// The iteration limit came first.
-    MaxIterations,
-    /// No further progress, short of the tolerance.
-    Stalled,
-    /// Stopped by the user.
-    Interrupted,
-}
-
-impl Status {
-    /// The word the reports use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Converged => "converged",
-            Status::Separated => "separated",
-            Status::MaxIterations => "max-iterations",
-            Status::Stalled => "stalled",
-            Status::Interrupted => "interrupted",
-        }
-    }
 }
 
 /// Seconds spent in each part of a fit.
@@ -159,12 +132,52 @@ pub struct Fit {
     pub cost: Cost,
 }
 
+impl Fit {
+    /// The model to keep: these numbers under the names that `design` gives the features of `data`.
+    pub fn model(&self, data: &Dataset, design: &Design, options: &FitOptions, seed: u64) -> Model {
+        Model {
+            format_version: FORMAT_VERSION,
+            coefficients: data
+                .features
+                .iter()
+                .zip(&self.coefficients)
+                .map(|(name, &value)| Coefficient { name: name.clone(), value })
+                .collect(),
+            intercept: self.intercept,
+            classes: design.target.classes.clone(),
+            objective: ObjectiveRecord { l1: 0.0, l2: options.l2, intercept: options.intercept },
+            training: TrainingRecord {
+                rows: data.rows,
+                weight_sum: data.weight_sum,
+                status: self.status,
+                stopped_by: self.stopped_by.into(),
+                gradient_inf_norm: self.gradient_inf_norm,
+                objective: self.objective,
+                log_loss: self.log_loss,
+                solver: self.solver,
+                device: self.device.clone(),
+                seed,
+                version: env!("CARGO_PKG_VERSION").into(),
+            },
+            design: design.clone(),
+        }
+    }
+}
+
 /// Fits `data`.
 ///
 /// # Errors
 /// [`Error::Usage`] for options that do not fit each other, [`Error::NoDevice`] and [`Error::Device`] from the device,
 /// [`Error::Numerics`] when numbers leave the range. Ending short of the optimum is a [`Status`], not an error.
 pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Result<Fit> {
+    fit_with(data, options, &GpuOptions::default(), monitor)
+}
+
+/// [`fit`] with a GPU opened in a way of its own: limits, time-outs, doctored shaders.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn Monitor) -> Result<Fit> {
     check(data, options)?;
     let start = Instant::now();
     let full = Coordinates::new(data, options.intercept);
@@ -172,7 +185,7 @@ pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Resul
     let independence = if options.l2 > 0.0 { None } else { certificate::rank(data, &full) };
     let problem = Problem::new(data, full, independence, options.l2);
     let ranking = start.elapsed().as_secs_f64();
-    let (mut engine, opening) = engine::open(&options.device, data, 1)?;
+    let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
 
     let solving = Instant::now();
     let coordinates = problem.coordinates();

@@ -11,6 +11,8 @@ pub mod cpu;
 pub mod gpu;
 
 use crate::data::Dataset;
+use cpu::CpuEngine;
+use gpu::{GpuEngine, GpuOptions, GpuRequest};
 use crate::error::{Error, Result};
 
 /// Size of the problem an engine holds.
@@ -163,6 +165,13 @@ pub trait Engine {
     /// [`Error::Device`] when the device fails, [`Error::Numerics`] when a result is not finite.
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient>;
 
+    /// The residuals s·(y−t) of the latest point, of every row in input order, model after model. Solvers have no use
+    /// for them; `validate` compares them.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device fails.
+    fn residuals(&mut self) -> Result<Vec<f64>>;
+
     /// Makes `point`, the latest, the *kept* one: its logits outlive the next [`Engine::loss_gradient`].
     ///
     /// # Errors
@@ -218,10 +227,29 @@ pub struct Opening {
 /// The engine that `request` asks for, holding `data`, for `models` models at once.
 ///
 /// # Errors
-/// [`Error::NoDevice`] when nothing answers the request; [`Error::Device`] when what answers fails.
-pub fn open<'a>(request: &DeviceRequest, data: &'a Dataset, models: usize) -> Result<(Box<dyn Engine + 'a>, Opening)> {
+/// [`Error::NoDevice`] when nothing answers the request; [`Error::Device`] when what answers fails. What was asked for
+/// is never exchanged for another.
+pub fn open<'a>(
+    request: &DeviceRequest,
+    data: &'a Dataset,
+    models: usize,
+    options: &GpuOptions,
+) -> Result<(Box<dyn Engine + 'a>, Opening)> {
     let features = data.features.len();
-    Ok((Box::new(cpu::CpuEngine::new(&data.blocks, features, models)), Opening::default()))
+    let gpu_request = match request {
+        DeviceRequest::Cpu => None,
+        DeviceRequest::Auto => gpu::choose_real().map(GpuRequest::Named),
+        DeviceRequest::Gpu => Some(GpuRequest::Any),
+        DeviceRequest::Named(name) => Some(GpuRequest::Named(name.clone())),
+    };
+    Ok(match gpu_request {
+        None => (Box::new(CpuEngine::new(&data.blocks, features, models)), Opening::default()),
+        Some(request) => {
+            let engine = GpuEngine::open(&request, &data.blocks, features, models, options)?;
+            let opening = engine.opening();
+            (Box::new(engine), opening)
+        }
+    })
 }
 
 /// The stamps of an engine: which point is kept, which is the latest, which line is held.

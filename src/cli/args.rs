@@ -1,0 +1,367 @@
+//! The arguments as typed on the command line; see each command's `run` for their meaning.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::data::{ClassWeight, DataOptions, Encoding, Format, Missing, PackOptions};
+use crate::engine::DeviceRequest;
+use crate::error::{Error, Result};
+
+/// Logistic regression on any GPU, or on the CPU, to an optimum proved in f64.
+#[derive(Debug, Parser)]
+#[command(name = "gpulogit", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "First steps:\n  gpulogit explain\n  gpulogit train data/titanic.csv --target survived --missing mean\n  \
+                        gpulogit predict model.json data/titanic.csv\n\n\
+                        Exit codes: 0 done, 1 did not converge or a check failed, 2 bad input, 3 no device, 130 interrupted.")]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Fit a model to files of rows and write it.
+    Train(Box<TrainArgs>),
+    /// Predict with a model: probability and label of each row, as CSV.
+    Predict(PredictArgs),
+    /// Measure a model on labelled rows.
+    Evaluate(EvaluateArgs),
+    /// Compare every engine here with the CPU reference, kernel by kernel and as a whole.
+    Validate(Box<ValidateArgs>),
+    /// List what can compute here, and what `--device auto` takes and why.
+    Devices(DevicesArgs),
+    /// Work the method through on a small example, with its numbers.
+    Explain(ExplainArgs),
+}
+
+impl Command {
+    pub(super) fn common(&self) -> &Common {
+        match self {
+            Command::Train(args) => &args.common,
+            Command::Predict(args) => &args.common,
+            Command::Evaluate(args) => &args.common,
+            Command::Validate(args) => &args.common,
+            Command::Devices(args) => &args.common,
+            Command::Explain(args) => &args.common,
+        }
+    }
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// What computes: auto, cpu, gpu, or the id or name of an adapter (see `gpulogit devices`).
+    #[arg(long, default_value = "auto", value_name = "DEVICE", help_heading = "Running")]
+    pub(super) device: String,
+    /// Threads of the CPU engine [default: one a core].
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    pub(super) threads: Option<usize>,
+    /// Print one JSON object on stdout, and nothing else there.
+    #[arg(long, help_heading = "Running")]
+    pub(super) json: bool,
+    /// Say nothing on stderr but warnings and errors.
+    #[arg(long, short, conflicts_with = "verbose", help_heading = "Running")]
+    pub(super) quiet: bool,
+    /// Say more on stderr: a line for each iteration.
+    #[arg(long, short, help_heading = "Running")]
+    pub(super) verbose: bool,
+}
+
+impl Common {
+    /// What `--device` asks for.
+    pub(super) fn device(&self) -> DeviceRequest {
+        match self.device.to_ascii_lowercase().as_str() {
+            "auto" => DeviceRequest::Auto,
+            "cpu" => DeviceRequest::Cpu,
+            "gpu" => DeviceRequest::Gpu,
+            _ => DeviceRequest::Named(self.device.clone()),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrainArgs {
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    /// Where to write the model.
+    #[arg(long, default_value = "model.json", value_name = "FILE")]
+    pub(super) model: PathBuf,
+    #[command(flatten)]
+    pub(super) fit: FitArgs,
+    /// Keep this fraction of the rows out of the fit and report metrics on them.
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true, conflicts_with = "test", help_heading = "Checking")]
+    pub(super) holdout: Option<f64>,
+    /// Report metrics on this file of rows not trained on.
+    #[arg(long, value_name = "FILE", help_heading = "Checking")]
+    pub(super) test: Option<PathBuf>,
+    /// End with exit code 1 where no optimum exists (separated classes), not with a warning only.
+    #[arg(long, help_heading = "Checking")]
+    pub(super) strict: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// Which rows, which columns and what they mean.
+#[derive(Debug, Args)]
+pub(super) struct DataArgs {
+    /// Files of rows: .csv, .tsv or .npy.
+    #[arg(value_name = "DATA")]
+    pub(super) files: Vec<PathBuf>,
+    /// The column to predict; it holds two different values.
+    #[arg(long, value_name = "COL", help_heading = "Data")]
+    pub(super) target: Option<String>,
+    /// The label to model as 1 [default: the larger number, `true`, or the last in byte order].
+    #[arg(long, value_name = "LABEL", allow_hyphen_values = true, help_heading = "Data")]
+    pub(super) positive: Option<String>,
+    /// A column of sample weights.
+    #[arg(long, value_name = "COL", help_heading = "Data")]
+    pub(super) weight: Option<String>,
+    /// A column added to the linear predictor as it is.
+    #[arg(long, value_name = "COL", help_heading = "Data")]
+    pub(super) offset: Option<String>,
+    /// Weights of the classes: `balanced`, or LABEL=X,...
+    #[arg(long, value_name = "balanced|LABEL=X,..", allow_hyphen_values = true, help_heading = "Data")]
+    pub(super) class_weight: Option<String>,
+    /// Use only these columns.
+    #[arg(long, value_name = "COL,..", value_delimiter = ',', help_heading = "Data")]
+    pub(super) features: Vec<String>,
+    /// Leave these columns out.
+    #[arg(long, value_name = "COL,..", value_delimiter = ',', help_heading = "Data")]
+    pub(super) drop: Vec<String>,
+    /// Take these columns as categories although they hold numbers.
+    #[arg(long, value_name = "COL,..", value_delimiter = ',', help_heading = "Data")]
+    pub(super) categorical: Vec<String>,
+    /// Levels of a category: `reference` drops the first, `full` keeps all; auto: reference where nothing is penalised.
+    #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Data")]
+    pub(super) encoding: EncodingArg,
+    /// What to do with missing values.
+    #[arg(long, value_name = "HOW", default_value = "error", help_heading = "Data")]
+    pub(super) missing: MissingArg,
+    /// The files have no header: columns are called c1, c2, …
+    #[arg(long, help_heading = "Data")]
+    pub(super) no_header: bool,
+    /// Format of the files [default: by their ending].
+    #[arg(long, value_name = "FORMAT", help_heading = "Data")]
+    pub(super) format: Option<FormatArg>,
+    /// Targets of an X.npy.
+    #[arg(long, value_name = "Y.npy", help_heading = "Data")]
+    pub(super) target_file: Option<PathBuf>,
+    /// Sample weights of an X.npy.
+    #[arg(long, value_name = "W.npy", help_heading = "Data")]
+    pub(super) weight_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EncodingArg {
+    Auto,
+    Full,
+    Reference,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum MissingArg {
+    /// Stop, and say where.
+    Error,
+    /// Leave the row out.
+    Drop,
+    /// Put the column's mean in its place.
+    Mean,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatArg {
+    Csv,
+    Tsv,
+    Npy,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Csv => Format::Csv,
+            FormatArg::Tsv => Format::Tsv,
+            FormatArg::Npy => Format::Npy,
+        }
+    }
+}
+
+impl DataArgs {
+    /// As the data room takes it; `penalised` decides what `--encoding auto` means.
+    pub(super) fn options(&self, penalised: bool, holdout: Option<f64>, seed: u64) -> Result<DataOptions> {
+        if self.files.is_empty() {
+            return Err(Error::Usage("name at least one file of rows".into()));
+        }
+        if self.target.is_none() && self.target_file.is_none() {
+            return Err(Error::Usage(
+                "say what to predict: --target COL (or --target-file Y.npy with an X.npy)".into(),
+            ));
+        }
+        Ok(DataOptions {
+            target: self.target.clone(),
+            target_file: self.target_file.clone(),
+            weight_file: self.weight_file.clone(),
+            weight: self.weight.clone(),
+            offset: self.offset.clone(),
+            features: self.features.clone(),
+            drop: self.drop.clone(),
+            categorical: self.categorical.clone(),
+            encoding: match self.encoding {
+                EncodingArg::Full => Encoding::Full,
+                EncodingArg::Reference => Encoding::Reference,
+                EncodingArg::Auto if penalised => Encoding::Full,
+                EncodingArg::Auto => Encoding::Reference,
+            },
+            missing: match self.missing {
+                MissingArg::Error => Missing::Error,
+                MissingArg::Drop => Missing::Drop,
+                MissingArg::Mean => Missing::Mean,
+            },
+            no_header: self.no_header,
+            format: self.format.map(Format::from),
+            positive: self.positive.clone(),
+            class_weight: class_weight(self.class_weight.as_deref())?,
+            holdout,
+            seed,
+            pack: PackOptions::default(),
+        })
+    }
+}
+
+fn class_weight(text: Option<&str>) -> Result<ClassWeight> {
+    let Some(text) = text else { return Ok(ClassWeight::None) };
+    if text == "balanced" {
+        return Ok(ClassWeight::Balanced);
+    }
+    let pairs = text.split(',').map(|pair| {
+        // The label may hold `=` itself; the number cannot.
+        let (label, number) = pair.rsplit_once('=')?;
+        Some((label.to_owned(), number.trim().parse::<f64>().ok()?))
+    });
+    pairs.collect::<Option<Vec<_>>>().map(ClassWeight::Labels).ok_or_else(|| {
+        Error::Usage(format!("--class-weight {text:?} is neither `balanced` nor a list such as yes=2,no=1"))
+    })
+}
+
+/// How to fit.
+#[derive(Debug, Args)]
+pub(super) struct FitArgs {
+    /// The method: gd is gradient descent as in `gpulogit explain`; auto chooses newton or lbfgs by the size of the data.
+    #[arg(long, default_value = "auto", value_name = "METHOD", help_heading = "Fitting")]
+    pub(super) solver: SolverArg,
+    /// Penalty ½·X·‖β‖² (1/C of scikit-learn); never on the intercept.
+    #[arg(long, default_value_t = 0.0, value_name = "X", allow_negative_numbers = true, help_heading = "Fitting")]
+    pub(super) l2: f64,
+    /// Fit no intercept.
+    #[arg(long, help_heading = "Fitting")]
+    pub(super) no_intercept: bool,
+    /// Iterations at the most [default: gd 10000, lbfgs 1000, newton 100].
+    #[arg(long, value_name = "N", help_heading = "Fitting")]
+    pub(super) max_iter: Option<usize>,
+    /// Largest |∂J/∂βⱼ|/(Σs·sdⱼ) accepted at the returned point.
+    #[arg(long, default_value_t = 1e-8, value_name = "X", allow_negative_numbers = true, help_heading = "Fitting")]
+    pub(super) tol: f64,
+    /// η of w := w − η∇J, on standardised columns [default: 1/L for a bound L on the curvature].
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Fitting")]
+    pub(super) learning_rate: Option<f64>,
+    /// Starting point: zeros, random, or a model file.
+    #[arg(long, default_value = "zeros", value_name = "zeros|random|MODEL", help_heading = "Fitting")]
+    pub(super) init: String,
+    /// Seed of everything random (--init random, --holdout).
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Fitting")]
+    pub(super) seed: u64,
+    /// Re-check and polish the answer in f64 on the host (the default).
+    #[arg(long, overrides_with = "no_verify", help_heading = "Fitting")]
+    pub(super) verify: bool,
+    /// Leave that out.
+    #[arg(long, overrides_with = "verify", help_heading = "Fitting")]
+    pub(super) no_verify: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SolverArg {
+    Auto,
+    Gd,
+    Lbfgs,
+    Newton,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PredictArgs {
+    /// The model that `train` wrote.
+    pub(super) model: PathBuf,
+    #[command(flatten)]
+    pub(super) rows: RowArgs,
+    /// Write to this .csv file instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Input columns to carry through.
+    #[arg(long, value_name = "COL,..", value_delimiter = ',')]
+    pub(super) keep: Vec<String>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// Rows for a model that exists.
+#[derive(Debug, Args)]
+pub(super) struct RowArgs {
+    /// Files of rows, with the columns that the model was trained on.
+    #[arg(value_name = "DATA", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    /// Probability from which on a row gets the positive label.
+    #[arg(long, default_value_t = 0.5, value_name = "X", allow_negative_numbers = true)]
+    pub(super) threshold: f64,
+    /// The files have no header [default: as in training].
+    #[arg(long, help_heading = "Data")]
+    pub(super) no_header: bool,
+    /// Format of the files [default: by their ending].
+    #[arg(long, value_name = "FORMAT", help_heading = "Data")]
+    pub(super) format: Option<FormatArg>,
+}
+
+impl RowArgs {
+    /// That the threshold is a probability.
+    pub(super) fn check(&self) -> Result<()> {
+        if (0.0..=1.0).contains(&self.threshold) {
+            Ok(())
+        } else {
+            Err(Error::Usage("--threshold must be between 0 and 1".into()))
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EvaluateArgs {
+    /// The model that `train` wrote.
+    pub(super) model: PathBuf,
+    #[command(flatten)]
+    pub(super) rows: RowArgs,
+    /// Targets of an X.npy.
+    #[arg(long, value_name = "Y.npy", help_heading = "Data")]
+    pub(super) target_file: Option<PathBuf>,
+    /// Sample weights of an X.npy.
+    #[arg(long, value_name = "W.npy", help_heading = "Data")]
+    pub(super) weight_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DevicesArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+}

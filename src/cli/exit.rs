@@ -1,0 +1,42 @@
+//! Exit codes, all in one place.
+
+use std::process::ExitCode;
+
+use crate::error::Error;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// 0: done.
+    Done,
+    /// 1: ran, but did not converge or a check failed; what was computed is written and says so.
+    NotGood,
+    /// 2: bad input or usage.
+    BadInput,
+    /// 3: no usable device.
+    NoDevice,
+    /// 130: interrupted by the user.
+    Interrupted,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        ExitCode::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::NotGood => 1,
+            Outcome::BadInput => 2,
+            Outcome::NoDevice => 3,
+            Outcome::Interrupted => 130,
+        })
+    }
+}
+
+impl From<&Error> for Outcome {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Io { .. } | Error::Data { .. } | Error::Usage(_) | Error::Model { .. } => Outcome::BadInput,
+            Error::NoDevice(_) => Outcome::NoDevice,
+            Error::Device(_) | Error::Numerics(_) => Outcome::NotGood,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The command line: the only room that prints, parses arguments or exits.
+
+// Printing is what this room is for; everywhere else the lints hold.
+#![allow(clippy::print_stderr)]
+
+mod args;
+mod devices;
+mod evaluate;
+mod exit;
+mod explain;
+mod output;
+mod predict;
+mod progress;
+mod train;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, Common};
+use exit::Outcome;
+use progress::Terminal;
+
+use crate::error::{Error, Result};
+
+/// Runs the command line and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let common = cli.command.common();
+    let terminal = Terminal::new(common.quiet, common.verbose);
+    let result = prepare(common).and_then(|()| match &cli.command {
+        Command::Train(args) => train::run(args, &terminal),
+        Command::Predict(args) => predict::run(args, &terminal),
+        Command::Evaluate(args) => evaluate::run(args, &terminal),
+        Command::Validate(args) => validate::run(args, &terminal),
+        Command::Devices(args) => devices::run(args),
+        Command::Explain(args) => explain::run(args),
+    });
+    terminal.clear();
+    match result {
+        Ok(outcome) => outcome.into(),
+        // The reader of our output has gone (`gpulogit ... | head`): nothing is left to do.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Outcome::Done.into(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            Outcome::from(&error).into()
+        }
+    }
+}
+
+/// Sets the number of threads and the way Ctrl-C works.
+fn prepare(common: &Common) -> Result<()> {
+    if let Some(threads) = common.threads {
+        if threads == 0 {
+            return Err(Error::Usage("--threads must be at least 1".into()));
+        }
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(|e| Error::Usage(format!("{threads} threads could not be started: {e}")))?;
+    }
+    ctrlc::set_handler(progress::interrupt)
+        .map_err(|e| Error::Usage(format!("the handler for Ctrl-C could not be set: {e}")))
+}

@@ -1,0 +1,95 @@
+//! What commands have in common in printing results.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::engine::{DeviceInfo, DeviceKind};
+use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+
+/// Writes to stdout.
+pub(super) fn stdout(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::io(Path::new("standard output"), e))
+}
+
+/// Writes one JSON object to stdout.
+pub(super) fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::Numerics(format!("the result cannot be written as JSON: {e}")))?;
+    stdout(&(text + "\n"))
+}
+
+/// A device in words.
+pub(super) fn device_words(device: &DeviceInfo) -> String {
+    let kind = match device.kind {
+        DeviceKind::Cpu => "native CPU engine",
+        DeviceKind::DiscreteGpu => "discrete GPU",
+        DeviceKind::IntegratedGpu => "integrated GPU",
+        DeviceKind::VirtualGpu => "virtual GPU",
+        DeviceKind::SoftwareGpu => "software GPU: shaders computed on the CPU",
+        DeviceKind::OtherGpu => "GPU",
+    };
+    if device.kind == DeviceKind::Cpu {
+        format!("{} ({kind}, {})", device.id, device.name)
+    } else {
+        format!("{} ({}, {}, {kind})", device.id, device.name, device.backend)
+    }
+}
+
+/// A whole number with its thousands apart.
+pub(super) fn count(n: u64) -> String {
+    indicatif::HumanCount(n).to_string()
+}
+
+/// Metrics as lines of text, under `title`.
+pub(super) fn metrics_text(title: &str, m: &Metrics, classes: &[String; 2]) -> String {
+    let area = |value: Option<f64>| value.map_or("– (one class only)".to_owned(), |v| format!("{v:.6}"));
+    let c = &m.confusion;
+    let mut text = format!(
+        "{title}\n  rows       {}\n  log loss   {:.6}\n  accuracy   {:.6}\n  ROC AUC    {}\n  PR AUC     {}\n  Brier      {:.6}\n",
+        count(m.rows as u64),
+        m.log_loss,
+        m.accuracy,
+        area(m.roc_auc),
+        area(m.pr_auc),
+        m.brier,
+    );
+    let labels = classes.clone().map(|label| shorten(&label, 24));
+    let width = labels.iter().map(|l| l.chars().count()).max().unwrap_or(0).max(12);
+    let cell = |v: f64| if v.fract() == 0.0 { format!("{v}") } else { format!("{v:.3}") };
+    text += &format!("  confusion at probability {} (rows: truth, columns: prediction)\n", c.threshold);
+    text += &format!("    {:width$}  {:>width$}  {:>width$}\n", "", labels[0], labels[1]);
+    text += &format!(
+        "    {:width$}  {:>width$}  {:>width$}\n",
+        labels[0],
+        cell(c.true_negative),
+        cell(c.false_positive)
+    );
+    text += &format!(
+        "    {:width$}  {:>width$}  {:>width$}\n",
+        labels[1],
+        cell(c.false_negative),
+        cell(c.true_positive)
+    );
+    text
+}
+
+/// `text`, cut to `most` characters.
+pub(super) fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        text.to_owned()
+    } else {
+        text.chars().take(most - 1).chain(['…']).collect()
+    }
+}
+
+/// Up to `most` names, and how many more there are.
+pub(super) fn some_names<'a>(names: impl ExactSizeIterator<Item = &'a str>, most: usize) -> String {
+    let total = names.len();
+    let shown: Vec<&str> = names.take(most).collect();
+    let more = if total > shown.len() { format!(" and {} more", total - shown.len()) } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}

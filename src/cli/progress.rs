@@ -1,0 +1,102 @@
+//! Progress on stderr, and Ctrl-C.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::monitor::{Event, Monitor};
+
+/// Set by the first Ctrl-C.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// The handler of Ctrl-C: the first one asks the work to stop, the second ends the program.
+pub(super) fn interrupt() {
+    if INTERRUPTED.swap(true, Ordering::SeqCst) {
+        std::process::exit(130);
+    }
+}
+
+/// Shows long work on stderr: a line that renews itself on a terminal, a line an iteration with `-v`.
+pub(super) struct Terminal {
+    quiet: bool,
+    verbose: bool,
+    bar: ProgressBar,
+    /// The phase shown, so that a change of phase starts the line anew.
+    reading: Mutex<bool>,
+}
+
+impl Terminal {
+    pub(super) fn new(quiet: bool, verbose: bool) -> Self {
+        // indicatif draws nothing where stderr is no terminal.
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Terminal { quiet, verbose, bar: ProgressBar::with_draw_target(None, target), reading: Mutex::new(false) }
+    }
+
+    /// Takes the line away.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// Says something that is no result.
+    pub(super) fn note(&self, message: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| eprintln!("{message}"));
+        }
+    }
+
+    /// Warns, even when quiet.
+    pub(super) fn warn(&self, message: &str) {
+        self.bar.suspend(|| eprintln!("warning: {message}"));
+    }
+
+    fn show_reading(&self, rows: u64, bytes: u64, total: u64) {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*reading {
+            *reading = true;
+            if let Ok(style) = ProgressStyle::with_template("reading {bar:30} {percent:>3}%  {msg}  {eta} left") {
+                self.bar.set_style(style);
+            }
+            self.bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(bytes);
+        self.bar.set_message(format!("{} rows, {}", HumanCount(rows), HumanBytes(bytes)));
+    }
+
+    fn show_iteration(&self, line: &str) {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if *reading || self.bar.message().is_empty() {
+            *reading = false;
+            if let Ok(style) = ProgressStyle::with_template("fitting {spinner} {msg}") {
+                self.bar.set_style(style);
+            }
+            self.bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        self.bar.set_message(line.to_owned());
+    }
+}
+
+impl Monitor for Terminal {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Reading { rows, bytes, total_bytes, .. } => self.show_reading(rows, bytes, total_bytes),
+            Event::Iteration { iteration, objective, gradient_inf_norm, passes } => {
+                let line = format!(
+                    "iteration {iteration:>4}  J {objective:<22.15e}  largest slope {gradient_inf_norm:.2e}  passes {passes}"
+                );
+                if self.verbose {
+                    self.note(&line);
+                } else {
+                    self.show_iteration(&line);
+                }
+            }
+            Event::Note(message) => self.note(&format!("note: {message}")),
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        INTERRUPTED.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,273 @@
+//! `gpulogit train`: files in, model out.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::args::{SolverArg, TrainArgs};
+use super::evaluate::{Scored, score};
+use super::exit::Outcome;
+use super::output::{count, device_words, json, metrics_text, shorten, some_names, stdout};
+use super::progress::Terminal;
+use crate::certificate::Status;
+use crate::data::{Dataset, ReadOptions, Rows, Training, load_rows, load_training};
+use crate::error::{Error, Result};
+use crate::fit::{Fit, FitOptions, Init, fit};
+use crate::model::Model;
+use crate::solver::Solver;
+
+/// Coefficients printed as text; the model file has all of them.
+const MOST_PRINTED: usize = 100;
+
+pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
+    let reading = Instant::now();
+    let penalised = args.fit.l2 > 0.0;
+    let data_options = args.data.options(penalised, args.holdout, args.fit.seed)?;
+    if args.model.is_dir() {
+        return Err(Error::Usage(format!("--model {} is a folder; name a file", args.model.display())));
+    }
+    let training = load_training(&args.data.files, &data_options, terminal)?;
+    training.summary.notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
+    let test = match &args.test {
+        Some(path) => Some(load_test(args, &training, path, terminal)?),
+        None => None,
+    };
+    let read = reading.elapsed().as_secs_f64();
+
+    let options = FitOptions {
+        device: args.common.device(),
+        solver: match args.fit.solver {
+            SolverArg::Auto => None,
+            SolverArg::Gd => Some(Solver::Gd),
+            SolverArg::Lbfgs => Some(Solver::Lbfgs),
+            SolverArg::Newton => Some(Solver::Newton),
+        },
+        l2: args.fit.l2,
+        intercept: !args.fit.no_intercept,
+        max_iterations: args.fit.max_iter,
+        tolerance: args.fit.tol,
+        learning_rate: args.fit.learning_rate,
+        verify: !args.fit.no_verify,
+        init: init(args, &training)?,
+    };
+    let mut fit = fit(&training.train, &options, terminal)?;
+    fit.seconds.read = read;
+    fit.seconds.total += read;
+    let model = fit.model(&training.train, &training.design, &options, args.fit.seed);
+    model.save(&args.model)?;
+    terminal.clear();
+    warn(&fit, &training.train, terminal);
+
+    let held_out = match (&training.holdout, &test) {
+        (Some(holdout), _) => Some(("held-out rows", score(&model, holdout, &options.device, 0.5)?)),
+        (_, Some(test)) => Some(("test rows", score(&model, test, &options.device, 0.5)?)),
+        _ => None,
+    };
+    let held_out = held_out.as_ref();
+    if args.common.json {
+        json(&report(&fit, &training, held_out.map(|(_, scored)| scored), &args.model))?;
+    } else {
+        stdout(&text(&fit, &training, &model, &args.model))?;
+        if let Some((title, scored)) = held_out {
+            stdout(&format!("\n{}", metrics_text(title, &scored.metrics, &model.classes)))?;
+        }
+    }
+    Ok(match fit.status {
+        Status::Converged => Outcome::Done,
+        Status::Separated if args.strict => Outcome::NotGood,
+        Status::Separated => Outcome::Done,
+        Status::MaxIterations | Status::Stalled => Outcome::NotGood,
+        Status::Interrupted => Outcome::Interrupted,
+    })
+}
+
+fn load_test(args: &TrainArgs, training: &Training, path: &Path, terminal: &Terminal) -> Result<Rows> {
+    if args.data.target_file.is_some() {
+        return Err(Error::Usage("--test goes with files that hold their target; for .npy use --holdout".into()));
+    }
+    let options =
+        ReadOptions { format: args.data.format.map(Into::into), with_target: true, ..ReadOptions::default() };
+    load_rows(&[path.to_path_buf()], &training.design, &options, terminal)
+}
+
+fn init(args: &TrainArgs, training: &Training) -> Result<Init> {
+    match args.fit.init.as_str() {
+        "zeros" => Ok(Init::Zeros),
+        "random" => Ok(Init::Random { seed: args.fit.seed }),
+        path => {
+            let model = Model::load(Path::new(path)).map_err(|error| match error {
+                Error::Io { source, .. } => {
+                    Error::Usage(format!("--init {path} is neither zeros, random nor a model file ({source})"))
+                }
+                other => other,
+            })?;
+            let names = model.coefficients.iter().map(|c| &c.name);
+            if !names.eq(&training.train.features) {
+                return Err(Error::Usage(format!(
+                    "--init {path}: its features are not those of this data, in this order"
+                )));
+            }
+            Ok(Init::Coefficients(model.coefficients.iter().map(|c| c.value).collect(), model.intercept))
+        }
+    }
+}
+
+/// What a person must know about the answer.
+fn warn(fit: &Fit, data: &Dataset, terminal: &Terminal) {
+    if let Some(separation) = &fit.separation {
+        let names = some_names(separation.columns.iter().map(|&j| data.features[j].as_str()), 8);
+        let kind = if separation.complete { "completely" } else { "quasi-completely" };
+        terminal.warn(&format!(
+            "the classes are {kind} separated ({} of {} rows), so no maximum-likelihood estimate exists: the \
+             coefficients of {names} grow without end. Predictions are usable, those coefficients are not; add a \
+             penalty (--l2 1) for finite ones.",
+            count(separation.rows as u64),
+            count(data.rows as u64),
+        ));
+    }
+    for (name, parts) in fit.redundant.iter().take(8) {
+        let why = match parts.as_slice() {
+            [] => "it is constant, and its coefficient is 0".to_owned(),
+            parts => format!(
+                "it is a combination of {}; the coefficients returned are the shortest of all that predict the same",
+                some_names(parts.iter().map(|(name, _)| name.as_str()), 6)
+            ),
+        };
+        terminal.warn(&format!("column {name} is redundant: {why}."));
+    }
+    if fit.redundant.len() > 8 {
+        let rest = some_names(fit.redundant[8..].iter().map(|(name, _)| name.as_str()), 20);
+        terminal.warn(&format!("these columns are redundant too: {rest}."));
+    }
+    match fit.status {
+        Status::MaxIterations => terminal.warn(&format!(
+            "not converged: the {} iterations allowed are used up, largest slope {:.1e}; raise --max-iter, or leave \
+             --solver to auto.",
+            fit.iterations, fit.gradient_inf_norm
+        )),
+        Status::Stalled if fit.stopped_by == "diverged" => {
+            terminal.warn("not converged: J grew at every step; lower --learning-rate, or leave it out.");
+        }
+        Status::Stalled => terminal.warn(&format!(
+            "not converged: no step lowers J any more in this arithmetic, largest slope {:.1e}; try --solver newton, \
+             --device cpu, or a larger --tol.",
+            fit.gradient_inf_norm
+        )),
+        Status::Interrupted => {
+            terminal.warn("interrupted: the model holds the best point so far, which is not the optimum.");
+        }
+        Status::Converged | Status::Separated => {}
+    }
+}
+
+/// What `--json` prints.
+fn report(fit: &Fit, training: &Training, held_out: Option<&Scored>, path: &Path) -> serde_json::Value {
+    json!({
+        "rows": training.train.rows,
+        "features": training.train.features.len(),
+        "ranks": 1,
+        "weight_sum": training.train.weight_sum,
+        "classes": training.design.target.classes,
+        "rows_read": training.summary.rows,
+        "rows_dropped": training.summary.dropped_rows,
+        "cells_filled": training.summary.filled_cells,
+        "device": fit.device,
+        "solver": fit.solver,
+        "status": fit.status,
+        "stopped_by": fit.stopped_by,
+        "iterations": fit.iterations,
+        "passes": fit.passes,
+        "objective": fit.objective,
+        "gradient_inf_norm": fit.gradient_inf_norm,
+        "gradient_inf_norm_raw": fit.gradient_inf_norm_raw,
+        "log_loss": fit.log_loss,
+        "intercept": fit.intercept,
+        "column_rank": fit.rank,
+        "redundant": fit.redundant.iter().map(|(name, parts)| json!({
+            "name": name,
+            "combination_of": parts.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "separation": fit.separation.as_ref().map(|s| json!({
+            "complete": s.complete,
+            "rows": s.rows,
+            "columns": s.columns.iter().map(|&j| &training.train.features[j]).collect::<Vec<_>>(),
+        })),
+        "certificate": fit.certificate,
+        "storage_rounding": fit.rounding,
+        "holdout": held_out.map(|scored| &scored.metrics),
+        "model": path,
+        "seconds": fit.seconds,
+        "bytes": {
+            "host_peak": fit.host_peak,
+            "device_peak": fit.cost.device_peak,
+            "device_read": fit.cost.bytes_read,
+        },
+        "kernels": fit.cost.kernels.iter().map(|k| json!({
+            "name": k.name, "calls": k.calls, "seconds": k.seconds,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn text(fit: &Fit, training: &Training, model: &Model, path: &Path) -> String {
+    let data = &training.train;
+    let [negative, positive] = &training.design.target.classes;
+    let target = training.design.target.name.as_deref().unwrap_or("the target file");
+    let mut text = format!("device     {}\n", device_words(&fit.device));
+    text += &format!(
+        "data       {} rows × {} features; {target}: {positive} is modelled as 1, {negative} as 0\n",
+        count(data.rows as u64),
+        count(data.features.len() as u64),
+    );
+    if fit.rounding > 0.0 {
+        text += &format!(
+            "stored     in f32, standardised: the largest rounding is {:.1e} standard deviations\n",
+            fit.rounding
+        );
+    }
+    let penalty = if model.objective.l2 > 0.0 { format!(", l2 = {}", model.objective.l2) } else { String::new() };
+    text += &format!(
+        "solver     {}{penalty}: {} iterations, {} reads of X in {:.3} s\n",
+        fit.solver.name(),
+        fit.iterations,
+        fit.passes,
+        fit.seconds.solve + fit.seconds.verify,
+    );
+    text += &format!("status     {} (by {})\n", fit.status.name(), fit.stopped_by.replace('-', " "));
+    text += &match &fit.certificate {
+        Some(c) => format!(
+            "certified  largest slope {:.1e} of S·sd, re-computed in f64{}\n",
+            c.gradient_inf_norm,
+            match c.polish_steps {
+                0 => String::new(),
+                steps => format!(" after {steps} f64 step{}", if steps == 1 { "" } else { "s" }),
+            }
+        ),
+        None => format!("slope      {:.1e} of S·sd as the engine saw it; not verified\n", fit.gradient_inf_norm),
+    };
+    text += &format!("log loss   {:.9} (J = {})\n\ncoefficients\n", fit.log_loss, fit.objective);
+    let shown = model.coefficients.iter().take(MOST_PRINTED);
+    let names: Vec<String> = shown.clone().map(|c| shorten(&c.name, 40)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("(intercept)".len());
+    if model.objective.intercept {
+        text += &format!("  {:width$}  {:>18}\n", "(intercept)", number(model.intercept));
+    }
+    for (name, coefficient) in names.iter().zip(shown) {
+        text += &format!("  {name:width$}  {:>18}\n", number(coefficient.value));
+    }
+    if model.coefficients.len() > MOST_PRINTED {
+        text += &format!("  … {} more in the model\n", model.coefficients.len() - MOST_PRINTED);
+    }
+    text + &format!("\nmodel      {}\n", path.display())
+}
+
+/// A coefficient with ten digits.
+fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 || (1e-4..1e6).contains(&magnitude) {
+        let decimals = 9 - magnitude.max(1e-4).log10().floor() as i32;
+        format!("{value:.*}", decimals.clamp(0, 10) as usize)
+    } else {
+        format!("{value:.9e}")
+    }
+}

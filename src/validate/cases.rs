@@ -1,0 +1,124 @@
+//! What is compared: awkward shapes made on the spot, or the user's own rows.
+
+use crate::data::hash::unit_interval;
+use crate::data::{Dataset, PackOptions, RowMajor, RowVectors};
+use crate::error::Result;
+
+/// Penalty of the whole fits, so that each has one optimum.
+pub(super) const FIT_L2: f64 = 1.0;
+
+/// Rows × features around every edge of group (32 rows), tile (256 rows), register batch and block.
+const SHAPES: [(usize, usize); 18] = [
+    (1, 0),
+    (1, 1),
+    (2, 3),
+    (31, 4),
+    (32, 5),
+    (33, 8),
+    (255, 31),
+    (256, 32),
+    (257, 33),
+    (511, 63),
+    (513, 64),
+    (1000, 65),
+    (1024, 127),
+    (1025, 129),
+    (2049, 16),
+    (4099, 7),
+    (300, 257),
+    (70, 1030),
+];
+
+/// Rows in original or stored units, as the reference takes them.
+pub(super) struct Rows {
+    /// n×p, row-major.
+    pub(super) x: Vec<f64>,
+    pub(super) target: Vec<f64>,
+    pub(super) weight: Vec<f64>,
+    pub(super) offset: Option<Vec<f64>>,
+}
+
+/// Data sets of awkward shapes, the same ones every time: weights (some of them zero), offsets in every other set,
+/// columns of sizes from 10⁻³ to 10³ far from zero, and rows with linear predictors beyond ±10³.
+///
+/// # Errors
+/// As [`Dataset::pack`].
+pub fn awkward() -> Result<Vec<Dataset>> {
+    SHAPES
+        .iter()
+        .enumerate()
+        .map(|(number, &(rows, features))| {
+            let seed = number as u64;
+            let random = |stream: u64, i: usize| unit_interval(seed * 8 + stream, i as u64);
+            let x: Vec<f64> = (0..rows * features)
+                .map(|i| {
+                    let size = 10f64.powi((i % features) as i32 % 7 - 3);
+                    (random(0, i) + random(1, i) + 5.0) * size
+                })
+                .collect();
+            let vectors = RowVectors {
+                target: (0..rows).map(|i| f64::from(u8::from(random(2, i) < 0.4))).collect(),
+                weight: (0..rows).map(|i| if i % 11 == 10 { 0.0 } else { 0.5 + 2.0 * random(3, i) }).collect(),
+                offset: (number % 2 == 1).then(|| {
+                    let far = |i: usize| if i % 97 == 5 { 2000.0 } else { 1.0 };
+                    (0..rows).map(|i| (random(4, i) - 0.5) * far(i)).collect()
+                }),
+            };
+            // Several blocks, the last one not full.
+            let options = PackOptions { block_rows: Some(512), precision: None };
+            let names = (0..features).map(|j| format!("x{j}")).collect();
+            Dataset::pack(names, &RowMajor { values: &x, features, rows }, &vectors, options)
+        })
+        .collect()
+}
+
+/// The numbers of models that are compared at once: one and several for small data, one for large.
+pub(super) fn models_for(data: &Dataset) -> &'static [usize] {
+    if data.rows * data.features.len() <= 1 << 17 { &[1, 3, 5] } else { &[1] }
+}
+
+/// Whether a penalised fit of `data` has an optimum that f64 finds: two classes.
+pub(super) fn has_optimum(data: &Dataset) -> bool {
+    let mut labelled = data.blocks.iter().flat_map(|block| {
+        (0..block.rows()).filter(|&i| block.weight()[i] > 0.0).map(|i| block.target()[i])
+    });
+    labelled.next().is_some_and(|first| labelled.any(|t| t != first))
+}
+
+/// Seeded parameters in stored units that keep most linear predictors within ±5 or so.
+pub(super) fn parameters(data: &Dataset, stream: usize) -> Vec<f64> {
+    let features = data.features.len();
+    let size = 4.0 / (features.max(1) as f64).sqrt();
+    (0..=features).map(|j| (unit_interval(1000 + stream as u64, j as u64) - 0.5) * size).collect()
+}
+
+/// The rows of `data` in stored units.
+pub(super) fn stored_rows(data: &Dataset) -> Rows {
+    rows_in(data, |_, z| z)
+}
+
+/// The rows of `data` in original units.
+pub(super) fn original_rows(data: &Dataset) -> Rows {
+    rows_in(data, |feature, z| data.columns[feature].centre + data.columns[feature].scale * z)
+}
+
+fn rows_in(data: &Dataset, value: impl Fn(usize, f64) -> f64) -> Rows {
+    let features = data.features.len();
+    let mut rows = Rows {
+        x: Vec::with_capacity(data.rows * features),
+        target: Vec::with_capacity(data.rows),
+        weight: Vec::with_capacity(data.rows),
+        offset: data.blocks.iter().all(|block| block.offset().is_some()).then(Vec::new),
+    };
+    for block in &data.blocks {
+        for i in 0..block.rows() {
+            rows.x.extend((0..features).map(|j| value(j, block.value(i, j))));
+        }
+        rows.target.extend_from_slice(&block.target()[..block.rows()]);
+        rows.weight.extend_from_slice(&block.weight()[..block.rows()]);
+        if let (Some(all), Some(offset)) = (&mut rows.offset, block.offset()) {
+            all.extend_from_slice(&offset[..block.rows()]);
+        }
+    }
+    rows
+}

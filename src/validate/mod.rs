@@ -1,0 +1,171 @@
+//! Every engine against the textbook reference, kernel by kernel and as a whole.
+//!
+//! Each comparison carries its own bound, derived from the engine's arithmetic (see [`bounds`]), entry by entry. A
+//! check reports the entry that comes nearest to its bound or goes beyond it: its error, its bound.
+
+mod bounds;
+mod cases;
+
+use serde::Serialize;
+
+use crate::data::Dataset;
+use crate::engine::gpu::GpuOptions;
+use crate::engine::{self, DeviceInfo, DeviceRequest, Engine, Params};
+use crate::error::{Error, Result};
+use crate::fit::{FitOptions, fit_with};
+use crate::monitor::{Event, Monitor};
+use crate::reference::Problem;
+
+pub use bounds::Arithmetic;
+use bounds::{Reference, Worst};
+pub use cases::awkward;
+
+/// Part of max(J, S/1000) that an engine's own answer, before any polish, may lie above the optimum.
+const FIT_BOUND: f64 = 1e-6;
+/// Steps at which lines are probed.
+const STEPS: [f64; 5] = [0.0, 0.25, 1.0, 1.75, 4.0];
+/// Columns up to which the whole fit is compared by the reference's own Newton step.
+const FIT_COLUMNS: usize = 300;
+
+/// One line of the table: a kernel (or the whole fit) on one engine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    /// The kernel, or `fit`.
+    pub name: &'static str,
+    /// Id of the engine's device.
+    pub engine: String,
+    /// Data sets compared.
+    pub cases: usize,
+    /// Error of the entry nearest to its bound, or farthest beyond it.
+    pub worst_error: f64,
+    /// That entry's bound.
+    pub bound: f64,
+    /// Whether every entry of every case is within its bound.
+    pub ok: bool,
+}
+
+/// What was compared, and how it went.
+#[derive(Debug, Clone, Serialize)]
+pub struct Validation {
+    /// The engines.
+    pub adapter: Vec<DeviceInfo>,
+    /// One check a kernel and engine.
+    pub kernels: Vec<Check>,
+    /// Whether all of them passed.
+    pub ok: bool,
+}
+
+/// Compares each of `devices` with the reference on each of `cases`.
+///
+/// # Errors
+/// As [`engine::open`] and [`Engine::loss_gradient`]; [`Error::Usage`] when there is nothing to compare.
+pub fn validate(
+    devices: &[DeviceRequest],
+    cases: &[Dataset],
+    gpu: &GpuOptions,
+    monitor: &dyn Monitor,
+) -> Result<Validation> {
+    if devices.is_empty() || cases.is_empty() {
+        return Err(Error::Usage("there is nothing to compare".into()));
+    }
+    let mut validation = Validation { adapter: Vec::new(), kernels: Vec::new(), ok: true };
+    for device in devices {
+        let mut worst: [Worst; 5] = Default::default();
+        let mut compared = [0; 5];
+        let mut info = None;
+        for (number, data) in cases.iter().enumerate() {
+            monitor.event(Event::Note(format!(
+                "comparing case {} of {}: {} rows × {} features",
+                number + 1,
+                cases.len(),
+                data.rows,
+                data.features.len()
+            )));
+            for models in cases::models_for(data) {
+                let (mut engine, _) = engine::open(device, data, models, gpu)?;
+                kernels(engine.as_mut(), data, models, &mut worst[..4])?;
+                compared[..4].iter_mut().for_each(|cases| *cases += 1);
+                info = Some(engine.device().clone());
+            }
+            if data.features.len() <= FIT_COLUMNS && cases::has_optimum(data) {
+                whole_fit(device, data, gpu, &mut worst[4])?;
+                compared[4] += 1;
+            }
+        }
+        let Some(info) = info else { continue };
+        for ((name, worst), cases) in NAMES.into_iter().zip(worst).zip(compared) {
+            let ok = cases > 0 && worst.within();
+            validation.ok &= ok;
+            let (worst_error, bound) = (worst.error, worst.bound);
+            validation.kernels.push(Check { name, engine: info.id.clone(), cases, worst_error, bound, ok });
+        }
+        validation.adapter.push(info);
+    }
+    Ok(validation)
+}
+
+/// The names of the checks, in the order of the table.
+const NAMES: [&str; 5] = ["logits", "residual", "gradient", "line_probe", "fit"];
+
+/// The four kernels on one data set.
+fn kernels(engine: &mut dyn Engine, data: &Dataset, models: usize, worst: &mut [Worst]) -> Result<()> {
+    let arithmetic = Arithmetic::of(engine.device(), data);
+    let references: Vec<(Reference, Reference)> = (0..models)
+        .map(|k| {
+            let (here, there) = (cases::parameters(data, 2 * k), cases::parameters(data, 2 * k + 1));
+            (Reference::new(data, here, arithmetic), Reference::new(data, there, arithmetic))
+        })
+        .collect();
+    let features = data.features.len();
+    let params = |pick: fn(&(Reference, Reference)) -> &Reference| {
+        let mut w = Params::zeros(features, models);
+        for (k, pair) in references.iter().enumerate() {
+            w.model_mut(k).copy_from_slice(&pick(pair).w);
+        }
+        w
+    };
+    let (here, there) = (params(|pair| &pair.0), params(|pair| &pair.1));
+
+    let logits = engine.logits(&here)?;
+    for (k, (reference, _)) in references.iter().enumerate() {
+        reference.compare_logits(&logits[k * data.rows..(k + 1) * data.rows], &mut worst[0]);
+    }
+    let at = engine.loss_gradient(&here)?;
+    let residuals = engine.residuals()?;
+    for (k, (reference, _)) in references.iter().enumerate() {
+        reference.compare_residuals(&residuals[k * data.rows..(k + 1) * data.rows], &mut worst[1]);
+        reference.compare_loss(at.loss[k], &mut worst[1]);
+        reference.compare_gradient(at.gradient.model(k), &mut worst[2]);
+    }
+    engine.keep(at.point)?;
+    let to = engine.loss_gradient(&there)?;
+    let line = engine.start_line(at.point, to.point)?;
+    for (step, probes) in STEPS.into_iter().zip(engine.probe(line, &STEPS)?) {
+        for ((reference, other), probe) in references.iter().zip(probes) {
+            reference.compare_probe(other, step, probe, &mut worst[3]);
+        }
+    }
+    Ok(())
+}
+
+/// How far above the optimum an engine's own fit ends, by the Newton step that the reference takes there.
+fn whole_fit(device: &DeviceRequest, data: &Dataset, gpu: &GpuOptions, worst: &mut Worst) -> Result<()> {
+    let options = FitOptions { device: device.clone(), l2: cases::FIT_L2, verify: false, ..FitOptions::default() };
+    let fit = fit_with(data, &options, gpu, &crate::monitor::Silent)?;
+    let rows = cases::original_rows(data);
+    let problem = Problem {
+        x: &rows.x,
+        features: data.features.len(),
+        target: &rows.target,
+        weight: &rows.weight,
+        offset: rows.offset.as_deref(),
+        l2: cases::FIT_L2,
+        intercept: true,
+    };
+    let mut w = fit.coefficients.clone();
+    w.push(fit.intercept);
+    let scale = problem.objective(&w).max(data.weight_sum / 1000.0);
+    let promised = bounds::newton_decrease(&problem, &w)?;
+    worst.see(promised / scale, FIT_BOUND);
+    Ok(())
+}
