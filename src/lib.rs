@@ -2,4 +2,6 @@
 pub mod data;
 pub mod engine;
 pub mod error;
+pub mod metrics;
 pub mod monitor;
+pub mod reference;
