@@ -2,6 +2,7 @@
 pub mod data;
 pub mod engine;
 pub mod error;
+pub mod explain;
 pub mod metrics;
 pub mod monitor;
 pub mod reference;
