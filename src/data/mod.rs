@@ -1,11 +1,32 @@
 //! Data in: files become a [`Dataset`] of standardised blocks, and the [`Design`] that a model keeps says how.
 
 pub mod block;
+mod cell;
+mod columns;
+mod delimited;
+mod design;
 pub mod hash;
+mod learn;
+mod lines;
+mod load;
+mod matrix;
+mod names;
+mod npy;
+mod options;
 pub mod pack;
+mod roles;
+mod rows;
+mod split;
+mod table;
+mod target;
 
 pub use block::{LANES, RowBlock, Values};
+pub use design::{Design, InputColumn};
+pub use load::{ReadSummary, Training, load_training};
+pub use options::{ClassWeight, DataOptions, Encoding, Format, Missing, ReadOptions};
 pub use pack::{ColumnSource, Moments, PackOptions, Precision, RowMajor, RowVectors, StoredColumn};
+pub use rows::{Rows, load_rows};
+pub use target::Target;
 
 use crate::error::Result;
 

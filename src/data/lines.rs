@@ -1,0 +1,165 @@
+//! Text files as the csv crate reads them best: line ends made LF, byte order mark gone, delimiter known.
+
+use std::io::{self, Read};
+
+/// Delimiters looked for; a blank is none.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+/// Lines that decide the delimiter.
+const FIRST_LINES: usize = 20;
+
+/// Makes every line end (LF, CRLF, CR) a LF and ends the last line with one, so that lines are counted by their LFs.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    inner: R,
+    after_cr: bool,
+    last: Option<u8>,
+    bytes: u64,
+    ended: bool,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Lines { inner, after_cr: false, last: None, bytes: 0, ended: false }
+    }
+
+    /// Bytes read from the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while !self.ended && !out.is_empty() {
+            let n = self.inner.read(out)?;
+            self.bytes += n as u64;
+            if n == 0 {
+                self.ended = true;
+                if self.last.is_some_and(|b| b != b'\n') {
+                    out[0] = b'\n';
+                    return Ok(1);
+                }
+                return Ok(0);
+            }
+            let mut kept = n;
+            if self.after_cr || out[..n].contains(&b'\r') {
+                kept = 0;
+                for i in 0..n {
+                    let b = out[i];
+                    // The LF of a CRLF: its CR has become one already.
+                    if !(b == b'\n' && self.after_cr) {
+                        out[kept] = if b == b'\r' { b'\n' } else { b };
+                        kept += 1;
+                    }
+                    self.after_cr = b == b'\r';
+                }
+            }
+            if let Some(&last) = out[..kept].last() {
+                self.last = Some(last);
+                return Ok(kept);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// The delimiter of a file that starts with `start`: the one that stands outside quotes equally often on most of the
+/// first lines, then the most often; a comma where none stands at all.
+pub(super) fn detect_delimiter(start: &[u8], whole: bool) -> u8 {
+    let lines = count_delimiters(start, whole);
+    let score = |k: usize| {
+        let first = lines.first().map_or(0, |counts| counts[k]);
+        let agreeing = if first == 0 { 0 } else { lines.iter().filter(|counts| counts[k] == first).count() };
+        (agreeing, first)
+    };
+    // The first of equals wins, and `max_by_key` would take the last.
+    let best = (0..DELIMITERS.len()).rev().max_by_key(|&k| score(k)).unwrap_or(0);
+    DELIMITERS[best]
+}
+
+/// How often each delimiter stands outside quotes on each of the first lines that are not blank.
+fn count_delimiters(start: &[u8], whole: bool) -> Vec<[usize; DELIMITERS.len()]> {
+    let mut lines = Vec::new();
+    let (mut counts, mut blank, mut quoted) = ([0; DELIMITERS.len()], true, false);
+    for &b in start {
+        match b {
+            b'"' => (quoted, blank) = (!quoted, false),
+            b'\n' | b'\r' if !quoted => {
+                if !blank {
+                    lines.push(counts);
+                }
+                (counts, blank) = ([0; DELIMITERS.len()], true);
+                if lines.len() == FIRST_LINES {
+                    return lines;
+                }
+            }
+            _ => {
+                if let Some(k) = DELIMITERS.iter().position(|d| *d == b && !quoted) {
+                    counts[k] += 1;
+                }
+                blank &= b == b' ';
+            }
+        }
+    }
+    // A line that was cut says little, unless it is all there is.
+    if !blank && (whole || lines.is_empty()) {
+        lines.push(counts);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that gives `step` bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+    impl Read for Slow<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let n = self.1.min(self.0.len()).min(out.len());
+            out[..n].copy_from_slice(&self.0[..n]);
+            self.0 = &self.0[n..];
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn every_line_end_becomes_a_line_feed_however_the_bytes_arrive() {
+        let cases = [
+            ("a\r\nb\r\n", "a\nb\n"),
+            ("a\rb\r", "a\nb\n"),
+            ("a\nb", "a\nb\n"),
+            ("a\r\r\nb\n\rc", "a\n\nb\n\nc\n"),
+            ("", ""),
+            ("\r\n", "\n"),
+        ];
+        let mut seen = 0;
+        for (input, expected) in cases {
+            for step in [1, 2, 3, 100] {
+                let mut lines = Lines::new(Slow(input.as_bytes(), step));
+                let mut text = String::new();
+                lines.read_to_string(&mut text).unwrap();
+                assert_eq!(text, expected, "{input:?} in steps of {step}");
+                assert_eq!(lines.bytes(), input.len() as u64);
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 24);
+    }
+
+    #[test]
+    fn the_delimiter_is_the_one_that_stands_equally_often() {
+        let cases: [(&str, u8); 9] = [
+            ("a,b\n1,2\n", b','),
+            ("a;b\n1,5;2,5\n", b';'),
+            ("a\tb c\n1\t2 3\n", b'\t'),
+            ("a|b\n1|2\n", b'|'),
+            ("a b\n1 2\n", b','),
+            ("\"a;b;c\",d\n\"x;y;z\",1\n", b','),
+            ("a,b,c\n1,2\n3,4,5\n", b','),
+            ("a,b;c,d\n1,2;3,4\n", b','),
+            ("a;b", b';'),
+        ];
+        assert_eq!(cases.iter().filter(|(text, d)| detect_delimiter(text.as_bytes(), true) == *d).count(), cases.len());
+    }
+}

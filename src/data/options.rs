@@ -1,0 +1,111 @@
+//! The options that decide how files become rows.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::pack::PackOptions;
+
+/// How the levels of a categorical column become indicator features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// One feature a level.
+    Full,
+    /// One feature a level but the first: without redundancy beside an intercept.
+    #[default]
+    Reference,
+}
+
+/// What to do with missing values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Missing {
+    /// Refuse the data, naming the first place.
+    #[default]
+    Error,
+    /// Leave the row out.
+    Drop,
+    /// Put the training mean of the feature in its place.
+    Mean,
+}
+
+/// The format of a data file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Delimited text; the delimiter (one of `,` `;` tab `|`) is detected.
+    Csv,
+    /// Text delimited by tabs.
+    Tsv,
+    /// A NumPy array.
+    Npy,
+}
+
+/// Factors on the sample weights of each class.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum ClassWeight {
+    /// Factor 1 for both classes.
+    #[default]
+    None,
+    /// S/(2·S_k) for class k of weight S_k, so that both classes weigh the same.
+    Balanced,
+    /// A factor for each label named, 1 for the other.
+    Labels(Vec<(String, f64)>),
+}
+
+/// All that decides how training files become rows.
+#[derive(Debug, Clone, Default)]
+pub struct DataOptions {
+    /// Name of the target's column.
+    pub target: Option<String>,
+    /// Targets of a .npy matrix.
+    pub target_file: Option<PathBuf>,
+    /// Sample weights of a .npy matrix.
+    pub weight_file: Option<PathBuf>,
+    /// Name of the sample weights' column.
+    pub weight: Option<String>,
+    /// Name of the offset's column.
+    pub offset: Option<String>,
+    /// Columns to use as features; empty means all that have no other role.
+    pub features: Vec<String>,
+    /// Columns to leave out.
+    pub drop: Vec<String>,
+    /// Columns to take as categorical although they hold numbers.
+    pub categorical: Vec<String>,
+    /// How categorical columns are encoded.
+    pub encoding: Encoding,
+    /// What to do with missing values.
+    pub missing: Missing,
+    /// Text files have no header: the columns are c1, c2, …
+    pub no_header: bool,
+    /// The files' format; by default each file's ending says it.
+    pub format: Option<Format>,
+    /// The label modelled as 1.
+    pub positive: Option<String>,
+    /// Factors on the sample weights of each class.
+    pub class_weight: ClassWeight,
+    /// Share of the rows to hold out of the training, in (0, 1).
+    pub holdout: Option<f64>,
+    /// Seed of the held-out rows' choice.
+    pub seed: u64,
+    /// How the rows are packed.
+    pub pack: PackOptions,
+}
+
+/// What decides how files become rows for a fitted model, beside its [`Design`](super::Design).
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// The files' format; by default each file's ending says it.
+    pub format: Option<Format>,
+    /// Whether text files lack a header; by default as in training.
+    pub no_header: Option<bool>,
+    /// Targets of a .npy matrix.
+    pub target_file: Option<PathBuf>,
+    /// Sample weights of a .npy matrix.
+    pub weight_file: Option<PathBuf>,
+    /// Whether labels are needed.
+    pub with_target: bool,
+    /// Input columns to carry through as text.
+    pub keep: Vec<String>,
+    /// How the rows are packed.
+    pub pack: PackOptions,
+}
