@@ -32,11 +32,14 @@ fn logits(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             var sum = w[w_first + p] + offset;
             var j = 0u;
             for (; j + RUN <= p; j += RUN) {
-                var run = Models(0.0);
-                for (var i = 0u; i < RUN; i++) {
-                    run += x[x_first + (j + i) * LANES] * w[w_first + j + i];
-                }
-                sum += run;
+                let at = x_first + j * LANES;
+                let v = w_first + j;
+                // Written out: the compiler's guard against endless loops would keep a loop from being unrolled.
+                let low = (x[at] * w[v] + x[at + LANES] * w[v + 1u])
+                    + (x[at + 2u * LANES] * w[v + 2u] + x[at + 3u * LANES] * w[v + 3u]);
+                let high = (x[at + 4u * LANES] * w[v + 4u] + x[at + 5u * LANES] * w[v + 5u])
+                    + (x[at + 6u * LANES] * w[v + 6u] + x[at + 7u * LANES] * w[v + 7u]);
+                sum += low + high;
             }
             for (; j < p; j++) {
                 sum += x[x_first + j * LANES] * w[w_first + j];

@@ -1,28 +1,31 @@
-// Sum of one value of every invocation of a workgroup, in a fixed order: 16 sums of 16, then the sum of those.
+// Sum over the lanes of a workgroup, in a fixed order: 8 sums of 8, then the sum of those.
 
-var<workgroup> tile_values: array<Models, 256>;
+// Lanes of a workgroup that sums over a tile; each handles ROWS_A_LANE rows, SUM_LANES apart. Few lanes with a few rows
+// each wait at barriers less often than one lane a row, which on a software driver is all that counts.
+const SUM_LANES: u32 = 64u;
+const ROWS_A_LANE: u32 = 4u;
 
-// To be called in uniform control flow; the result is meant for invocation 0.
+var<workgroup> lane_values: array<Models, 64>;
+var<workgroup> lane_partials: array<Models, 8>;
+
+// To be called in uniform control flow; the result is meant for invocation 0. It may be called again at once: values
+// are read before the second barrier and written again after it, partials likewise around the next call's first.
 fn tile_sum(value: Models, local: u32) -> Models {
-    tile_values[local] = value;
+    lane_values[local] = value;
     workgroupBarrier();
-    var sum = Models(0.0);
-    if (local < 16u) {
-        for (var i = 0u; i < 16u; i++) {
-            sum += tile_values[i * 16u + local];
+    if (local < 8u) {
+        var sum = Models(0.0);
+        for (var i = 0u; i < 8u; i++) {
+            sum += lane_values[i * 8u + local];
         }
+        lane_partials[local] = sum;
     }
     workgroupBarrier();
-    if (local < 16u) {
-        tile_values[local] = sum;
-    }
-    workgroupBarrier();
-    sum = Models(0.0);
+    var total = Models(0.0);
     if (local == 0u) {
-        for (var i = 0u; i < 16u; i++) {
-            sum += tile_values[i];
+        for (var i = 0u; i < 8u; i++) {
+            total += lane_partials[i];
         }
     }
-    workgroupBarrier();
-    return sum;
+    return total;
 }

@@ -55,7 +55,7 @@ const SOFTWARE: [&str; 5] = ["llvmpipe", "softpipe", "swiftshader", "microsoft b
 
 /// Every adapter here, each once, in a stable order.
 pub fn adapters() -> Vec<AdapterReport> {
-    enumerate().into_iter().map(|(_, report)| report).collect()
+    enumerate(true).into_iter().map(|(_, report)| report).collect()
 }
 
 /// The index of the adapter that `request` means: the one policy of choice, free of any GPU.
@@ -141,9 +141,15 @@ pub(super) fn open(
     default_limits: bool,
     timeout: std::time::Duration,
 ) -> Result<(Gpu, AdapterReport)> {
-    let mut found = enumerate();
-    let reports: Vec<AdapterReport> = found.iter().map(|(_, report)| report.clone()).collect();
-    let (adapter, report) = found.swap_remove(choose(&reports, request)?);
+    // GL comes last in every choice, and on a machine without a display asking for it makes some drivers complain
+    // on stderr: it is asked for only where nothing else answers.
+    let mut found = enumerate(false);
+    let mut chosen = choose(&reports(&found), request);
+    if !matches!(chosen, Ok(_) | Err(Error::Usage(_))) {
+        found = enumerate(true);
+        chosen = choose(&reports(&found), request);
+    }
+    let (adapter, report) = found.swap_remove(chosen?);
     let limits = if default_limits { wgpu::Limits::default() } else { adapter.limits() };
     if !limits.check_limits(&adapter.limits()) {
         return Err(Error::NoDevice(format!("{} offers less than WebGPU's default limits", report.info.id)));
@@ -153,8 +159,15 @@ pub(super) fn open(
     Ok((gpu, report))
 }
 
-fn enumerate() -> Vec<(wgpu::Adapter, AdapterReport)> {
-    let backends = BACKENDS.iter().fold(wgpu::Backends::empty(), |all, (backend, _)| all | (*backend).into());
+fn reports(found: &[(wgpu::Adapter, AdapterReport)]) -> Vec<AdapterReport> {
+    found.iter().map(|(_, report)| report.clone()).collect()
+}
+
+fn enumerate(with_gl: bool) -> Vec<(wgpu::Adapter, AdapterReport)> {
+    let backends = BACKENDS
+        .iter()
+        .filter(|(backend, _)| with_gl || *backend != wgpu::Backend::Gl)
+        .fold(wgpu::Backends::empty(), |all, (backend, _)| all | (*backend).into());
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     // No validation layers: wgpu validates by itself, and the layers print.
