@@ -1,1 +1,397 @@
-//! x
+//! The GPU engine: WGSL kernels on any adapter that wgpu drives. The only room that names wgpu.
+//!
+//! The rows live on the device in chunks ([`plan`]); a gradient is three kernels a chunk (`logits`, `residual`,
+//! `gradient`), whose sums over tiles of 256 rows are f32 and are added up in f64 on the host in a fixed order. X is
+//! f32, and so is W on the device.
+
+mod adapter;
+mod device;
+mod fold;
+mod memory;
+mod pipelines;
+pub mod plan;
+mod stream;
+mod uniforms;
+mod upload;
+
+use std::time::Duration;
+
+pub use adapter::{AdapterReport, GpuRequest, adapters, choose};
+pub use pipelines::{Binding, BindingKind, Kernel, ShaderSources, kernels, names};
+pub use uniforms::{ChunkUniform, Member, ProbeUniform};
+
+use self::device::Gpu;
+use self::memory::{Rows, Shared, Slot};
+use self::pipelines::Pipelines;
+use self::plan::{BlockShape, PROBE_STEPS, Plan, PlanLimits};
+use self::stream::Stream;
+use super::{Cost, DeviceInfo, Engine, LineId, LossGradient, LossSlope, Params, PointId, Shape, Stamps, check_params};
+use crate::data::RowBlock;
+use crate::error::{Error, Result};
+
+/// Largest error of a probability that the kernels compute from a logit.
+pub const SIGMOID_ERROR: f32 = 3e-7;
+/// Largest error of a row's loss, as a multiple of 1 + |a|.
+pub const LOSS_ERROR: f32 = 3e-7;
+
+/// Bytes of logits or residuals that are read back at a time, at the most.
+const READBACK_BYTES: u64 = 8 << 20;
+
+/// Choices that change how an engine computes, never what.
+#[derive(Debug, Clone)]
+pub struct GpuOptions {
+    /// Ask for WebGPU's default limits only, whatever the adapter offers.
+    pub default_limits: bool,
+    /// How long a submission may take before the device is given up.
+    pub timeout: Duration,
+    /// Largest storage binding to use, in bytes, where less than the device's is wanted.
+    pub max_binding_bytes: Option<u64>,
+    /// The shaders.
+    pub sources: ShaderSources,
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        GpuOptions {
+            default_limits: false,
+            timeout: Duration::from_secs(60),
+            max_binding_bytes: None,
+            sources: ShaderSources::default(),
+        }
+    }
+}
+
+/// The rows of a data set on a GPU.
+#[derive(Debug)]
+pub struct GpuEngine {
+    info: DeviceInfo,
+    shape: Shape,
+    plan: Plan,
+    pipelines: Pipelines,
+    shared: Shared,
+    rows: Vec<Rows>,
+    stream: Stream,
+    probe_uniform: wgpu::Buffer,
+    slots: Vec<Slot>,
+    stamps: Stamps,
+    kept: Option<usize>,
+    latest: Option<usize>,
+    /// The slots at the ends of the line, and what binds the `line_probe` kernel to each chunk.
+    line: Option<(usize, usize, Vec<wgpu::BindGroup>)>,
+    /// Bind the `logits` kernel to leave its result in the residuals' buffer.
+    loose: Vec<wgpu::BindGroup>,
+    cost: Cost,
+    gpu: Gpu,
+}
+
+/// A piece of the residuals' buffer on its way to the host.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    chunk: usize,
+    offset: u64,
+    bytes: u64,
+}
+
+impl GpuEngine {
+    /// Opens the adapter that `request` means and uploads `blocks` (of `features` features each) for `models` models.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] when no adapter answers or the problem cannot fit its limits, [`Error::Device`] when the
+    /// device fails or its memory does not suffice. It never computes elsewhere instead.
+    pub fn open(
+        request: &GpuRequest,
+        blocks: &[RowBlock],
+        features: usize,
+        models: usize,
+        options: &GpuOptions,
+    ) -> Result<GpuEngine> {
+        if models == 0 || blocks.iter().any(|block| block.features() != features) {
+            return Err(Error::Numerics("internal: blocks and parameters of different shapes".into()));
+        }
+        let shape = Shape { rows: blocks.iter().map(RowBlock::rows).sum(), features, models };
+        let (gpu, report) = adapter::open(request, options.default_limits, options.timeout)?;
+        let limits = gpu.device.limits();
+        let limits = PlanLimits {
+            binding: limits.max_storage_buffer_binding_size.min(options.max_binding_bytes.unwrap_or(u64::MAX)),
+            buffer: limits.max_buffer_size,
+            workgroups: limits.max_compute_workgroups_per_dimension,
+        };
+        let shapes: Vec<BlockShape> = blocks.iter().map(|block| BlockShape { rows: block.rows() }).collect();
+        let plan = Plan::new(&shapes, features, models, limits)?;
+        let pipelines = Pipelines::new(&gpu, &options.sources, plan.batch)?;
+        let shared = Shared::new(&gpu, &plan)?;
+        let stream = Stream::new(&gpu, plan.results_bytes.max(plan.residual_bytes().min(READBACK_BYTES)))?;
+        let rows = memory::upload(&gpu, &pipelines, &plan, blocks, &shared, &stream.results)?;
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let probe_uniform = gpu.buffer("probe", size_of::<ProbeUniform>() as u64, usage)?;
+        Ok(GpuEngine {
+            info: report.info,
+            shape,
+            plan,
+            pipelines,
+            shared,
+            rows,
+            stream,
+            probe_uniform,
+            slots: Vec::new(),
+            stamps: Stamps::default(),
+            kept: None,
+            latest: None,
+            line: None,
+            loose: Vec::new(),
+            cost: Cost::default(),
+            gpu,
+        })
+    }
+
+    /// The dispatch plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The residuals s·(y−t) of every row at the latest point, in input order: n entries for model 0, then model 1, …
+    ///
+    /// # Errors
+    /// [`Error::Numerics`] when no point is the latest; as [`Engine::logits`] otherwise.
+    pub fn residuals(&mut self) -> Result<Vec<f64>> {
+        let Some(slot) = self.latest else {
+            return Err(Error::Numerics("internal: residuals were asked for without a latest point".into()));
+        };
+        self.read_rows(Some(slot))
+    }
+
+    /// Runs, chunk by chunk, the `residual` kernel of a slot or else the `logits` kernel, both into the residuals'
+    /// buffer, and reads that.
+    fn read_rows(&mut self, residuals_of: Option<usize>) -> Result<Vec<f64>> {
+        let piece_bytes = self.stream.results.size() / 4 * 4;
+        let mut pieces = Vec::new();
+        for (chunk, of_chunk) in self.plan.chunks.iter().enumerate() {
+            let all = self.plan.matrix_bytes(of_chunk);
+            for offset in (0..all).step_by(piece_bytes as usize) {
+                pieces.push(Piece { chunk, offset, bytes: piece_bytes.min(all - offset) });
+            }
+        }
+        let mut starts = Vec::with_capacity(self.plan.chunks.len());
+        let mut start = 0;
+        for chunk in &self.plan.chunks {
+            starts.push(start);
+            start += chunk.rows;
+        }
+        let mut out = vec![0.0; self.shape.rows * self.shape.models];
+        let (plan, pipelines, shared, shape) = (&self.plan, &self.pipelines, &self.shared, self.shape);
+        let (slots, loose) = (&self.slots, &self.loose);
+        self.stream.run(
+            &self.gpu,
+            &mut self.cost,
+            pieces,
+            |recording, piece| {
+                let [x, y] = plan.chunks[piece.chunk].grid;
+                if piece.offset == 0 {
+                    let (pipeline, bound) = match residuals_of {
+                        Some(slot) => (&pipelines.residual, &slots[slot].residual_bound[piece.chunk]),
+                        None => (&pipelines.logits, &loose[piece.chunk]),
+                    };
+                    recording.dispatch(pipeline, bound, [x, y, 1]);
+                }
+                recording.copy_to_results(&shared.residuals, piece.offset, piece.bytes);
+                piece.bytes
+            },
+            |piece, values| {
+                let chunk = &plan.chunks[piece.chunk];
+                for (i, value) in values.iter().enumerate() {
+                    let at = piece.offset as usize / 4 + i;
+                    let (entry, within) = (at / plan.batch, at % plan.batch);
+                    let (batch, row) = (entry / chunk.padded, entry % chunk.padded);
+                    let model = batch * plan.batch + within;
+                    if row < chunk.rows && model < shape.models {
+                        if !value.is_finite() {
+                            return Err(out_of_range());
+                        }
+                        out[model * shape.rows + starts[piece.chunk] + row] = f64::from(*value);
+                    }
+                }
+                Ok(())
+            },
+        )?;
+        Ok(out)
+    }
+
+    /// Puts W on the device.
+    fn write_parameters(&self, w: &Params) -> Result<()> {
+        check_params(w, self.shape)?;
+        let (batch, width) = (self.plan.batch, self.shape.features + 1);
+        let mut values = vec![0f32; self.plan.columns() * width];
+        for k in 0..self.shape.models {
+            for (j, value) in w.model(k).iter().enumerate() {
+                values[(k / batch * width + j) * batch + k % batch] = *value as f32;
+            }
+        }
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(Error::Numerics("a coefficient is beyond the range of f32".into()));
+        }
+        self.gpu.queue.write_buffer(&self.shared.parameters, 0, bytemuck::cast_slice(&values));
+        Ok(())
+    }
+
+    /// A slot that holds neither the kept point nor an end of the line.
+    fn free_slot(&mut self) -> Result<usize> {
+        let end = self.line.as_ref().map(|line| line.1);
+        let free = (0..=self.slots.len()).find(|&i| Some(i) != self.kept && Some(i) != end);
+        let free = free.unwrap_or(self.slots.len());
+        if free == self.slots.len() {
+            self.slots.push(Slot::new(
+                &self.gpu,
+                &self.pipelines,
+                &self.plan,
+                &self.rows,
+                &self.shared,
+                &self.stream.results,
+            )?);
+        }
+        Ok(free)
+    }
+
+    /// Counts one full read of X by a kernel; each batch of models reads it again.
+    fn count_pass(&mut self) {
+        let bytes: u64 = self.plan.chunks.iter().map(|chunk| self.plan.x_bytes(chunk)).sum();
+        self.cost.passes += 1;
+        self.cost.bytes_read += bytes * self.plan.batches as u64;
+    }
+}
+
+impl Engine for GpuEngine {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn device(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient> {
+        self.write_parameters(w)?;
+        // From here on the logits of the latest point may be overwritten, whatever happens.
+        self.stamps.latest = None;
+        self.latest = None;
+        let slot = self.free_slot()?;
+        let mut sums = fold::GradientSums::new(&self.plan);
+        let (plan, pipelines, rows) = (&self.plan, &self.pipelines, &self.rows);
+        let point = &self.slots[slot];
+        self.stream.run(
+            &self.gpu,
+            &mut self.cost,
+            plan.submissions.iter().cloned(),
+            |recording, chunks| {
+                let mut bytes = 0;
+                for c in chunks {
+                    let chunk = &plan.chunks[c];
+                    let [x, y] = chunk.grid;
+                    recording.dispatch(&pipelines.logits, &point.logits_bound[c], [x, y, 1]);
+                    recording.dispatch(&pipelines.residual, &point.residual_bound[c], [x, y, 1]);
+                    recording.dispatch(&pipelines.gradient, &rows[c].gradient, [x, y, plan.feature_groups]);
+                    bytes = chunk.partials.offset + chunk.partials.bytes;
+                }
+                bytes
+            },
+            |chunks, results| {
+                for chunk in &plan.chunks[chunks] {
+                    sums.add(plan, chunk, results)?;
+                }
+                Ok(())
+            },
+        )?;
+        self.count_pass();
+        self.count_pass();
+        let (loss, gradient) = sums.finish(&self.plan)?;
+        self.latest = Some(slot);
+        Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
+    }
+
+    fn keep(&mut self, point: PointId) -> Result<()> {
+        self.stamps.keep(point)?;
+        self.kept = self.latest.take();
+        self.line = None;
+        Ok(())
+    }
+
+    fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
+        let id = self.stamps.start_line(kept, latest)?;
+        let (Some(start), Some(end)) = (self.kept, self.latest) else {
+            return Err(Error::Numerics("internal: a line was asked for between points no longer held".into()));
+        };
+        let bind = |c: usize| {
+            let resources = [
+                self.rows[c].uniform.as_entire_binding(),
+                self.probe_uniform.as_entire_binding(),
+                self.slots[start].logits[c].as_entire_binding(),
+                self.slots[end].logits[c].as_entire_binding(),
+                self.rows[c].target.as_entire_binding(),
+                self.rows[c].weight.as_entire_binding(),
+                memory::region(&self.stream.results, self.plan.chunks[c].probes),
+            ];
+            self.pipelines.line_probe.bind(&self.gpu, &resources)
+        };
+        let bound = (0..self.plan.chunks.len()).map(bind).collect::<Result<_>>()?;
+        self.line = Some((start, end, bound));
+        Ok(id)
+    }
+
+    fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
+        self.stamps.check_line(line)?;
+        let Some((_, _, bound)) = &self.line else {
+            return Err(Error::Numerics("internal: the line to probe is no longer held".into()));
+        };
+        if !steps.iter().all(|step| (*step as f32).is_finite()) {
+            return Err(Error::Numerics("a step along the line is infinite or not a number".into()));
+        }
+        let mut probed = Vec::with_capacity(steps.len());
+        for steps in steps.chunks(PROBE_STEPS) {
+            let uniform = ProbeUniform::new(steps);
+            self.gpu.queue.write_buffer(&self.probe_uniform, 0, bytemuck::bytes_of(&uniform));
+            let mut sums = fold::ProbeSums::new(&self.plan, steps.len());
+            let (plan, pipelines) = (&self.plan, &self.pipelines);
+            self.stream.run(
+                &self.gpu,
+                &mut self.cost,
+                plan.submissions.iter().cloned(),
+                |recording, chunks| {
+                    let mut bytes = 0;
+                    for c in chunks {
+                        let [x, y] = plan.chunks[c].grid;
+                        recording.dispatch(&pipelines.line_probe, &bound[c], [x, y, 1]);
+                        bytes = plan.chunks[c].probes.offset + plan.chunks[c].probes.bytes;
+                    }
+                    bytes
+                },
+                |chunks, results| {
+                    for chunk in &plan.chunks[chunks] {
+                        sums.add(plan, chunk, results)?;
+                    }
+                    Ok(())
+                },
+            )?;
+            probed.extend(sums.finish(&self.plan));
+        }
+        Ok(probed)
+    }
+
+    fn logits(&mut self, w: &Params) -> Result<Vec<f64>> {
+        self.write_parameters(w)?;
+        for rows in self.rows.iter().skip(self.loose.len()) {
+            let bound =
+                memory::bind_logits(&self.gpu, &self.pipelines, rows, &self.shared, &self.shared.residuals)?;
+            self.loose.push(bound);
+        }
+        let out = self.read_rows(None)?;
+        self.count_pass();
+        Ok(out)
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { device_peak: self.gpu.peak(), ..self.cost.clone() }
+    }
+}
+
+fn out_of_range() -> Error {
+    Error::Numerics("a linear predictor left the range of f32; the coefficients are too large for this data".into())
+}

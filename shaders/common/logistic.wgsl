@@ -1,0 +1,55 @@
+// The logistic function and its loss, the only place where exponentials and logarithms are taken.
+//
+// WGSL lets `exp` err by 3 + 2|x| ULP and `log` by 2^-21 near 1, so both are polynomials here. With u = 2^-24:
+//   e^x, x in [-87, 0]: x = k ln2 + r, |r| <= ln2/2; Taylor to r^7 leaves r^8/8! < 5.3e-9, rounding some 2u: 1.3e-7 relative.
+//   log(1+e), e in (0, 1]: 2 atanh(z), z = e/(2+e) <= 1/3; series to z^15 leaves z^16/17 < 1.4e-9 relative; the
+//   division (2.5 ULP by WGSL) and rounding some 5u: 4e-7 relative, and 1.3e-7/2 absolute from e.
+// The bounds that follow for sigmoid and loss are SIGMOID_ERROR and LOSS_ERROR in src/engine/gpu/mod.rs; a test
+// measures both. Beyond |a| = 87 the exponential stays at e^-87 = 1.6e-38, which is the error then.
+
+// Logits beyond this are taken for overflow: the loss becomes OUT_OF_RANGE, which the host refuses.
+const MAX_LOGIT: f32 = 1.0e30;
+const OUT_OF_RANGE: f32 = 3.0e38;
+
+// e^-|a|, in (0, 1].
+fn decay(a: Models) -> Models {
+    let x = max(-abs(a), Models(-87.0));
+    let k = round(x * 1.44269504);
+    // ln2 in two parts; the first has 9 bits, so k * 0.693359375 is exact.
+    let r = (x - k * 0.693359375) + k * 2.12194440e-4;
+    var e = Models(1.0 / 5040.0);
+    e = e * r + 1.0 / 720.0;
+    e = e * r + 1.0 / 120.0;
+    e = e * r + 1.0 / 24.0;
+    e = e * r + 1.0 / 6.0;
+    e = e * r + 0.5;
+    e = (e * r) * r + r;
+    let exponent = (ModelInts(k) + ModelInts(127)) * ModelInts(8388608);
+    return (e + 1.0) * bitcast<Models>(exponent);
+}
+
+// y = 1/(1 + e^-a), given e = decay(a).
+fn sigmoid(a: Models, e: Models) -> Models {
+    return select(e, Models(1.0), a >= Models(0.0)) / (e + 1.0);
+}
+
+// log(1 + e^a) - t a = max(a, 0) - t a + log(1 + e^-|a|), given e = decay(a).
+fn loss(a: Models, t: f32, e: Models) -> Models {
+    let z = e / (e + 2.0);
+    let u = z * z;
+    var q = Models(2.0 / 15.0);
+    q = q * u + 2.0 / 13.0;
+    q = q * u + 2.0 / 11.0;
+    q = q * u + 2.0 / 9.0;
+    q = q * u + 2.0 / 7.0;
+    q = q * u + 2.0 / 5.0;
+    q = q * u + 2.0 / 3.0;
+    let log1p = z * 2.0 + (z * u) * q;
+    return (max(a, Models(0.0)) - t * a) + log1p;
+}
+
+// s * loss; OUT_OF_RANGE where a row that counts has a logit that is not a usable number (NaN fails the comparison).
+fn weighted_loss(a: Models, t: f32, s: f32, e: Models) -> Models {
+    let usable = abs(a) <= Models(MAX_LOGIT);
+    return select(Models(select(0.0, OUT_OF_RANGE, s > 0.0)), s * loss(a, t, e), usable);
+}

@@ -1,0 +1,411 @@
+//! Adapters: which ones there are, their stable ids, and which one a request means.
+
+use super::device::Gpu;
+use crate::engine::{DeviceInfo, DeviceKind};
+use crate::error::{Error, Result};
+
+/// Which adapter to compute on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GpuRequest {
+    /// The best real GPU, else a software one (`--device gpu`).
+    Any,
+    /// The best real GPU or none (`--device auto`).
+    RealOnly,
+    /// An id, or a part of a name in any case.
+    Named(String),
+}
+
+/// An adapter and what it offers.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AdapterReport {
+    /// Id, name, backend and kind.
+    pub info: DeviceInfo,
+    /// The driver and its version, as far as it says.
+    pub driver: String,
+    /// Largest storage binding, in bytes.
+    pub max_binding_bytes: u64,
+    /// Largest buffer, in bytes.
+    pub max_buffer_bytes: u64,
+    /// Workgroup memory, in bytes.
+    pub max_workgroup_bytes: u32,
+    /// Most invocations a workgroup has.
+    pub max_invocations: u32,
+    /// Most workgroups along one dimension of a dispatch.
+    pub max_workgroups: u32,
+    /// Most storage buffers a kernel uses.
+    pub max_storage_buffers: u32,
+    /// Whether kernels can be timed on the device.
+    pub timestamps: bool,
+    /// The id of the same GPU under a backend that is preferred to this one.
+    pub same_gpu_as: Option<String>,
+    /// Why this adapter cannot be used, where it cannot.
+    pub unusable: Option<String>,
+}
+
+/// Backends in the order of preference; ids and [`AdapterReport::same_gpu_as`] follow it.
+const BACKENDS: [(wgpu::Backend, &str); 4] = [
+    (wgpu::Backend::Vulkan, "vulkan"),
+    (wgpu::Backend::Metal, "metal"),
+    (wgpu::Backend::Dx12, "dx12"),
+    (wgpu::Backend::Gl, "gl"),
+];
+
+/// Parts of the names of drivers that compute on the CPU, some of which claim to be something else.
+const SOFTWARE: [&str; 5] = ["llvmpipe", "softpipe", "swiftshader", "microsoft basic render", "warp"];
+
+/// Every adapter here, each once, in a stable order.
+pub fn adapters() -> Vec<AdapterReport> {
+    enumerate(true).into_iter().map(|(_, report)| report).collect()
+}
+
+/// The index of the adapter that `request` means: the one policy of choice, free of any GPU.
+///
+/// # Errors
+/// [`Error::NoDevice`] when none answers, [`Error::Usage`] when a name means several GPUs.
+pub fn choose(reports: &[AdapterReport], request: &GpuRequest) -> Result<usize> {
+    let best = |real_only: bool| {
+        (0..reports.len())
+            .filter(|&i| reports[i].unusable.is_none() && reports[i].same_gpu_as.is_none())
+            .filter(|&i| !real_only || reports[i].info.kind != DeviceKind::SoftwareGpu)
+            .min_by_key(|&i| rank(reports[i].info.kind))
+    };
+    match request {
+        GpuRequest::Any => best(false)
+            .ok_or_else(|| Error::NoDevice(format!("no usable GPU was found{}; try --device cpu", listed(reports)))),
+        GpuRequest::RealOnly => best(true).ok_or_else(|| {
+            Error::NoDevice(format!("no real GPU was found{}; try --device cpu", listed(reports)))
+        }),
+        GpuRequest::Named(name) => named(reports, name),
+    }
+}
+
+fn named(reports: &[AdapterReport], name: &str) -> Result<usize> {
+    let wanted = name.to_lowercase();
+    let by_id = reports.iter().position(|report| report.info.id == wanted);
+    let index = match by_id {
+        Some(index) => index,
+        None => {
+            let matching = |i: &usize| reports[*i].info.name.to_lowercase().contains(&wanted);
+            let mut found: Vec<usize> = (0..reports.len()).filter(matching).collect();
+            if found.iter().any(|&i| reports[i].same_gpu_as.is_none()) {
+                found.retain(|&i| reports[i].same_gpu_as.is_none());
+            }
+            match found[..] {
+                [] => {
+                    return Err(Error::NoDevice(format!("no GPU has the id or name {name:?}{}", listed(reports))));
+                }
+                [index] => index,
+                _ => {
+                    let ids: Vec<&str> = found.iter().map(|&i| reports[i].info.id.as_str()).collect();
+                    return Err(Error::Usage(format!(
+                        "{name:?} names several GPUs; give one of their ids: {}",
+                        ids.join(", ")
+                    )));
+                }
+            }
+        }
+    };
+    match &reports[index].unusable {
+        Some(reason) => Err(Error::NoDevice(format!("{} cannot be used: {reason}", reports[index].info.id))),
+        None => Ok(index),
+    }
+}
+
+fn rank(kind: DeviceKind) -> u32 {
+    match kind {
+        DeviceKind::DiscreteGpu => 0,
+        DeviceKind::IntegratedGpu => 1,
+        DeviceKind::VirtualGpu => 2,
+        DeviceKind::OtherGpu => 3,
+        DeviceKind::SoftwareGpu => 4,
+        DeviceKind::Cpu => 5,
+    }
+}
+
+/// What there is, for the end of a sentence that says what there is not.
+fn listed(reports: &[AdapterReport]) -> String {
+    let names: Vec<String> = reports
+        .iter()
+        .filter(|report| report.same_gpu_as.is_none())
+        .map(|report| {
+            let reason = report.unusable.as_ref().map(|reason| format!(", unusable: {reason}")).unwrap_or_default();
+            format!("{} ({}{reason})", report.info.id, report.info.name)
+        })
+        .collect();
+    if names.is_empty() { String::new() } else { format!(" among {}", names.join(", ")) }
+}
+
+/// Opens the adapter that `request` means.
+pub(super) fn open(
+    request: &GpuRequest,
+    default_limits: bool,
+    timeout: std::time::Duration,
+) -> Result<(Gpu, AdapterReport)> {
+    // GL comes last in every choice, and on a machine without a display asking for it makes some drivers complain
+    // on stderr: it is asked for only where nothing else answers.
+    let mut found = enumerate(false);
+    let mut chosen = choose(&reports(&found), request);
+    if !matches!(chosen, Ok(_) | Err(Error::Usage(_))) {
+        found = enumerate(true);
+        chosen = choose(&reports(&found), request);
+    }
+    let (adapter, report) = found.swap_remove(chosen?);
+    let limits = if default_limits { wgpu::Limits::default() } else { adapter.limits() };
+    if !limits.check_limits(&adapter.limits()) {
+        return Err(Error::NoDevice(format!("{} offers less than WebGPU's default limits", report.info.id)));
+    }
+    let features = if report.timestamps { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() };
+    let gpu = Gpu::open(&adapter, limits, features, timeout)?;
+    Ok((gpu, report))
+}
+
+fn reports(found: &[(wgpu::Adapter, AdapterReport)]) -> Vec<AdapterReport> {
+    found.iter().map(|(_, report)| report.clone()).collect()
+}
+
+fn enumerate(with_gl: bool) -> Vec<(wgpu::Adapter, AdapterReport)> {
+    let backends = BACKENDS
+        .iter()
+        .filter(|(backend, _)| with_gl || *backend != wgpu::Backend::Gl)
+        .fold(wgpu::Backends::empty(), |all, (backend, _)| all | (*backend).into());
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    // No validation layers: wgpu validates by itself, and the layers print.
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    let instance = wgpu::Instance::new(descriptor);
+    let mut found = pollster::block_on(instance.enumerate_adapters(backends));
+    found.sort_by_key(|adapter| preference(adapter.get_info().backend));
+    let infos: Vec<wgpu::AdapterInfo> = found.iter().map(wgpu::Adapter::get_info).collect();
+    let identities: Vec<Identity> = infos.iter().map(Identity::new).collect();
+    let same = same_gpus(&identities);
+    let mut ids: Vec<String> = Vec::new();
+    for (i, info) in infos.iter().enumerate() {
+        let earlier = infos[..i].iter().filter(|other| other.backend == info.backend).count();
+        ids.push(format!("{}:{earlier}", backend_name(info.backend)));
+    }
+    found
+        .into_iter()
+        .enumerate()
+        .map(|(i, adapter)| {
+            let report = report(&adapter, &infos[i], ids[i].clone(), same[i].map(|j| ids[j].clone()));
+            (adapter, report)
+        })
+        .collect()
+}
+
+fn preference(backend: wgpu::Backend) -> usize {
+    BACKENDS.iter().position(|(known, _)| *known == backend).unwrap_or(BACKENDS.len())
+}
+
+fn backend_name(backend: wgpu::Backend) -> &'static str {
+    BACKENDS.get(preference(backend)).map_or("other", |(_, name)| name)
+}
+
+fn report(
+    adapter: &wgpu::Adapter,
+    info: &wgpu::AdapterInfo,
+    id: String,
+    same_gpu_as: Option<String>,
+) -> AdapterReport {
+    let limits = adapter.limits();
+    let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
+    let mut driver = info.driver.clone();
+    if !info.driver_info.is_empty() {
+        driver = format!("{driver} {}", info.driver_info).trim().to_string();
+    }
+    AdapterReport {
+        info: DeviceInfo {
+            id,
+            name: info.name.clone(),
+            backend: backend_name(info.backend).into(),
+            kind: kind(info.device_type, &info.name),
+        },
+        driver,
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        timestamps: adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY),
+        same_gpu_as,
+        unusable: unusable(compute, &limits),
+    }
+}
+
+/// Why an adapter cannot run the kernels, if it cannot. WebGPU's default limits always suffice.
+fn unusable(compute: bool, limits: &wgpu::Limits) -> Option<String> {
+    if !compute {
+        return Some("it runs no compute shaders".into());
+    }
+    let default = wgpu::Limits::default();
+    let needs = [
+        ("invocations a workgroup", limits.max_compute_invocations_per_workgroup, 256),
+        ("invocations along x", limits.max_compute_workgroup_size_x, 256),
+        ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size, 16 << 10),
+        ("storage buffers a kernel", limits.max_storage_buffers_per_shader_stage, 5),
+        ("uniform buffers a kernel", limits.max_uniform_buffers_per_shader_stage, 2),
+        ("workgroups a dimension", limits.max_compute_workgroups_per_dimension, 256),
+        ("bytes of alignment at the most", default.min_storage_buffer_offset_alignment, {
+            limits.min_storage_buffer_offset_alignment
+        }),
+    ];
+    needs
+        .iter()
+        .find(|(_, has, needed)| has < needed)
+        .map(|(what, has, needed)| format!("it offers {has} {what}, and {needed} are needed"))
+}
+
+fn kind(device_type: wgpu::DeviceType, name: &str) -> DeviceKind {
+    let name = name.to_lowercase();
+    if SOFTWARE.iter().any(|software| name.contains(software)) {
+        return DeviceKind::SoftwareGpu;
+    }
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu,
+        wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu,
+        wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu,
+        wgpu::DeviceType::Cpu => DeviceKind::SoftwareGpu,
+        wgpu::DeviceType::Other => DeviceKind::OtherGpu,
+    }
+}
+
+/// What tells whether two adapters are one GPU under two backends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    preference: usize,
+    pci: String,
+    vendor_device: (u32, u32),
+    name: String,
+}
+
+impl Identity {
+    fn new(info: &wgpu::AdapterInfo) -> Self {
+        Identity {
+            preference: preference(info.backend),
+            pci: info.device_pci_bus_id.clone(),
+            vendor_device: (info.vendor, info.device),
+            name: info.name.to_lowercase(),
+        }
+    }
+
+    fn may_be(&self, other: &Identity) -> bool {
+        if self.preference == other.preference {
+            return false;
+        }
+        if !self.pci.is_empty() && !other.pci.is_empty() {
+            return self.pci == other.pci;
+        }
+        let numbered = |identity: &Identity| identity.vendor_device.0 != 0 && identity.vendor_device.1 != 0;
+        if numbered(self) && numbered(other) {
+            return self.vendor_device == other.vendor_device;
+        }
+        // GL gives no device number but a name with trimmings, such as "NVIDIA H200/PCIe/SSE2".
+        let (name, other) = (&self.name, &other.name);
+        !name.is_empty() && !other.is_empty() && (name.contains(other.as_str()) || other.contains(name.as_str()))
+    }
+}
+
+/// For each adapter, in the order of preference, the earlier one that is the same GPU. Two equal GPUs under one
+/// backend are two; the first of them under another backend is taken for the first, the second for the second.
+fn same_gpus(identities: &[Identity]) -> Vec<Option<usize>> {
+    let mut same: Vec<Option<usize>> = Vec::new();
+    for (i, identity) in identities.iter().enumerate() {
+        let claimed =
+            |j: usize| (0..i).any(|k| identities[k].preference == identity.preference && same[k] == Some(j));
+        let found = (0..i).find(|&j| same[j].is_none() && identity.may_be(&identities[j]) && !claimed(j));
+        same.push(found);
+    }
+    same
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(id: &str, name: &str, kind: DeviceKind) -> AdapterReport {
+        AdapterReport {
+            info: DeviceInfo { id: id.into(), name: name.into(), backend: id.split(':').next().unwrap().into(), kind },
+            driver: String::new(),
+            max_binding_bytes: 0,
+            max_buffer_bytes: 0,
+            max_workgroup_bytes: 0,
+            max_invocations: 0,
+            max_workgroups: 0,
+            max_storage_buffers: 0,
+            timestamps: false,
+            same_gpu_as: None,
+            unusable: None,
+        }
+    }
+
+    fn desk() -> Vec<AdapterReport> {
+        let mut gl = adapter("gl:0", "Radeon Nine", DeviceKind::DiscreteGpu);
+        gl.same_gpu_as = Some("vulkan:1".into());
+        vec![
+            adapter("vulkan:0", "llvmpipe", DeviceKind::SoftwareGpu),
+            adapter("vulkan:1", "Radeon Nine", DeviceKind::DiscreteGpu),
+            adapter("vulkan:2", "Radeon Small", DeviceKind::IntegratedGpu),
+            gl,
+        ]
+    }
+
+    #[test]
+    fn a_real_gpu_is_preferred_and_software_needs_asking() {
+        let reports = desk();
+        assert_eq!(choose(&reports, &GpuRequest::Any).unwrap(), 1);
+        assert_eq!(choose(&reports, &GpuRequest::RealOnly).unwrap(), 1);
+        assert_eq!(choose(&reports[..1], &GpuRequest::Any).unwrap(), 0);
+        assert!(matches!(choose(&reports[..1], &GpuRequest::RealOnly), Err(Error::NoDevice(_))));
+        assert!(matches!(choose(&[], &GpuRequest::Any), Err(Error::NoDevice(_))));
+    }
+
+    #[test]
+    fn names_and_ids() {
+        let reports = desk();
+        let named = |name: &str| choose(&reports, &GpuRequest::Named(name.into()));
+        assert_eq!(named("GL:0").unwrap(), 3);
+        assert_eq!(named("vulkan:2").unwrap(), 2);
+        assert_eq!(named("radeon nine").unwrap(), 1, "one GPU under two backends is not ambiguous");
+        assert!(matches!(named("radeon"), Err(Error::Usage(text)) if text.contains("vulkan:1, vulkan:2")));
+        assert!(matches!(named("geforce"), Err(Error::NoDevice(text)) if text.contains("llvmpipe")));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_not_chosen_and_says_why() {
+        let mut reports = desk();
+        reports[1].unusable = Some("it runs no compute shaders".into());
+        assert_eq!(choose(&reports, &GpuRequest::Any).unwrap(), 2);
+        let refused = choose(&reports, &GpuRequest::Named("vulkan:1".into()));
+        assert!(matches!(refused, Err(Error::NoDevice(text)) if text.contains("compute shaders")));
+        let poor = wgpu::Limits { max_compute_invocations_per_workgroup: 128, ..Default::default() };
+        assert!(unusable(true, &poor).unwrap().contains("128 invocations"));
+        assert_eq!(unusable(true, &wgpu::Limits::default()), None);
+        assert!(unusable(false, &wgpu::Limits::default()).is_some());
+    }
+
+    #[test]
+    fn one_gpu_under_two_backends_is_recognised() {
+        let identity = |preference, pci: &str, vendor_device, name: &str| Identity {
+            preference,
+            pci: pci.into(),
+            vendor_device,
+            name: name.into(),
+        };
+        let twins = [
+            identity(0, "0000:01:00.0", (1, 2), "card"),
+            identity(0, "0000:02:00.0", (1, 2), "card"),
+            identity(2, "", (1, 2), "card"),
+            identity(2, "", (1, 2), "card"),
+            identity(3, "", (1, 0), "card/pcie"),
+            identity(3, "", (0, 0), "another"),
+        ];
+        assert_eq!(same_gpus(&twins), [None, None, Some(0), Some(1), Some(0), None]);
+    }
+
+    #[test]
+    fn software_is_recognised_by_name_too() {
+        assert_eq!(kind(wgpu::DeviceType::Other, "llvmpipe (LLVM 15)"), DeviceKind::SoftwareGpu);
+        assert_eq!(kind(wgpu::DeviceType::DiscreteGpu, "Radeon"), DeviceKind::DiscreteGpu);
+    }
+}

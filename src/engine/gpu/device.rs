@@ -1,0 +1,139 @@
+//! An open device: creation under error scopes, waits with a time-out, faults recorded instead of panics, and a count
+//! of the bytes held.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// The first fault that the device reported outside of any error scope.
+type Fault = Arc<Mutex<Option<String>>>;
+
+/// An open device and its queue.
+#[derive(Debug)]
+pub(super) struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    timeout: Duration,
+    fault: Fault,
+    held: Cell<u64>,
+    peak: Cell<u64>,
+}
+
+impl Gpu {
+    /// Opens `adapter` with exactly `limits` and `features`.
+    pub(super) fn open(
+        adapter: &wgpu::Adapter,
+        limits: wgpu::Limits,
+        features: wgpu::Features,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("gpulogit"),
+            required_features: features,
+            required_limits: limits,
+            // What is held should be what was asked for: large pools would double small problems.
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
+            Error::NoDevice(format!("{} does not open: {}", adapter.get_info().name, one_line(&error.to_string())))
+        })?;
+        let fault = Fault::default();
+        let uncaptured = Arc::clone(&fault);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| record(&uncaptured, error.to_string())));
+        let lost = Arc::clone(&fault);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                record(&lost, format!("the device was lost: {message}"));
+            }
+        });
+        Ok(Gpu { device, queue, timeout, fault, held: Cell::new(0), peak: Cell::new(0) })
+    }
+
+    /// Runs `create` under error scopes.
+    pub(super) fn scoped<T>(&self, what: &str, create: impl FnOnce() -> T) -> Result<T> {
+        let scopes = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory]
+            .map(|filter| self.device.push_error_scope(filter));
+        let made = create();
+        let mut failure = None;
+        // Scopes are a stack: the last one opened closes first.
+        for scope in scopes.into_iter().rev() {
+            failure = pollster::block_on(scope.pop()).or(failure);
+        }
+        match failure {
+            None => self.check().map(|()| made),
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::Device(format!(
+                "out of memory for the {what} ({} MiB are held already)",
+                self.held.get() >> 20
+            ))),
+            Some(error) => Err(Error::Device(format!("the {what} was refused: {}", one_line(&error.to_string())))),
+        }
+    }
+
+    /// A buffer of `bytes` (at least 16, so that it can always be bound).
+    pub(super) fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.create(label, bytes, usage, false)
+    }
+
+    /// A buffer that is mapped already, to be written.
+    pub(super) fn mapped_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.create(label, bytes, usage, true)
+    }
+
+    fn create(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> Result<wgpu::Buffer> {
+        let size = bytes.max(16).next_multiple_of(4);
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: mapped };
+        let buffer = self.scoped(label, || self.device.create_buffer(&descriptor))?;
+        self.held.set(self.held.get() + size);
+        self.peak.set(self.peak.get().max(self.held.get()));
+        Ok(buffer)
+    }
+
+    /// Gives `buffer` back.
+    pub(super) fn release(&self, buffer: &wgpu::Buffer) {
+        buffer.destroy();
+        self.held.set(self.held.get() - buffer.size());
+    }
+
+    /// Bytes of the buffers held at one time, at the most.
+    pub(super) fn peak(&self) -> u64 {
+        self.peak.get()
+    }
+
+    /// Waits until `submission` is done and its callbacks were called.
+    pub(super) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(self.timeout) };
+        // wgpu panics when a device is lost during a wait; that is a fault like any other.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(poll)));
+        self.check()?;
+        match polled {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(wgpu::PollError::Timeout)) => {
+                Err(Error::Device(format!("no answer within {} s", self.timeout.as_secs_f64())))
+            }
+            Ok(Err(error)) => Err(Error::Device(one_line(&error.to_string()))),
+            Err(_) => Err(Error::Device("the device was lost".into())),
+        }
+    }
+
+    /// That nothing went wrong so far.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.fault.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            None => Ok(()),
+            Some(message) => Err(Error::Device(message.clone())),
+        }
+    }
+}
+
+fn record(fault: &Fault, message: String) {
+    fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| one_line(&message));
+}
+
+/// The start of a driver's story, as one line.
+fn one_line(message: &str) -> String {
+    let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).take(6).collect();
+    lines.join(" ").chars().take(400).collect()
+}

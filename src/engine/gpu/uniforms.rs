@@ -1,0 +1,93 @@
+//! The uniform structs, laid out as their namesakes in the shaders.
+
+use super::plan::{Chunk, PROBE_STEPS, Plan};
+
+/// `Chunk` of shaders/common/chunk.wgsl.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct ChunkUniform {
+    /// Rows, padded to whole groups.
+    pub rows: u32,
+    /// Tiles.
+    pub tiles: u32,
+    /// Features p.
+    pub features: u32,
+    /// Batches of models.
+    pub batches: u32,
+    /// Workgroups along x.
+    pub width: u32,
+    /// 1 where rows have offsets.
+    pub has_offset: u32,
+    /// Fills the struct.
+    pub fill_0: u32,
+    /// Fills the struct.
+    pub fill_1: u32,
+}
+
+impl ChunkUniform {
+    /// The uniform of `chunk`.
+    pub fn new(plan: &Plan, chunk: &Chunk, has_offset: bool) -> Self {
+        ChunkUniform {
+            rows: chunk.padded as u32,
+            tiles: chunk.tiles as u32,
+            features: plan.features as u32,
+            batches: plan.batches as u32,
+            width: chunk.grid[0],
+            has_offset: u32::from(has_offset),
+            fill_0: 0,
+            fill_1: 0,
+        }
+    }
+}
+
+/// `Probe` of shaders/line_probe.wgsl.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct ProbeUniform {
+    /// Steps.
+    pub steps: [f32; PROBE_STEPS],
+    /// How many of them count.
+    pub count: u32,
+    /// Fills the struct.
+    pub fill_0: u32,
+    /// Fills the struct.
+    pub fill_1: u32,
+    /// Fills the struct.
+    pub fill_2: u32,
+}
+
+impl ProbeUniform {
+    /// The uniform of at most [`PROBE_STEPS`] steps.
+    pub fn new(steps: &[f64]) -> Self {
+        let mut uniform =
+            ProbeUniform { steps: [0.0; PROBE_STEPS], count: steps.len() as u32, fill_0: 0, fill_1: 0, fill_2: 0 };
+        for (to, from) in uniform.steps.iter_mut().zip(steps) {
+            *to = *from as f32;
+        }
+        uniform
+    }
+}
+
+/// A member of a uniform struct: name and byte offset.
+pub type Member = (&'static str, usize);
+
+/// Members of [`ChunkUniform`].
+pub(super) const CHUNK_MEMBERS: [Member; 8] = [
+    ("rows", std::mem::offset_of!(ChunkUniform, rows)),
+    ("tiles", std::mem::offset_of!(ChunkUniform, tiles)),
+    ("features", std::mem::offset_of!(ChunkUniform, features)),
+    ("batches", std::mem::offset_of!(ChunkUniform, batches)),
+    ("width", std::mem::offset_of!(ChunkUniform, width)),
+    ("has_offset", std::mem::offset_of!(ChunkUniform, has_offset)),
+    ("fill_0", std::mem::offset_of!(ChunkUniform, fill_0)),
+    ("fill_1", std::mem::offset_of!(ChunkUniform, fill_1)),
+];
+
+/// Members of [`ProbeUniform`].
+pub(super) const PROBE_MEMBERS: [Member; 5] = [
+    ("steps", std::mem::offset_of!(ProbeUniform, steps)),
+    ("count", std::mem::offset_of!(ProbeUniform, count)),
+    ("fill_0", std::mem::offset_of!(ProbeUniform, fill_0)),
+    ("fill_1", std::mem::offset_of!(ProbeUniform, fill_1)),
+    ("fill_2", std::mem::offset_of!(ProbeUniform, fill_2)),
+];
