@@ -1,5 +1,7 @@
 //! The answer re-checked in f64 on the host, and what only f64 can decide: rank, and the last steps to the optimum.
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::Dataset;
 use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, RowSample, gram_cost, hessian};
 use crate::error::Result;
@@ -55,7 +57,7 @@ impl Status {
 }
 
 /// What f64 says about the point returned.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Certificate {
     /// J in f64, penalty included.
     pub objective: f64,

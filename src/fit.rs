@@ -63,7 +63,7 @@ impl Default for FitOptions {
 pub enum Init {
     /// All zeros.
     Zeros,
-    /// Uniform in [−½, ½) on the standardised columns.
+    /// Uniform in [−1, 1) on the standardised columns.
     Random {
         /// Seed: the same one gives the same start.
         seed: u64,
@@ -288,7 +288,7 @@ fn starting_point(coordinates: &Coordinates, init: &Init) -> Vec<f64> {
     match init {
         Init::Zeros => vec![0.0; coordinates.len()],
         Init::Random { seed } => {
-            (0..coordinates.len() as u64).map(|i| hash::unit_interval(*seed, i) - 0.5).collect()
+            (0..coordinates.len() as u64).map(|i| 2.0 * hash::unit_interval(*seed, i) - 1.0).collect()
         }
         Init::Coefficients(beta, intercept) => coordinates.from_original(beta, *intercept),
     }

@@ -6,7 +6,7 @@ use super::args::EvaluateArgs;
 use super::exit::Outcome;
 use super::output::{count, device_words, json, metrics_text, stdout};
 use super::progress::Terminal;
-use crate::data::{ReadOptions, Rows, load_rows};
+use crate::data::{Dataset, ReadOptions, load_rows};
 use crate::engine::{DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, evaluate};
@@ -31,7 +31,7 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
     };
     let rows = load_rows(&args.rows.files, &model.design, &options, terminal)?;
     rows.summary.notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
-    let scored = score(&model, &rows, &args.common.device(), args.rows.threshold)?;
+    let scored = score(&model, &rows.data, &rows.missing_rows, &args.common.device(), args.rows.threshold)?;
     terminal.clear();
     if !rows.missing_rows.is_empty() {
         terminal.warn(&format!(
@@ -53,12 +53,18 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Metrics of `model` on the complete ones of `rows`.
-pub(super) fn score(model: &Model, rows: &Rows, device: &DeviceRequest, threshold: f64) -> Result<Scored> {
-    let (predictors, device) = model.linear_predictors(&rows.data, device)?;
-    let mut missing = rows.missing_rows.iter().copied().peekable();
+/// Metrics of `model` on the rows of `data` that are not among `missing` (ascending).
+pub(super) fn score(
+    model: &Model,
+    data: &Dataset,
+    missing: &[usize],
+    device: &DeviceRequest,
+    threshold: f64,
+) -> Result<Scored> {
+    let (predictors, device) = model.linear_predictors(data, device)?;
+    let mut missing = missing.iter().copied().peekable();
     let (mut a, mut t, mut s) = (Vec::new(), Vec::new(), Vec::new());
-    let labelled = rows.data.blocks.iter().flat_map(|block| {
+    let labelled = data.blocks.iter().flat_map(|block| {
         (0..block.rows()).map(move |i| (block.target()[i], block.weight()[i]))
     });
     for (row, (predictor, (target, weight))) in predictors.into_iter().zip(labelled).enumerate() {

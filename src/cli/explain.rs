@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::explain::{LessonOptions, lesson};
 
 pub(super) fn run(args: &ExplainArgs) -> Result<Outcome> {
-    let lesson = lesson(&LessonOptions::default())?;
+    let lesson = lesson(&LessonOptions::default());
     if args.common.json { json(&lesson)? } else { stdout(&lesson.to_string())? }
     Ok(Outcome::Done)
 }

@@ -60,8 +60,8 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     warn(&fit, &training.train, terminal);
 
     let held_out = match (&training.holdout, &test) {
-        (Some(holdout), _) => Some(("held-out rows", score(&model, holdout, &options.device, 0.5)?)),
-        (_, Some(test)) => Some(("test rows", score(&model, test, &options.device, 0.5)?)),
+        (Some(holdout), _) => Some(("held-out rows", score(&model, holdout, &[], &options.device, 0.5)?)),
+        (_, Some(test)) => Some(("test rows", score(&model, &test.data, &test.missing_rows, &options.device, 0.5)?)),
         _ => None,
     };
     let held_out = held_out.as_ref();
@@ -199,7 +199,7 @@ fn report(fit: &Fit, training: &Training, held_out: Option<&Scored>, path: &Path
         "model": path,
         "seconds": fit.seconds,
         "bytes": {
-            "host_peak": fit.host_peak,
+            "host_peak": host_peak(),
             "device_peak": fit.cost.device_peak,
             "device_read": fit.cost.bytes_read,
         },
@@ -207,6 +207,13 @@ fn report(fit: &Fit, training: &Training, held_out: Option<&Scored>, path: &Path
             "name": k.name, "calls": k.calls, "seconds": k.seconds,
         })).collect::<Vec<_>>(),
     })
+}
+
+/// Most memory the process has held, in bytes, where the system tells (Linux: VmHWM).
+fn host_peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
 fn text(fit: &Fit, training: &Training, model: &Model, path: &Path) -> String {

@@ -13,3 +13,14 @@ pub fn mix(seed: u64, position: u64) -> u64 {
 pub fn unit_interval(seed: u64, position: u64) -> f64 {
     (mix(seed, position) >> 11) as f64 / (1u64 << 53) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_splitmix64() {
+        // The first output of the published generator seeded with 0.
+        assert_eq!(mix(0, 0), 0xe220_a839_7b1d_cdaf);
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! It shares no code with the engines, nor with [`crate::reference`], against which a test holds it.
 
+use crate::data::hash::unit_interval;
+
 /// w: a slope for each of the two features, and the intercept, last.
 pub type Parameters = [f64; 3];
 
@@ -110,16 +112,7 @@ pub fn loss(t: f64, a: f64) -> f64 {
     a.max(0.0) - t * a + (-a.abs()).exp().ln_1p()
 }
 
-/// Three parameters between −1 and 1, drawn by SplitMix64 (Steele, Lea, Flood 2014).
+/// Three parameters in [−1, 1), drawn as `--init random` draws its start.
 pub fn random_start(seed: u64) -> Parameters {
-    let mut state = seed;
-    std::array::from_fn(|_| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = state;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        // The upper 53 bits as a fraction of 2⁵³, stretched from [0, 1) to [−1, 1).
-        (bits >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
-    })
+    std::array::from_fn(|i| 2.0 * unit_interval(seed, i as u64) - 1.0)
 }

@@ -27,7 +27,7 @@ pub struct Arithmetic {
     rows: f64,
     /// Absolute error of σ.
     sigmoid: f64,
-    /// Absolute error of ℓ beyond a few roundoffs of its own size.
+    /// Absolute error of ℓ(t, a), as a multiple of 1 + |a|.
     loss: f64,
 }
 
@@ -91,10 +91,7 @@ impl Reference {
         let features = data.features.len();
         let mut reference =
             Reference { w, rows, features, arithmetic, a: Vec::new(), a_error: Vec::new(), r: Vec::new() };
-        let (a, r) = {
-            let problem = reference.problem();
-            (problem.linear_predictor(&reference.w), problem.residuals(&reference.w))
-        };
+        let (a, r) = reference.predictors_and_residuals(&reference.w);
         // Rounding of z, of w and of the offset, the product, and the sum of p + 2 terms.
         let roundings = (features as f64 + 6.0) * arithmetic.unit;
         reference.a_error = (0..data.rows)
@@ -120,6 +117,13 @@ impl Reference {
         }
     }
 
+    /// a and s·(y−t) of every row at `w`.
+    fn predictors_and_residuals(&self, w: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let problem = self.problem();
+        let r = problem.residuals(w).iter().zip(&self.rows.weight).map(|(r, s)| s * r).collect();
+        (problem.linear_predictor(w), r)
+    }
+
     fn row(&self, i: usize) -> &[f64] {
         &self.rows.x[i * self.features..(i + 1) * self.features]
     }
@@ -130,10 +134,9 @@ impl Reference {
         self.rows.weight[i] * (0.25 * a_error + self.arithmetic.sigmoid + 4.0 * u)
     }
 
-    /// Bound on the error of s·ℓ, whose exact value is `loss`, likewise.
-    fn loss_error(&self, i: usize, a_error: f64, loss: f64) -> f64 {
-        let u = self.arithmetic.unit;
-        self.rows.weight[i] * (a_error + self.arithmetic.loss) + 6.0 * u * loss
+    /// Bound on the error of s·ℓ at the linear predictor `a`, likewise, but for roundoffs of its own size.
+    fn loss_error(&self, i: usize, a: f64, a_error: f64) -> f64 {
+        self.rows.weight[i] * (a_error + self.arithmetic.loss * (1.0 + a.abs()))
     }
 
     /// Relative error of adding up a tile's rows.
@@ -155,7 +158,7 @@ impl Reference {
 
     pub(super) fn compare_loss(&self, got: f64, worst: &mut Worst) {
         let loss = self.problem().objective(&self.w);
-        let rows: f64 = (0..self.a.len()).map(|i| self.loss_error(i, self.a_error[i], 0.0)).sum();
+        let rows: f64 = (0..self.a.len()).map(|i| self.loss_error(i, self.a[i], self.a_error[i])).sum();
         worst.see((got - loss).abs(), rows + (self.sum_error() + 6.0 * self.arithmetic.unit) * loss);
     }
 
@@ -178,17 +181,16 @@ impl Reference {
     /// `got` is the probe at `step` on the line from here to `other`.
     pub(super) fn compare_probe(&self, other: &Reference, step: f64, got: LossSlope, worst: &mut Worst) {
         let w: Vec<f64> = self.w.iter().zip(&other.w).map(|(from, to)| from + step * (to - from)).collect();
-        let problem = self.problem();
-        let (a, r) = (problem.linear_predictor(&w), problem.residuals(&w));
+        let (a, r) = self.predictors_and_residuals(&w);
         let u = self.arithmetic.unit;
-        let loss = problem.objective(&w);
+        let loss = self.problem().objective(&w);
         let (mut slope, mut loss_bound, mut slope_bound) = (0.0, (self.sum_error() + 6.0 * u) * loss, 0.0);
         for i in 0..a.len() {
             let d = other.a[i] - self.a[i];
             let d_error = self.a_error[i] + other.a_error[i] + u * d.abs();
             let a_error = self.a_error[i] + step.abs() * (d_error + u * d.abs()) + u * a[i].abs();
             slope += r[i] * d;
-            loss_bound += self.loss_error(i, a_error, 0.0);
+            loss_bound += self.loss_error(i, a[i], a_error);
             slope_bound += self.residual_error(i, a_error) * (d.abs() + d_error)
                 + r[i].abs() * d_error
                 + (self.sum_error() + 3.0 * u) * (r[i] * d).abs();

@@ -81,7 +81,7 @@ pub fn validate(
                 data.rows,
                 data.features.len()
             )));
-            for models in cases::models_for(data) {
+            for &models in cases::models_for(data) {
                 let (mut engine, _) = engine::open(device, data, models, gpu)?;
                 kernels(engine.as_mut(), data, models, &mut worst[..4])?;
                 compared[..4].iter_mut().for_each(|cases| *cases += 1);

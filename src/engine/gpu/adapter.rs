@@ -58,6 +58,12 @@ pub fn adapters() -> Vec<AdapterReport> {
     enumerate(true).into_iter().map(|(_, report)| report).collect()
 }
 
+/// The id of the real GPU that `--device auto` takes, if there is one.
+pub fn choose_real() -> Option<String> {
+    let reports = adapters();
+    choose(&reports, &GpuRequest::RealOnly).ok().map(|index| reports[index].info.id.clone())
+}
+
 /// The index of the adapter that `request` means: the one policy of choice, free of any GPU.
 ///
 /// # Errors

@@ -14,9 +14,9 @@ mod stream;
 mod uniforms;
 mod upload;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub use adapter::{AdapterReport, GpuRequest, adapters, choose};
+pub use adapter::{AdapterReport, GpuRequest, adapters, choose, choose_real};
 pub use pipelines::{Binding, BindingKind, Kernel, ShaderSources, kernels, names};
 pub use uniforms::{ChunkUniform, Member, ProbeUniform};
 
@@ -25,7 +25,7 @@ use self::memory::{Rows, Shared, Slot};
 use self::pipelines::Pipelines;
 use self::plan::{BlockShape, PROBE_STEPS, Plan, PlanLimits};
 use self::stream::Stream;
-use super::{Cost, DeviceInfo, Engine, LineId, LossGradient, LossSlope, Params, PointId, Shape, Stamps, check_params};
+use super::{Cost, DeviceInfo, Engine, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps, check_params};
 use crate::data::RowBlock;
 use crate::error::{Error, Result};
 
@@ -65,6 +65,7 @@ impl Default for GpuOptions {
 #[derive(Debug)]
 pub struct GpuEngine {
     info: DeviceInfo,
+    opening: Opening,
     shape: Shape,
     plan: Plan,
     pipelines: Pipelines,
@@ -108,6 +109,7 @@ impl GpuEngine {
         if models == 0 || blocks.iter().any(|block| block.features() != features) {
             return Err(Error::Numerics("internal: blocks and parameters of different shapes".into()));
         }
+        let start = Instant::now();
         let shape = Shape { rows: blocks.iter().map(RowBlock::rows).sum(), features, models };
         let (gpu, report) = adapter::open(request, options.default_limits, options.timeout)?;
         let limits = gpu.device.limits();
@@ -121,11 +123,14 @@ impl GpuEngine {
         let pipelines = Pipelines::new(&gpu, &options.sources, plan.batch)?;
         let shared = Shared::new(&gpu, &plan)?;
         let stream = Stream::new(&gpu, plan.results_bytes.max(plan.residual_bytes().min(READBACK_BYTES)))?;
+        let setup = start.elapsed().as_secs_f64();
         let rows = memory::upload(&gpu, &pipelines, &plan, blocks, &shared, &stream.results)?;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let probe_uniform = gpu.buffer("probe", size_of::<ProbeUniform>() as u64, usage)?;
+        let opening = Opening { setup, upload: start.elapsed().as_secs_f64() - setup };
         Ok(GpuEngine {
             info: report.info,
+            opening,
             shape,
             plan,
             pipelines,
@@ -144,20 +149,14 @@ impl GpuEngine {
         })
     }
 
+    /// Seconds it took to open the device and to fill it.
+    pub fn opening(&self) -> Opening {
+        self.opening
+    }
+
     /// The dispatch plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    /// The residuals s·(y−t) of every row at the latest point, in input order: n entries for model 0, then model 1, …
-    ///
-    /// # Errors
-    /// [`Error::Numerics`] when no point is the latest; as [`Engine::logits`] otherwise.
-    pub fn residuals(&mut self) -> Result<Vec<f64>> {
-        let Some(slot) = self.latest else {
-            return Err(Error::Numerics("internal: residuals were asked for without a latest point".into()));
-        };
-        self.read_rows(Some(slot))
     }
 
     /// Runs, chunk by chunk, the `residual` kernel of a slot or else the `logits` kernel, both into the residuals'
@@ -305,6 +304,13 @@ impl Engine for GpuEngine {
         let (loss, gradient) = sums.finish(&self.plan)?;
         self.latest = Some(slot);
         Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
+    }
+
+    fn residuals(&mut self) -> Result<Vec<f64>> {
+        let Some(slot) = self.latest else {
+            return Err(Error::Numerics("internal: residuals were asked for without a latest point".into()));
+        };
+        self.read_rows(Some(slot))
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {
