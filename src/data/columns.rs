@@ -18,6 +18,19 @@ pub(super) struct At {
     pub(super) line: u64,
 }
 
+/// What is wrong with a cell: the one just pushed, or an earlier one at `at`.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) at: Option<At>,
+    pub(super) message: String,
+}
+
+impl From<String> for Problem {
+    fn from(message: String) -> Self {
+        Problem { at: None, message }
+    }
+}
+
 /// Missing cells of a column.
 #[derive(Debug, Clone)]
 pub(super) struct Gap {
@@ -121,8 +134,8 @@ impl Builder {
         Builder { name: name.to_string(), kind, state, present: 0, missing: 0, first_missing: None, first_text: None }
     }
 
-    /// Appends a trimmed cell; the error is a message about it, and `at` tells its place when that matters.
-    pub(super) fn push(&mut self, cell: &[u8], at: impl Fn() -> At) -> Result<(), String> {
+    /// Appends a trimmed cell; `at` tells its place when that matters.
+    pub(super) fn push(&mut self, cell: &[u8], at: impl Fn() -> At) -> Result<(), Problem> {
         if let State::Kept(cells) = &mut self.state {
             cells.push(String::from_utf8_lossy(cell).into_owned());
             return Ok(());
@@ -172,15 +185,14 @@ impl Builder {
     }
 
     /// Settles a column that was all numbers so far on being numeric.
-    fn decide(&mut self) -> Result<(), String> {
+    fn decide(&mut self) -> Result<(), Problem> {
         if let State::Guess { values, infinite, .. } = &mut self.state {
-            if let Some(at) = infinite {
-                let at = *at;
-                return Err(format!(
-                    "the value on line {} is infinite or too large for a number; mend it, or leave the column out with \
-                     --drop {}",
-                    at.line, self.name
-                ));
+            if infinite.is_some() {
+                let message = format!(
+                    "the value is infinite or too large for a number; mend it, or leave the column out with --drop {}",
+                    self.name
+                );
+                return Err(Problem { at: *infinite, message });
             }
             self.state = State::Number(std::mem::take(values));
         }
@@ -188,7 +200,7 @@ impl Builder {
     }
 
     /// The finished column.
-    pub(super) fn finish(mut self) -> Result<Finished, String> {
+    pub(super) fn finish(mut self) -> Result<Finished, Problem> {
         self.decide()?;
         let gap = self.first_missing.map(|first| Gap { column: self.name.clone(), count: self.missing, first });
         let (cells, kept) = match self.state {
@@ -255,7 +267,7 @@ fn check_number(cell: &[u8], kind: Kind, name: &str) -> Result<f64, String> {
 mod tests {
     use super::*;
 
-    fn read(kind: Kind, cells: &[&str]) -> Result<Finished, String> {
+    fn read(kind: Kind, cells: &[&str]) -> Result<Finished, Problem> {
         let mut builder = Builder::new("col", kind);
         for (i, cell) in cells.iter().enumerate() {
             builder.push(cell.as_bytes(), || At { file: 0, line: i as u64 + 2 })?;
@@ -297,7 +309,7 @@ mod tests {
     fn after_the_deciding_cells_text_is_an_error_and_before_it_is_not() {
         let mut cells = vec!["7"; DECIDING_CELLS];
         cells.push("x");
-        let message = read(Kind::Guess, &cells).unwrap_err();
+        let message = read(Kind::Guess, &cells).unwrap_err().message;
         assert!(message.contains("'x'") && message.contains("--categorical col"), "{message}");
         cells.remove(0);
         assert_eq!(text(read(Kind::Guess, &cells).unwrap()).values, ["7", "x"]);
@@ -305,10 +317,10 @@ mod tests {
 
     #[test]
     fn infinite_values_are_errors_wherever_they_stand() {
-        assert!(read(Kind::Guess, &["1", "1e999"]).unwrap_err().contains("line 3"));
+        assert_eq!(read(Kind::Guess, &["1", "1e999", "2"]).unwrap_err().at, Some(At { file: 0, line: 3 }));
         let mut cells = vec!["7"; DECIDING_CELLS];
         cells.push("-inf");
-        assert!(read(Kind::Guess, &cells).unwrap_err().contains("'-inf' is infinite"));
+        assert!(read(Kind::Guess, &cells).unwrap_err().message.contains("'-inf' is infinite"));
         assert_eq!(text(read(Kind::Guess, &["inf", "a"]).unwrap()).values, ["inf", "a"]);
     }
 

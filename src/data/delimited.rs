@@ -78,13 +78,15 @@ impl Delimited {
 
     /// Bytes read so far.
     pub(super) fn bytes(&self) -> u64 {
-        self.reader.get_ref().bytes()
+        self.reader.get_ref().bytes_read()
     }
 
     /// The line on which `record`, the last one read, starts.
     pub(super) fn line(&self, record: &ByteRecord) -> u64 {
+        // A record that the end of the file cut has no line feed of its own.
+        let own = u64::from(!self.reader.get_ref().is_drained());
         let inner = record.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
-        self.reader.position().line().saturating_sub(1 + inner)
+        self.reader.position().line().saturating_sub(own + inner)
     }
 
     /// Reads the next row; false at the end.
@@ -137,7 +139,7 @@ impl Delimited {
                 ));
             }
             // `Lines` ends every file with a line feed, so only an open quote can carry a record to the file's end.
-            if self.reader.is_done() {
+            if self.reader.get_ref().is_drained() {
                 return Err(self.error(record, None, "a quote that opens in this row is never closed"));
             }
             let blank = record.len() == 1 && bytes.trim_ascii().is_empty();

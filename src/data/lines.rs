@@ -15,15 +15,21 @@ pub(super) struct Lines<R> {
     last: Option<u8>,
     bytes: u64,
     ended: bool,
+    drained: bool,
 }
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(inner: R) -> Self {
-        Lines { inner, after_cr: false, last: None, bytes: 0, ended: false }
+        Lines { inner, after_cr: false, last: None, bytes: 0, ended: false, drained: false }
+    }
+
+    /// Whether the reader has been told that nothing follows.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained
     }
 
     /// Bytes read from the file.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(super) fn bytes_read(&self) -> u64 {
         self.bytes
     }
 }
@@ -39,7 +45,7 @@ impl<R: Read> Read for Lines<R> {
                     out[0] = b'\n';
                     return Ok(1);
                 }
-                return Ok(0);
+                break;
             }
             let mut kept = n;
             if self.after_cr || out[..n].contains(&b'\r') {
@@ -59,6 +65,7 @@ impl<R: Read> Read for Lines<R> {
                 return Ok(kept);
             }
         }
+        self.drained |= self.ended;
         Ok(0)
     }
 }
@@ -140,7 +147,7 @@ mod tests {
                 let mut text = String::new();
                 lines.read_to_string(&mut text).unwrap();
                 assert_eq!(text, expected, "{input:?} in steps of {step}");
-                assert_eq!(lines.bytes(), input.len() as u64);
+                assert_eq!(lines.bytes_read(), input.len() as u64);
                 seen += 1;
             }
         }

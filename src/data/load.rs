@@ -119,7 +119,7 @@ fn read_npy(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Monitor) -> 
     let plan = |names: &[String]| {
         Ok(roles::choose(names, options, &paths[0])?.into_iter().map(|wanted| wanted.name).collect())
     };
-    read_arrays(paths, options.target_file.as_deref(), options.weight_file.as_deref(), plan, monitor)
+    read_arrays(paths, options.target_file.as_deref(), options.weight_file.as_deref(), true, plan, monitor)
 }
 
 fn assemble(mut table: Table, options: &DataOptions) -> Result<Training> {

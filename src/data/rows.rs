@@ -76,7 +76,7 @@ fn read_npy(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: 
     if options.with_target && target.is_none() {
         return usage("a .npy matrix needs its labels: --target-file Y.npy");
     }
-    read_arrays(paths, target, options.weight_file.as_deref(), plan, monitor)
+    read_arrays(paths, target, options.weight_file.as_deref(), false, plan, monitor)
 }
 
 fn read_csv(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: &dyn Monitor) -> Result<Table> {

@@ -91,14 +91,12 @@ impl Table {
         Error::data(&self.files[0], message)
     }
 
+    fn all_missing(&self, column: &str) -> Error {
+        let place = Place { file: self.files[0].clone(), line: None, column: Some(column.to_string()) };
+        Error::Data { place, message: format!("all values are missing; leave the column out with --drop {column}") }
+    }
+
     fn add(&mut self, purpose: Use, column: Finished) -> Result<()> {
-        if purpose != Use::Kept && column.present == 0 && purpose == Use::Feature {
-            let message = format!("all values are missing; leave the column out with --drop {}", column.name);
-            return Err(Error::Data {
-                place: Place { file: self.files[0].clone(), line: None, column: Some(column.name) },
-                message,
-            });
-        }
         let gaps = if purpose == Use::Feature { &mut self.gaps } else { &mut self.row_gaps };
         gaps.extend(column.gap);
         match (purpose, column.cells) {
@@ -156,13 +154,13 @@ fn by_ending(path: &Path) -> Result<Format> {
     }
 }
 
-/// Reads text files. `plan` chooses the columns by the first file's names; with `same_header` every file must have
-/// the same columns, in any order, else only those wanted.
+/// Reads text files. `plan` chooses the columns by the first file's names. For a training every file must have the
+/// same columns, in any order, and no feature may lack all its values; for a model only the columns wanted count.
 pub(super) fn read_text(
     paths: &[PathBuf],
     asked: Option<Format>,
     no_header: bool,
-    same_header: bool,
+    training: bool,
     plan: impl FnOnce(&Delimited) -> Result<Vec<Wanted>>,
     monitor: &dyn Monitor,
 ) -> Result<Table> {
@@ -176,7 +174,7 @@ pub(super) fn read_text(
     for (index, path) in paths.iter().enumerate() {
         if index > 0 {
             file = open(path)?;
-            if same_header {
+            if training {
                 compare_headers(&first_names, file.names(), &paths[0], path)?;
             }
         }
@@ -195,9 +193,10 @@ pub(super) fn read_text(
             for (builder, &field) in builders.iter_mut().zip(&fields) {
                 let raw = record.get(field).unwrap_or_default();
                 let at = || At { file: index, line: file.line(&record) };
-                builder
-                    .push(cell::trim(raw), at)
-                    .map_err(|message| file.error(&record, Some(&builder.name), message))?;
+                builder.push(cell::trim(raw), at).map_err(|problem| match problem.at {
+                    Some(at) => table.error(at, &builder.name, problem.message),
+                    None => file.error(&record, Some(&builder.name), problem.message),
+                })?;
             }
             table.rows += 1;
             progress.row(path, table.rows as u64, file.bytes());
@@ -208,20 +207,25 @@ pub(super) fn read_text(
         return Err(table.whole("there is a header but no row"));
     }
     for (builder, wanted) in builders.into_iter().zip(&wanted) {
-        let column = builder.finish().map_err(|message| Error::Data {
-            place: Place { file: paths[0].clone(), line: None, column: Some(wanted.name.clone()) },
-            message,
+        let column = builder.finish().map_err(|problem| match problem.at {
+            Some(at) => table.error(at, &wanted.name, problem.message),
+            None => table.whole(problem.message),
         })?;
+        if training && wanted.purpose == Use::Feature && column.present == 0 {
+            return Err(table.all_missing(&column.name));
+        }
         table.add(wanted.purpose, column)?;
     }
     Ok(table)
 }
 
-/// Reads .npy matrices with their targets and weights. `plan` chooses columns among x0, x1, …
+/// Reads .npy matrices with their targets and weights, by the rules of [`read_text`]. `plan` chooses columns among
+/// x0, x1, …
 pub(super) fn read_arrays(
     paths: &[PathBuf],
     target: Option<&Path>,
     weight: Option<&Path>,
+    training: bool,
     plan: impl FnOnce(&[String]) -> Result<Vec<String>>,
     monitor: &dyn Monitor,
 ) -> Result<Table> {
@@ -240,8 +244,8 @@ pub(super) fn read_arrays(
     for name in wanted {
         let column = names::find(&columns, &name, "the model", &paths[0])?;
         if let Some(gap) = gaps.iter().find(|gap| gap.column == name) {
-            if gap.count == rows as u64 {
-                return Err(table.whole(format!("all values of {name} are missing; leave it out with --drop {name}")));
+            if training && gap.count == rows as u64 {
+                return Err(table.all_missing(&name));
             }
             table.gaps.push(gap.clone());
         }
