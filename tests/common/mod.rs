@@ -7,21 +7,21 @@ use gpulogit::fit::{Fit, FitOptions, fit};
 use gpulogit::monitor::Silent;
 
 /// Both engines. A GPU test that finds no adapter fails; it does not skip.
-pub const ENGINES: [DeviceRequest; 2] = [DeviceRequest::Cpu, DeviceRequest::Gpu];
+pub(crate) const ENGINES: [DeviceRequest; 2] = [DeviceRequest::Cpu, DeviceRequest::Gpu];
 
 /// Plain rows, kept as a test wrote them.
 #[derive(Debug, Clone, Default)]
-pub struct Rows {
-    pub x: Vec<f64>,
-    pub features: usize,
-    pub target: Vec<f64>,
-    pub weight: Vec<f64>,
-    pub offset: Option<Vec<f64>>,
+pub(crate) struct Rows {
+    pub(crate) x: Vec<f64>,
+    pub(crate) features: usize,
+    pub(crate) target: Vec<f64>,
+    pub(crate) weight: Vec<f64>,
+    pub(crate) offset: Option<Vec<f64>>,
 }
 
 impl Rows {
     /// n rows of p standard-normal-ish, correlated features and a noisy logistic target; the same for one seed.
-    pub fn random(rows: usize, features: usize, seed: u64) -> Self {
+    pub(crate) fn random(rows: usize, features: usize, seed: u64) -> Self {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
         let mut uniform = move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -39,11 +39,11 @@ impl Rows {
         all
     }
 
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.target.len()
     }
 
-    pub fn pack(&self, options: PackOptions) -> Dataset {
+    pub(crate) fn pack(&self, options: PackOptions) -> Dataset {
         let vectors =
             RowVectors { target: self.target.clone(), weight: self.weight.clone(), offset: self.offset.clone() };
         let names = (0..self.features).map(|j| format!("x{j}")).collect();
@@ -52,7 +52,7 @@ impl Rows {
     }
 
     /// J by code that shares nothing with the crate.
-    pub fn objective(&self, beta: &[f64], intercept: f64, l2: f64) -> f64 {
+    pub(crate) fn objective(&self, beta: &[f64], intercept: f64, l2: f64) -> f64 {
         let mut j = 0.5 * l2 * beta.iter().map(|b| b * b).sum::<f64>();
         for i in 0..self.rows() {
             let row = &self.x[i * self.features..(i + 1) * self.features];
@@ -66,12 +66,12 @@ impl Rows {
 }
 
 /// Fits with default options but for the device and the penalty.
-pub fn fit_on(device: &DeviceRequest, data: &Dataset, l2: f64) -> Fit {
+pub(crate) fn fit_on(device: &DeviceRequest, data: &Dataset, l2: f64) -> Fit {
     fit(data, &FitOptions { device: device.clone(), l2, ..FitOptions::default() }, &Silent).unwrap()
 }
 
 /// The largest difference between two lists, relative to the larger of 1 and the size of the second's entries.
-pub fn difference(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn difference(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     let mut worst = 0f64;
     for (a, b) in a.iter().zip(b) {
@@ -84,7 +84,7 @@ pub fn difference(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Coefficients and intercept in one list.
-pub fn parameters(fit: &Fit) -> Vec<f64> {
+pub(crate) fn parameters(fit: &Fit) -> Vec<f64> {
     let mut all = fit.coefficients.clone();
     all.push(fit.intercept);
     all

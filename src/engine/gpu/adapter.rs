@@ -60,8 +60,8 @@ pub fn adapters() -> Vec<AdapterReport> {
 
 /// The id of the real GPU that `--device auto` takes, if there is one.
 pub fn choose_real() -> Option<String> {
-    let reports = adapters();
-    choose(&reports, &GpuRequest::RealOnly).ok().map(|index| reports[index].info.id.clone())
+    let (found, chosen) = find(&GpuRequest::RealOnly);
+    chosen.ok().map(|index| found[index].1.info.id.clone())
 }
 
 /// The index of the adapter that `request` means: the one policy of choice, free of any GPU.
@@ -147,14 +147,7 @@ pub(super) fn open(
     default_limits: bool,
     timeout: std::time::Duration,
 ) -> Result<(Gpu, AdapterReport)> {
-    // GL comes last in every choice, and on a machine without a display asking for it makes some drivers complain
-    // on stderr: it is asked for only where nothing else answers.
-    let mut found = enumerate(false);
-    let mut chosen = choose(&reports(&found), request);
-    if !matches!(chosen, Ok(_) | Err(Error::Usage(_))) {
-        found = enumerate(true);
-        chosen = choose(&reports(&found), request);
-    }
+    let (mut found, chosen) = find(request);
     let (adapter, report) = found.swap_remove(chosen?);
     let limits = if default_limits { wgpu::Limits::default() } else { adapter.limits() };
     if !limits.check_limits(&adapter.limits()) {
@@ -163,6 +156,25 @@ pub(super) fn open(
     let features = if report.timestamps { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() };
     let gpu = Gpu::open(&adapter, limits, features, timeout)?;
     Ok((gpu, report))
+}
+
+/// The adapters, and which one `request` means.
+///
+/// GL comes last in every choice, and on a machine without a display asking for it makes some drivers complain on
+/// stderr: it is asked for only where nothing else answers.
+fn find(request: &GpuRequest) -> (Vec<(wgpu::Adapter, AdapterReport)>, Result<usize>) {
+    let found = enumerate(false);
+    let chosen = choose(&reports(&found), request);
+    let settled = match request {
+        GpuRequest::RealOnly => !found.is_empty(),
+        _ => matches!(chosen, Ok(_) | Err(Error::Usage(_))),
+    };
+    if settled {
+        return (found, chosen);
+    }
+    let found = enumerate(true);
+    let chosen = choose(&reports(&found), request);
+    (found, chosen)
 }
 
 fn reports(found: &[(wgpu::Adapter, AdapterReport)]) -> Vec<AdapterReport> {
