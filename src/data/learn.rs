@@ -1,5 +1,7 @@
 //! What a design learns from the training rows: levels and fills.
 
+use std::collections::HashMap;
+
 use super::cell;
 use super::columns::{Cells, MISSING, Text};
 use super::design::{Design, InputColumn};
@@ -92,12 +94,17 @@ fn learn_levels(text: &mut Text, teaching: &[usize]) -> (Vec<String>, Vec<u64>) 
     (levels, order.iter().map(|code| counts[*code]).collect())
 }
 
-/// Codes a column by `levels`; returns the values that are no level with how often they stand, the most frequent
-/// first. Their cells become missing.
+/// Codes a column by `levels`, numbers by their value (`1.0` is level `1`, unless both are levels); returns the values
+/// that are no level with how often they stand, the most frequent first. Their cells become missing.
 pub(super) fn code_by(text: &mut Text, levels: &[String]) -> Vec<(String, u64)> {
-    let index: std::collections::HashMap<&str, u32> =
-        levels.iter().enumerate().map(|(i, level)| (level.as_str(), i as u32)).collect();
-    let map: Vec<u32> = text.values.iter().map(|v| index.get(v.as_str()).copied().unwrap_or(MISSING)).collect();
+    let index: HashMap<&str, u32> = levels.iter().enumerate().map(|(i, level)| (level.as_str(), i as u32)).collect();
+    // Adding 0 makes -0 the same as 0.
+    let key = |text: &str| cell::number(text.as_bytes()).map(|x| (x + 0.0).to_bits());
+    let numbers: Option<HashMap<u64, u32>> =
+        levels.iter().enumerate().map(|(i, level)| Some((key(level)?, i as u32))).collect();
+    let by_number = |value: &str| numbers.as_ref()?.get(&key(value)?).copied();
+    let code = |value: &String| index.get(value.as_str()).copied().or_else(|| by_number(value)).unwrap_or(MISSING);
+    let map: Vec<u32> = text.values.iter().map(code).collect();
     let mut counts = vec![0u64; map.len()];
     for code in &mut text.codes {
         if let Some(&level) = map.get(*code as usize) {
@@ -171,6 +178,16 @@ mod tests {
         let unseen = code_by(&mut cells, &["a".to_string(), "b".to_string()]);
         assert_eq!(unseen, [("x".to_string(), 2), ("z".to_string(), 1)]);
         assert_eq!(cells.codes, [0, MISSING, MISSING, MISSING, MISSING]);
+    }
+
+    #[test]
+    fn numeric_levels_are_met_by_value() {
+        let levels = ["0", "1", "2"].map(String::from);
+        let mut cells = text(&["1.0", "2", "-0", "3", "x"]);
+        assert_eq!(code_by(&mut cells, &levels).len(), 2);
+        assert_eq!(cells.codes, [1, 2, 0, MISSING, MISSING]);
+        let mut cells = text(&["1.0"]);
+        assert_eq!(code_by(&mut cells, &["1", "a"].map(String::from)).len(), 1);
     }
 
     #[test]

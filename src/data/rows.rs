@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Dataset;
+use super::cell;
 use super::columns::{Cells, Kind, MISSING};
 use super::delimited::Delimited;
 use super::design::{Design, InputColumn};
@@ -190,7 +191,10 @@ fn classes(table: &Table, design: &Design, unusable: &mut [bool]) -> Result<Vec<
     let mut class_of = Vec::with_capacity(text.values.len());
     for (label, at) in text.values.iter().zip(&text.first) {
         class_of.push(design.target.class_of(label).ok_or_else(|| {
-            let message = format!("the label '{label}' is neither '{negative}' nor '{positive}', the model's classes");
+            let message = format!(
+                "the label {} is neither '{negative}' nor '{positive}', the model's classes",
+                cell::shown(label.as_bytes())
+            );
             table.error(*at, design.target.name.as_deref().unwrap_or("target"), message)
         })?);
     }
@@ -204,7 +208,8 @@ fn classes(table: &Table, design: &Design, unusable: &mut [bool]) -> Result<Vec<
 
 fn unseen_note(column: &str, unseen: &[(String, u64)]) -> Option<String> {
     let cells: u64 = unseen.iter().map(|(_, count)| count).sum();
-    let shown: Vec<String> = unseen.iter().take(3).map(|(level, count)| format!("'{level}' ({count})")).collect();
+    let shown: Vec<String> =
+        unseen.iter().take(3).map(|(level, count)| format!("{} ({count})", cell::shown(level.as_bytes()))).collect();
     let more = if unseen.len() > 3 { format!(" and {} more levels", unseen.len() - 3) } else { String::new() };
     (cells > 0).then(|| {
         format!(

@@ -1,5 +1,6 @@
 //! Input files read into one table of columns, whatever their format.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -186,8 +187,12 @@ pub(super) fn read_text(
                 path.display()
             ));
         }
-        let fields =
-            wanted.iter().map(|w| names::find(file.names(), &w.name, w.asker, path)).collect::<Result<Vec<usize>>>()?;
+        let positions: HashMap<&str, usize> = file.names().iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+        let field = |w: &Wanted| match positions.get(w.name.as_str()) {
+            Some(&field) => Ok(field),
+            None => names::find(file.names(), &w.name, w.asker, path),
+        };
+        let fields = wanted.iter().map(field).collect::<Result<Vec<usize>>>()?;
         let mut record = ByteRecord::new();
         while file.next(&mut record)? {
             for (builder, &field) in builders.iter_mut().zip(&fields) {

@@ -77,9 +77,9 @@ impl Target {
 fn not_two(classes: &[&str]) -> String {
     match classes {
         [] => "there is no label; two classes are needed".to_string(),
-        [only] => format!("there is one class only, '{only}'; two are needed"),
+        [only] => format!("there is one class only, {}; two are needed", cell::shown(only.as_bytes())),
         many => {
-            let shown: Vec<String> = many.iter().take(5).map(|c| format!("'{c}'")).collect();
+            let shown: Vec<String> = many.iter().take(5).map(|c| cell::shown(c.as_bytes())).collect();
             let more = if many.len() > 5 { ", …" } else { "" };
             format!("there are {} classes ({}{more}); exactly two are needed", many.len(), shown.join(", "))
         }
