@@ -27,6 +27,8 @@ pub enum Event<'a> {
         /// Full reads of X so far.
         passes: u64,
     },
+    /// A step of work that takes its time has begun.
+    Step(String),
     /// Something the user should know although the work goes on.
     Note(String),
 }

@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
+    quieten_mesa();
     let cli = Cli::parse();
     let common = cli.command.common();
     let terminal = Terminal::new(common.quiet, common.verbose);
@@ -46,6 +47,15 @@ pub fn main() -> ExitCode {
             eprintln!("error: {error}");
             Outcome::from(&error).into()
         }
+    }
+}
+
+/// Keeps Mesa's device-select layer for Vulkan out of the process: on a machine without a desktop it prints
+/// "error: XDG_RUNTIME_DIR is invalid" once for every look at the adapters. Whoever steers that layer keeps it.
+fn quieten_mesa() {
+    if std::env::var_os("MESA_VK_DEVICE_SELECT").is_none() {
+        // SAFETY: this is the first thing the program does; no other thread exists that could read the environment.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }
 

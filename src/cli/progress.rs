@@ -23,15 +23,15 @@ pub(super) struct Terminal {
     quiet: bool,
     verbose: bool,
     bar: ProgressBar,
-    /// The phase shown, so that a change of phase starts the line anew.
-    reading: Mutex<bool>,
+    /// The phase shown.
+    phase: Mutex<&'static str>,
 }
 
 impl Terminal {
     pub(super) fn new(quiet: bool, verbose: bool) -> Self {
         // indicatif draws nothing where stderr is no terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Terminal { quiet, verbose, bar: ProgressBar::with_draw_target(None, target), reading: Mutex::new(false) }
+        Terminal { quiet, verbose, bar: ProgressBar::with_draw_target(None, target), phase: Mutex::new("") }
     }
 
     /// Takes the line away.
@@ -52,29 +52,34 @@ impl Terminal {
     }
 
     fn show_reading(&self, rows: u64, bytes: u64, total: u64) {
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*reading {
-            *reading = true;
-            if let Ok(style) = ProgressStyle::with_template("reading {bar:30} {percent:>3}%  {msg}  {eta} left") {
-                self.bar.set_style(style);
-            }
-            self.bar.enable_steady_tick(Duration::from_millis(200));
-        }
+        self.enter("reading", "{prefix} {bar:30} {percent:>3}%  {msg}  {eta} left");
         self.bar.set_length(total);
         self.bar.set_position(bytes);
         self.bar.set_message(format!("{} rows, {}", HumanCount(rows), HumanBytes(bytes)));
     }
 
-    fn show_iteration(&self, line: &str) {
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        if *reading || self.bar.message().is_empty() {
-            *reading = false;
-            if let Ok(style) = ProgressStyle::with_template("fitting {spinner} {msg}") {
-                self.bar.set_style(style);
-            }
-            self.bar.enable_steady_tick(Duration::from_millis(200));
+    /// A line of work: kept with `-v`, else renewed in place.
+    fn show_work(&self, phase: &'static str, line: &str) {
+        if self.verbose {
+            self.note(&format!("{phase} {line}"));
+            return;
         }
+        self.enter(phase, "{spinner} {prefix} {msg}");
         self.bar.set_message(line.to_owned());
+    }
+
+    /// Gives the line the look of another phase.
+    fn enter(&self, phase: &'static str, template: &str) {
+        let mut current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == phase {
+            return;
+        }
+        *current = phase;
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_prefix(phase);
+        self.bar.enable_steady_tick(Duration::from_millis(200));
     }
 }
 
@@ -86,12 +91,9 @@ impl Monitor for Terminal {
                 let line = format!(
                     "iteration {iteration:>4}  J {objective:<22.15e}  largest slope {gradient_inf_norm:.2e}  passes {passes}"
                 );
-                if self.verbose {
-                    self.note(&line);
-                } else {
-                    self.show_iteration(&line);
-                }
+                self.show_work("fitting", &line);
             }
+            Event::Step(message) => self.show_work("working", &message),
             Event::Note(message) => self.note(&format!("note: {message}")),
         }
     }

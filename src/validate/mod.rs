@@ -74,8 +74,8 @@ pub fn validate(
         let mut compared = [0; 5];
         let mut info = None;
         for (number, data) in cases.iter().enumerate() {
-            monitor.event(Event::Note(format!(
-                "comparing case {} of {}: {} rows × {} features",
+            monitor.event(Event::Step(format!(
+                "case {} of {}: {} rows × {} features",
                 number + 1,
                 cases.len(),
                 data.rows,
