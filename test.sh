@@ -22,4 +22,6 @@ fi
 cargo fmt --check
 cargo clippy --locked --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+# Mesa's device-select layer prints an error for every look at the adapters where there is no desktop.
+export NODEVICE_SELECT=1
 cargo test --locked

@@ -21,7 +21,7 @@ const MAX_COLUMNS: usize = 2048;
 /// Newton steps of a polish at the most.
 const POLISH_STEPS: usize = 50;
 /// Predicted decrease, as a part of max(J, S/1000), below which a further Newton step only stirs rounding.
-const EXACT: f64 = 1e-15;
+const EXACT: f64 = 1e-20;
 /// Predicted decrease, likewise, below which separation is looked for.
 const SUSPICIOUS: f64 = 1e3 * RELATIVE_DECREASE;
 /// Factors of a combination below this are rounding.

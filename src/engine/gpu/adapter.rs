@@ -69,10 +69,14 @@ pub fn choose_real() -> Option<String> {
 /// # Errors
 /// [`Error::NoDevice`] when none answers, [`Error::Usage`] when a name means several GPUs.
 pub fn choose(reports: &[AdapterReport], request: &GpuRequest) -> Result<usize> {
+    // OpenGL computed on the CPU is the slowest path of all: only its id asks for it.
+    let taken = |report: &AdapterReport, real_only: bool| {
+        report.info.kind != DeviceKind::SoftwareGpu || !(real_only || report.info.backend == "gl")
+    };
     let best = |real_only: bool| {
         (0..reports.len())
             .filter(|&i| reports[i].unusable.is_none() && reports[i].same_gpu_as.is_none())
-            .filter(|&i| !real_only || reports[i].info.kind != DeviceKind::SoftwareGpu)
+            .filter(|&i| taken(&reports[i], real_only))
             .min_by_key(|&i| rank(reports[i].info.kind))
     };
     match request {
