@@ -72,9 +72,8 @@ pub fn choose(reports: &[AdapterReport], request: &GpuRequest) -> Result<usize> 
     match request {
         GpuRequest::Any => best(false)
             .ok_or_else(|| Error::NoDevice(format!("no usable GPU was found{}; try --device cpu", listed(reports)))),
-        GpuRequest::RealOnly => best(true).ok_or_else(|| {
-            Error::NoDevice(format!("no real GPU was found{}; try --device cpu", listed(reports)))
-        }),
+        GpuRequest::RealOnly => best(true)
+            .ok_or_else(|| Error::NoDevice(format!("no real GPU was found{}; try --device cpu", listed(reports)))),
         GpuRequest::Named(name) => named(reports, name),
     }
 }
@@ -201,12 +200,7 @@ fn backend_name(backend: wgpu::Backend) -> &'static str {
     BACKENDS.get(preference(backend)).map_or("other", |(_, name)| name)
 }
 
-fn report(
-    adapter: &wgpu::Adapter,
-    info: &wgpu::AdapterInfo,
-    id: String,
-    same_gpu_as: Option<String>,
-) -> AdapterReport {
+fn report(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo, id: String, same_gpu_as: Option<String>) -> AdapterReport {
     let limits = adapter.limits();
     let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
     let mut driver = info.driver.clone();
@@ -311,8 +305,7 @@ impl Identity {
 fn same_gpus(identities: &[Identity]) -> Vec<Option<usize>> {
     let mut same: Vec<Option<usize>> = Vec::new();
     for (i, identity) in identities.iter().enumerate() {
-        let claimed =
-            |j: usize| (0..i).any(|k| identities[k].preference == identity.preference && same[k] == Some(j));
+        let claimed = |j: usize| (0..i).any(|k| identities[k].preference == identity.preference && same[k] == Some(j));
         let found = (0..i).find(|&j| same[j].is_none() && identity.may_be(&identities[j]) && !claimed(j));
         same.push(found);
     }
