@@ -239,7 +239,6 @@ fn probabilities_and_losses_stay_within_their_stated_errors() {
             worst = [worst[0].max(y_error), worst[1].max(loss_error)];
         }
     }
-    println!("worst errors: probability {:e}, loss {:e}", worst[0], worst[1]);
     assert!(worst[0] > f64::from(SIGMOID_ERROR) / 20.0, "the stated error of a probability says nothing: {worst:?}");
     assert!(worst[1] > f64::from(LOSS_ERROR) / 20.0, "the stated error of a loss says nothing: {worst:?}");
 }

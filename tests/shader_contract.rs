@@ -75,7 +75,7 @@ fn check_entry_point(shader: &Shader) -> Result<(), String> {
             return Err(format!("the entry point is {:?}", entry.name));
         }
         let invocations: u32 = entry.workgroup_size.iter().product();
-        if !(invocations <= 256) {
+        if invocations > 256 {
             return Err(format!("{invocations} invocations a workgroup"));
         }
     }
@@ -127,10 +127,10 @@ fn check_resources(shader: &Shader) -> Result<(), String> {
         if seen.len() != shader.kernel.bindings.len() {
             return Err(format!("{} bindings here and {} in Rust", seen.len(), shader.kernel.bindings.len()));
         }
-        if !(storage <= 8) {
+        if storage > 8 {
             return Err(format!("{storage} storage buffers"));
         }
-        if !(workgroup <= 16 << 10) {
+        if workgroup > 16 << 10 {
             return Err(format!("{workgroup} bytes of workgroup memory"));
         }
     }
@@ -166,7 +166,7 @@ fn check_overrides(shader: &Shader) -> Result<(), String> {
     for (_, constant) in shader.module(1)?.overrides.iter() {
         let name = constant.name.clone().unwrap_or_default();
         let uses = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| *word == name).count();
-        if !(uses >= 2) {
+        if uses < 2 {
             return Err(format!("override {name} is never used"));
         }
     }

@@ -141,10 +141,14 @@ pub(super) fn open(
     timeout: std::time::Duration,
 ) -> Result<(Gpu, AdapterReport)> {
     // GL comes last in every choice, and on a machine without a display asking for it makes some drivers complain
-    // on stderr: it is asked for only where nothing else answers.
+    // on stderr: it is asked for only where it could change the answer.
     let mut found = enumerate(false);
     let mut chosen = choose(&reports(&found), request);
-    if !matches!(chosen, Ok(_) | Err(Error::Usage(_))) {
+    let settled = match &chosen {
+        Ok(index) => *request != GpuRequest::Any || found[*index].1.info.kind != DeviceKind::SoftwareGpu,
+        Err(error) => matches!(error, Error::Usage(_)),
+    };
+    if !settled {
         found = enumerate(true);
         chosen = choose(&reports(&found), request);
     }
@@ -232,7 +236,6 @@ fn unusable(compute: bool, limits: &wgpu::Limits) -> Option<String> {
     if !compute {
         return Some("it runs no compute shaders".into());
     }
-    let default = wgpu::Limits::default();
     let needs = [
         ("invocations a workgroup", limits.max_compute_invocations_per_workgroup, 256),
         ("invocations along x", limits.max_compute_workgroup_size_x, 256),
@@ -240,10 +243,10 @@ fn unusable(compute: bool, limits: &wgpu::Limits) -> Option<String> {
         ("storage buffers a kernel", limits.max_storage_buffers_per_shader_stage, 5),
         ("uniform buffers a kernel", limits.max_uniform_buffers_per_shader_stage, 2),
         ("workgroups a dimension", limits.max_compute_workgroups_per_dimension, 256),
-        ("bytes of alignment at the most", default.min_storage_buffer_offset_alignment, {
-            limits.min_storage_buffer_offset_alignment
-        }),
     ];
+    if limits.min_storage_buffer_offset_alignment > 256 {
+        return Some(format!("it aligns bindings at {} bytes", limits.min_storage_buffer_offset_alignment));
+    }
     needs
         .iter()
         .find(|(_, has, needed)| has < needed)
