@@ -252,11 +252,8 @@ impl<'a> Problem<'a> {
                 }
             }
             let within = objective.gradient_norms(&at).0 <= tolerance && predicted <= EXACT * scale;
-            let next = if within || !steps_allowed || steps >= POLISH_STEPS {
-                None
-            } else {
-                advance(objective, &at, &step)?
-            };
+            let next =
+                if within || !steps_allowed || steps >= POLISH_STEPS { None } else { advance(objective, &at, &step)? };
             match next {
                 Some(next) => at = next,
                 None => return Ok(Polished { at, steps, predicted: Some(predicted), separation: None }),

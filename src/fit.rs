@@ -208,10 +208,8 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     drop(engine);
 
     let verifying = Instant::now();
-    let stopped_early = matches!(
-        solution.reason,
-        StopReason::MaxIterations | StopReason::Interrupted | StopReason::Diverged
-    );
+    let stopped_early =
+        matches!(solution.reason, StopReason::MaxIterations | StopReason::Interrupted | StopReason::Diverged);
     let certified = if options.verify {
         Some(problem.certify(at.theta.clone(), !stopped_early, options.tolerance, monitor)?)
     } else {

@@ -110,11 +110,9 @@ impl<'a> Rows<'a> {
 
     /// The part of `step` that leaves x·d = 0 on the rows not separated; `None` when nothing is left of it.
     fn fixing_the_others(&self, coordinates: &Coordinates, step: &[f64], separated: &[bool]) -> Option<Vec<f64>> {
-        let mut counts: Vec<Vec<f64>> =
-            self.data.blocks.iter().map(|block| vec![0.0; block.weight().len()]).collect();
-        let mut positions = self.data.blocks.iter().enumerate().flat_map(|(b, block)| {
-            (0..block.rows()).map(move |i| (b, i))
-        });
+        let mut counts: Vec<Vec<f64>> = self.data.blocks.iter().map(|block| vec![0.0; block.weight().len()]).collect();
+        let mut positions =
+            self.data.blocks.iter().enumerate().flat_map(|(b, block)| (0..block.rows()).map(move |i| (b, i)));
         let mut next = 0;
         for (&(row, _), &is_separated) in self.sides.iter().zip(separated) {
             let (b, i) = positions.nth(row - next)?;

@@ -33,8 +33,7 @@ impl Desk {
     }
     fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -120,8 +119,21 @@ fn json_has_what_callers_rely_on() {
     assert_eq!(report.code, 0, "{}", report.err);
     let report = report.json();
     for key in [
-        "rows", "features", "ranks", "device", "solver", "status", "stopped_by", "iterations", "passes", "objective",
-        "gradient_inf_norm", "gradient_inf_norm_raw", "log_loss", "seconds", "bytes",
+        "rows",
+        "features",
+        "ranks",
+        "device",
+        "solver",
+        "status",
+        "stopped_by",
+        "iterations",
+        "passes",
+        "objective",
+        "gradient_inf_norm",
+        "gradient_inf_norm_raw",
+        "log_loss",
+        "seconds",
+        "bytes",
     ] {
         assert!(!report[key].is_null(), "{key}");
     }

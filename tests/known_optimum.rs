@@ -49,11 +49,8 @@ fn read_rows(name: &str) -> (Rows, Vec<String>) {
 
 fn fit_set(name: &str, rows: &Rows, device: &gpulogit::engine::DeviceRequest, l2: f64) -> Fit {
     let weighted = rows.weight.iter().any(|&s| s != 1.0);
-    let options = DataOptions {
-        target: Some("y".into()),
-        weight: weighted.then(|| "w".into()),
-        ..DataOptions::default()
-    };
+    let options =
+        DataOptions { target: Some("y".into()), weight: weighted.then(|| "w".into()), ..DataOptions::default() };
     let path = data_folder().join(format!("{name}.csv"));
     let training = load_training(&[path], &options, &Silent).unwrap();
     fit(&training.train, &FitOptions { device: device.clone(), l2, ..FitOptions::default() }, &Silent).unwrap()
@@ -121,7 +118,9 @@ fn the_maximum_likelihood_estimate_or_the_proof_that_there_is_none() {
             };
             let above = excess(&rows, &fitted, 0.0, best["deviance"].as_f64().unwrap() / 2.0);
             assert!(above.abs() <= 1e-9, "{name} on {device:?}: {above:e}");
-            for (feature, got) in features.iter().zip(&fitted.coefficients).chain([(&"(Intercept)".into(), &fitted.intercept)]) {
+            for (feature, got) in
+                features.iter().zip(&fitted.coefficients).chain([(&"(Intercept)".into(), &fitted.intercept)])
+            {
                 let expected = best["coefficients"][feature].as_f64().unwrap();
                 let se = best["se"][feature].as_f64().unwrap();
                 assert!((got - expected).abs() <= 1e-5 * se, "{name} on {device:?} {feature}: {got} {expected} ± {se}");

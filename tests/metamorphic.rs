@@ -126,8 +126,7 @@ fn more_features_than_rows_two_rows_and_no_features() {
         assert_eq!(penalised.status, Status::Converged);
         assert!(penalised.gradient_inf_norm <= 1e-8);
 
-        let two =
-            Rows { x: vec![0.0, 1.0], features: 1, target: vec![0.0, 1.0], weight: vec![1.0; 2], offset: None };
+        let two = Rows { x: vec![0.0, 1.0], features: 1, target: vec![0.0, 1.0], weight: vec![1.0; 2], offset: None };
         let fitted = fit_on(device, &two.pack(PackOptions::default()), 0.0);
         assert_eq!(fitted.status, Status::Separated);
         assert!(fitted.separation.unwrap().complete);

@@ -4,8 +4,9 @@
 //   e^x, x in [-87, 0]: x = k ln2 + r, |r| <= ln2/2; Taylor to r^7 leaves r^8/8! < 5.3e-9, rounding some 2u: 1.3e-7 relative.
 //   log(1+e), e in (0, 1]: 2 atanh(z), z = e/(2+e) <= 1/3; series to z^15 leaves z^16/17 < 1.4e-9 relative; the
 //   division (2.5 ULP by WGSL) and rounding some 5u: 4e-7 relative, and 1.3e-7/2 absolute from e.
-// The bounds that follow for sigmoid and loss are SIGMOID_ERROR and LOSS_ERROR in src/engine/gpu/mod.rs; a test
-// measures both. Beyond |a| = 87 the exponential stays at e^-87 = 1.6e-38, which is the error then.
+//   1/(1+e), e/(1+e): division 2.5u, rounding of 1+e u, a quarter of e's error: 2.4e-7 absolute.
+// So a probability errs by at most SIGMOID_ERROR = 3e-7 and a loss by LOSS_ERROR = 5e-7 times 1 + |a|
+// (src/engine/gpu/mod.rs); a test measures both. Below x = -87 the exponential stays at 1.6e-38, which is the error then.
 
 // Logits beyond this are taken for overflow: the loss becomes OUT_OF_RANGE, which the host refuses.
 const MAX_LOGIT: f32 = 1.0e30;

@@ -11,9 +11,11 @@ use crate::error::{Error, Result};
 /// Logistic regression on any GPU, or on the CPU, to an optimum proved in f64.
 #[derive(Debug, Parser)]
 #[command(name = "gpulogit", version, max_term_width = 110, arg_required_else_help = true)]
-#[command(after_help = "First steps:\n  gpulogit explain\n  gpulogit train data/titanic.csv --target survived --missing mean\n  \
+#[command(
+    after_help = "First steps:\n  gpulogit explain\n  gpulogit train data/titanic.csv --target survived --missing mean\n  \
                         gpulogit predict model.json data/titanic.csv\n\n\
-                        Exit codes: 0 done, 1 did not converge or a check failed, 2 bad input, 3 no device, 130 interrupted.")]
+                        Exit codes: 0 done, 1 did not converge or a check failed, 2 bad input, 3 no device, 130 interrupted."
+)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -90,7 +92,13 @@ pub(super) struct TrainArgs {
     #[command(flatten)]
     pub(super) fit: FitArgs,
     /// Keep this fraction of the rows out of the fit and report metrics on them.
-    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true, conflicts_with = "test", help_heading = "Checking")]
+    #[arg(
+        long,
+        value_name = "FRACTION",
+        allow_negative_numbers = true,
+        conflicts_with = "test",
+        help_heading = "Checking"
+    )]
     pub(super) holdout: Option<f64>,
     /// Report metrics on this file of rows not trained on.
     #[arg(long, value_name = "FILE", help_heading = "Checking")]

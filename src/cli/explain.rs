@@ -8,6 +8,10 @@ use crate::explain::{LessonOptions, lesson};
 
 pub(super) fn run(args: &ExplainArgs) -> Result<Outcome> {
     let lesson = lesson(&LessonOptions::default());
-    if args.common.json { json(&lesson)? } else { stdout(&lesson.to_string())? }
+    if args.common.json {
+        json(&lesson)?
+    } else {
+        stdout(&lesson.to_string())?
+    }
     Ok(Outcome::Done)
 }

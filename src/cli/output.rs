@@ -62,28 +62,16 @@ pub(super) fn metrics_text(title: &str, m: &Metrics, classes: &[String; 2]) -> S
     let cell = |v: f64| if v.fract() == 0.0 { format!("{v}") } else { format!("{v:.3}") };
     text += &format!("  confusion at probability {} (rows: truth, columns: prediction)\n", c.threshold);
     text += &format!("    {:width$}  {:>width$}  {:>width$}\n", "", labels[0], labels[1]);
-    text += &format!(
-        "    {:width$}  {:>width$}  {:>width$}\n",
-        labels[0],
-        cell(c.true_negative),
-        cell(c.false_positive)
-    );
-    text += &format!(
-        "    {:width$}  {:>width$}  {:>width$}\n",
-        labels[1],
-        cell(c.false_negative),
-        cell(c.true_positive)
-    );
+    text +=
+        &format!("    {:width$}  {:>width$}  {:>width$}\n", labels[0], cell(c.true_negative), cell(c.false_positive));
+    text +=
+        &format!("    {:width$}  {:>width$}  {:>width$}\n", labels[1], cell(c.false_negative), cell(c.true_positive));
     text
 }
 
 /// `text`, cut to `most` characters.
 pub(super) fn shorten(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        text.to_owned()
-    } else {
-        text.chars().take(most - 1).chain(['…']).collect()
-    }
+    if text.chars().count() <= most { text.to_owned() } else { text.chars().take(most - 1).chain(['…']).collect() }
 }
 
 /// Up to `most` names, and how many more there are.

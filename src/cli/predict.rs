@@ -22,7 +22,9 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
         }
     }
     if args.common.json && args.output.is_none() {
-        return Err(Error::Usage("--json reports on the run: send the predictions elsewhere with --output FILE.csv".into()));
+        return Err(Error::Usage(
+            "--json reports on the run: send the predictions elsewhere with --output FILE.csv".into(),
+        ));
     }
     let model = Model::load(&args.model)?;
     let options = ReadOptions {
@@ -40,10 +42,7 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
         Some(path) => write_atomically(path, |out| table.write(out))?,
         None => {
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            table
-                .write(&mut out)
-                .and_then(|()| out.flush())
-                .map_err(|e| Error::io(Path::new("standard output"), e))?;
+            table.write(&mut out).and_then(|()| out.flush()).map_err(|e| Error::io(Path::new("standard output"), e))?;
         }
     }
     if !rows.missing_rows.is_empty() {

@@ -86,8 +86,7 @@ fn load_test(args: &TrainArgs, training: &Training, path: &Path, terminal: &Term
     if args.data.target_file.is_some() {
         return Err(Error::Usage("--test goes with files that hold their target; for .npy use --holdout".into()));
     }
-    let options =
-        ReadOptions { format: args.data.format.map(Into::into), with_target: true, ..ReadOptions::default() };
+    let options = ReadOptions { format: args.data.format.map(Into::into), with_target: true, ..ReadOptions::default() };
     load_rows(&[path.to_path_buf()], &training.design, &options, terminal)
 }
 

@@ -53,7 +53,10 @@ fn table(validation: &Validation) -> String {
         text += &format!("  {}\n", device_words(device));
     }
     let width = validation.kernels.iter().map(|check| check.engine.len()).max().unwrap_or(0).max("engine".len());
-    text += &format!("\n  {:width$}  {:10}  {:>5}  {:>11}  {:>11}\n", "engine", "kernel", "cases", "worst error", "its bound");
+    text += &format!(
+        "\n  {:width$}  {:10}  {:>5}  {:>11}  {:>11}\n",
+        "engine", "kernel", "cases", "worst error", "its bound"
+    );
     for check in &validation.kernels {
         text += &format!(
             "  {:width$}  {:10}  {:>5}  {:>11.2e}  {:>11.2e}  {}\n",

@@ -11,9 +11,9 @@ pub mod cpu;
 pub mod gpu;
 
 use crate::data::Dataset;
+use crate::error::{Error, Result};
 use cpu::CpuEngine;
 use gpu::{GpuEngine, GpuOptions, GpuRequest};
-use crate::error::{Error, Result};
 
 /// Size of the problem an engine holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -138,8 +138,7 @@ impl Coordinates {
 
     /// θ of coefficients of the original columns; those of columns not present are ignored.
     pub fn from_original(&self, beta: &[f64], intercept: f64) -> Vec<f64> {
-        let mut theta: Vec<f64> =
-            self.map.features.iter().enumerate().map(|(k, &j)| beta[j] * self.unit[k]).collect();
+        let mut theta: Vec<f64> = self.map.features.iter().enumerate().map(|(k, &j)| beta[j] * self.unit[k]).collect();
         if self.map.intercept {
             let moved: f64 = self.map.features.iter().enumerate().map(|(k, &j)| beta[j] * self.centre[k]).sum();
             theta.push(intercept + moved);

@@ -213,4 +213,3 @@ pub(super) fn newton_decrease(problem: &Problem<'_>, w: &[f64]) -> Result<f64> {
         .ok_or_else(|| Error::Numerics("the reference's Hessian cannot be factored".into()))?;
     Ok(0.5 * factor.solve(&rhs).iter().zip(&rhs).map(|(x, g)| x * g).sum::<f64>())
 }
-

@@ -79,9 +79,10 @@ pub(super) fn models_for(data: &Dataset) -> &'static [usize] {
 
 /// Whether a penalised fit of `data` has an optimum that f64 finds: two classes.
 pub(super) fn has_optimum(data: &Dataset) -> bool {
-    let mut labelled = data.blocks.iter().flat_map(|block| {
-        (0..block.rows()).filter(|&i| block.weight()[i] > 0.0).map(|i| block.target()[i])
-    });
+    let mut labelled = data
+        .blocks
+        .iter()
+        .flat_map(|block| (0..block.rows()).filter(|&i| block.weight()[i] > 0.0).map(|i| block.target()[i]));
     labelled.next().is_some_and(|first| labelled.any(|t| t != first))
 }
 

@@ -204,8 +204,8 @@ impl Engine for CpuEngine<'_> {
             }
         }
         self.count_pass(1, start);
-        let finite = loss.iter().all(|l| l.is_finite())
-            && (0..models).all(|k| gradient.model(k).iter().all(|g| g.is_finite()));
+        let finite =
+            loss.iter().all(|l| l.is_finite()) && (0..models).all(|k| gradient.model(k).iter().all(|g| g.is_finite()));
         if !finite {
             return Err(Error::Numerics("the loss or its gradient became infinite or not a number".into()));
         }

@@ -82,9 +82,8 @@ pub fn choose(reports: &[AdapterReport], request: &GpuRequest) -> Result<usize> 
     match request {
         GpuRequest::Any => best(false)
             .ok_or_else(|| Error::NoDevice(format!("no usable GPU was found{}; try --device cpu", listed(reports)))),
-        GpuRequest::RealOnly => best(true).ok_or_else(|| {
-            Error::NoDevice(format!("no real GPU was found{}; try --device cpu", listed(reports)))
-        }),
+        GpuRequest::RealOnly => best(true)
+            .ok_or_else(|| Error::NoDevice(format!("no real GPU was found{}; try --device cpu", listed(reports)))),
         GpuRequest::Named(name) => named(reports, name),
     }
 }
@@ -165,13 +164,13 @@ pub(super) fn open(
 /// The adapters, and which one `request` means.
 ///
 /// GL comes last in every choice, and on a machine without a display asking for it makes some drivers complain on
-/// stderr: it is asked for only where nothing else answers.
+/// stderr: it is asked for only where it could change the answer.
 fn find(request: &GpuRequest) -> (Vec<(wgpu::Adapter, AdapterReport)>, Result<usize>) {
     let found = enumerate(false);
     let chosen = choose(&reports(&found), request);
-    let settled = match request {
-        GpuRequest::RealOnly => !found.is_empty(),
-        _ => matches!(chosen, Ok(_) | Err(Error::Usage(_))),
+    let settled = match &chosen {
+        Ok(index) => *request != GpuRequest::Any || found[*index].1.info.kind != DeviceKind::SoftwareGpu,
+        Err(error) => matches!(error, Error::Usage(_)),
     };
     if settled {
         return (found, chosen);
@@ -223,12 +222,7 @@ fn backend_name(backend: wgpu::Backend) -> &'static str {
     BACKENDS.get(preference(backend)).map_or("other", |(_, name)| name)
 }
 
-fn report(
-    adapter: &wgpu::Adapter,
-    info: &wgpu::AdapterInfo,
-    id: String,
-    same_gpu_as: Option<String>,
-) -> AdapterReport {
+fn report(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo, id: String, same_gpu_as: Option<String>) -> AdapterReport {
     let limits = adapter.limits();
     let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
     let mut driver = info.driver.clone();
@@ -260,7 +254,6 @@ fn unusable(compute: bool, limits: &wgpu::Limits) -> Option<String> {
     if !compute {
         return Some("it runs no compute shaders".into());
     }
-    let default = wgpu::Limits::default();
     let needs = [
         ("invocations a workgroup", limits.max_compute_invocations_per_workgroup, 256),
         ("invocations along x", limits.max_compute_workgroup_size_x, 256),
@@ -268,10 +261,10 @@ fn unusable(compute: bool, limits: &wgpu::Limits) -> Option<String> {
         ("storage buffers a kernel", limits.max_storage_buffers_per_shader_stage, 5),
         ("uniform buffers a kernel", limits.max_uniform_buffers_per_shader_stage, 2),
         ("workgroups a dimension", limits.max_compute_workgroups_per_dimension, 256),
-        ("bytes of alignment at the most", default.min_storage_buffer_offset_alignment, {
-            limits.min_storage_buffer_offset_alignment
-        }),
     ];
+    if limits.min_storage_buffer_offset_alignment > 256 {
+        return Some(format!("it aligns bindings at {} bytes", limits.min_storage_buffer_offset_alignment));
+    }
     needs
         .iter()
         .find(|(_, has, needed)| has < needed)
@@ -333,8 +326,7 @@ impl Identity {
 fn same_gpus(identities: &[Identity]) -> Vec<Option<usize>> {
     let mut same: Vec<Option<usize>> = Vec::new();
     for (i, identity) in identities.iter().enumerate() {
-        let claimed =
-            |j: usize| (0..i).any(|k| identities[k].preference == identity.preference && same[k] == Some(j));
+        let claimed = |j: usize| (0..i).any(|k| identities[k].preference == identity.preference && same[k] == Some(j));
         let found = (0..i).find(|&j| same[j].is_none() && identity.may_be(&identities[j]) && !claimed(j));
         same.push(found);
     }

@@ -55,8 +55,7 @@ const fn binding(name: &'static str, kind: BindingKind) -> Binding {
     Binding { name, kind }
 }
 
-const CHUNK_BINDING: Binding =
-    binding("chunk", BindingKind::Uniform(size_of::<ChunkUniform>(), &CHUNK_MEMBERS));
+const CHUNK_BINDING: Binding = binding("chunk", BindingKind::Uniform(size_of::<ChunkUniform>(), &CHUNK_MEMBERS));
 
 /// Names of the kernels, as reports give them.
 pub mod names {
@@ -176,8 +175,7 @@ impl Pipeline {
             .enumerate()
             .map(|(i, resource)| wgpu::BindGroupEntry { binding: i as u32, resource: resource.clone() })
             .collect();
-        let descriptor =
-            wgpu::BindGroupDescriptor { label: Some(self.name), layout: &self.layout, entries: &entries };
+        let descriptor = wgpu::BindGroupDescriptor { label: Some(self.name), layout: &self.layout, entries: &entries };
         gpu.scoped("bind group", || gpu.device.create_bind_group(&descriptor))
     }
 }

@@ -105,10 +105,16 @@ impl Plan {
         let parameters = (features as u64 + 1) * columns * 4;
         let feature_groups = (features + 1).div_ceil(GRADIENT_FEATURES) as u64;
         let tiles_along_xy = u64::from(limits.workgroups).pow(2);
-        if per_tile.largest() > binding || parameters > binding || feature_groups > u64::from(limits.workgroups) {
-            return Err(Error::NoDevice(format!(
-                "the device's limit of {binding} bytes a binding is too small for {features} features × {models} models"
-            )));
+        let refused = |limit: String| {
+            Err(Error::NoDevice(format!(
+                "the device's limit of {limit} is too small for {features} features × {models} models"
+            )))
+        };
+        if per_tile.largest() > binding || parameters > binding {
+            return refused(format!("{binding} bytes a binding"));
+        }
+        if feature_groups > u64::from(limits.workgroups) {
+            return refused(format!("{} workgroups a dimension", limits.workgroups));
         }
         let most_tiles = (binding / per_tile.largest()).min(tiles_along_xy);
         let chunk_rows = usize::try_from(most_tiles * TILE as u64).unwrap_or(usize::MAX);
@@ -301,7 +307,7 @@ mod tests {
 
     #[test]
     fn plans_hold_their_promises_for_awkward_shapes() {
-        let tiny = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 3 };
+        let tiny = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 40 };
         let mut seen = 0;
         for limits in [WEBGPU, tiny] {
             for rows in [1, 31, 32, 33, 255, 256, 257, 70_000, 3_000_000] {

@@ -127,13 +127,7 @@ impl Stream {
         Flight { slot, bytes, submission, mapped, passes, submitted: Instant::now() }
     }
 
-    fn land(
-        &self,
-        gpu: &Gpu,
-        cost: &mut Cost,
-        flight: Flight,
-        read: impl FnOnce(&[f32]) -> Result<()>,
-    ) -> Result<()> {
+    fn land(&self, gpu: &Gpu, cost: &mut Cost, flight: Flight, read: impl FnOnce(&[f32]) -> Result<()>) -> Result<()> {
         gpu.wait(flight.submission)?;
         let seconds = flight.submitted.elapsed().as_secs_f64();
         if !flight.mapped.try_recv().unwrap_or(false) {
@@ -187,13 +181,12 @@ impl Recording<'_> {
     pub(super) fn dispatch(&mut self, pipeline: &Pipeline, bound: &wgpu::BindGroup, [x, y, z]: [u32; 3]) {
         let index = self.passes.len() as u32;
         self.passes.push(pipeline.name);
-        let timestamp_writes = self.stream.timer.as_ref().filter(|_| index < TIMED_PASSES).map(|timer| {
-            wgpu::ComputePassTimestampWrites {
+        let timestamp_writes =
+            self.stream.timer.as_ref().filter(|_| index < TIMED_PASSES).map(|timer| wgpu::ComputePassTimestampWrites {
                 query_set: &timer.queries,
                 beginning_of_pass_write_index: Some(2 * index),
                 end_of_pass_write_index: Some(2 * index + 1),
-            }
-        });
+            });
         let descriptor = wgpu::ComputePassDescriptor { label: Some(pipeline.name), timestamp_writes };
         let mut pass = self.encoder.begin_compute_pass(&descriptor);
         pass.set_pipeline(&pipeline.pipeline);

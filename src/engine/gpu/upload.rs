@@ -111,8 +111,7 @@ impl<'a> Uploader<'a> {
 }
 
 fn write(buffer: &wgpu::Buffer, bytes: u64, source: Source<'_>) -> Result<()> {
-    let mut view =
-        buffer.get_mapped_range_mut(0..bytes).map_err(|error| Error::Device(format!("staging: {error}")))?;
+    let mut view = buffer.get_mapped_range_mut(0..bytes).map_err(|error| Error::Device(format!("staging: {error}")))?;
     match source {
         Source::F32(values) => view.copy_from_slice(bytemuck::cast_slice(values)),
         Source::F64(values) => {
