@@ -16,10 +16,10 @@ use crate::model::{Model, write_atomically};
 
 pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
     args.rows.check()?;
-    if let Some(path) = &args.output {
-        if path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("csv")) {
-            return Err(Error::Usage(format!("--output {} must end in .csv", path.display())));
-        }
+    if let Some(path) = &args.output
+        && path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("csv"))
+    {
+        return Err(Error::Usage(format!("--output {} must end in .csv", path.display())));
     }
     if args.common.json && args.output.is_none() {
         return Err(Error::Usage(

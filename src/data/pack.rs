@@ -330,12 +330,12 @@ fn moments(source: &impl ColumnSource, blocks: &[RowBlock], columns: &[StoredCol
                     source.fill(j, start, &mut raw);
                 }
                 start += block.rows();
-                for i in 0..block.rows() {
+                for (i, raw) in raw.iter().enumerate() {
                     let s = block.weight()[i];
                     let z = block.value(i, j);
                     variance += s / weight_sum * (z - mean).powi(2);
                     if s > 0.0 && !stored_exactly {
-                        rounding = rounding.max(((raw[i] - columns[j].centre) / columns[j].scale - z).abs());
+                        rounding = rounding.max(((raw - columns[j].centre) / columns[j].scale - z).abs());
                     }
                 }
             }

@@ -151,9 +151,9 @@ impl Coordinates {
     pub fn gradient_norms(&self, gradient: &[f64], weight_sum: f64) -> (f64, f64) {
         let ones = self.intercept_of(gradient);
         let (mut scaled, mut raw) = (ones.abs(), ones.abs());
-        for k in 0..self.unit.len() {
-            let slope = (self.unit[k] * gradient[k] + self.centre[k] * ones).abs();
-            scaled = scaled.max(slope / self.spread[k]);
+        for (((g, unit), centre), spread) in gradient.iter().zip(&self.unit).zip(&self.centre).zip(&self.spread) {
+            let slope = (unit * g + centre * ones).abs();
+            scaled = scaled.max(slope / spread);
             raw = raw.max(slope);
         }
         (scaled / weight_sum, raw / weight_sum)

@@ -1,6 +1,6 @@
 //! Every engine against the textbook reference, kernel by kernel and as a whole.
 //!
-//! Each comparison carries its own bound, derived from the engine's arithmetic (see [`bounds`]), entry by entry. A
+//! Each comparison carries its own bound, derived from the engine's arithmetic (`bounds.rs`), entry by entry. A
 //! check reports the entry that comes nearest to its bound or goes beyond it: its error, its bound.
 
 mod bounds;
