@@ -74,6 +74,14 @@ struct Table<'a> {
 
 impl Table<'_> {
     fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        self.write_records(out).map_err(|error| match error.into_kind() {
+            // Unwrapped, so that a pipe that was closed is known as one.
+            csv::ErrorKind::Io(error) => error,
+            other => std::io::Error::other(format!("{other:?}")),
+        })
+    }
+
+    fn write_records(&self, out: &mut dyn Write) -> csv::Result<()> {
         let mut csv = csv::Writer::from_writer(out);
         let kept = &self.rows.kept;
         let names = kept.iter().map(|(name, _)| name.as_str());
@@ -91,6 +99,6 @@ impl Table<'_> {
                 csv.write_record([format!("{y}").as_str(), label])?;
             }
         }
-        csv.flush()
+        Ok(csv.flush()?)
     }
 }

@@ -10,10 +10,13 @@ use crate::monitor::{Event, Monitor};
 
 /// Set by the first Ctrl-C.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Set by the first iteration: from then on there is a point worth keeping.
+static FITTING: AtomicBool = AtomicBool::new(false);
 
-/// The handler of Ctrl-C: the first one asks the work to stop, the second ends the program.
+/// The handler of Ctrl-C. While a fit runs the first one asks it to stop with the best point so far; another one, or
+/// one while nothing is computed yet, ends the program.
 pub(super) fn interrupt() {
-    if INTERRUPTED.swap(true, Ordering::SeqCst) {
+    if INTERRUPTED.swap(true, Ordering::SeqCst) || !FITTING.load(Ordering::SeqCst) {
         std::process::exit(130);
     }
 }
@@ -88,6 +91,7 @@ impl Monitor for Terminal {
         match event {
             Event::Reading { rows, bytes, total_bytes, .. } => self.show_reading(rows, bytes, total_bytes),
             Event::Iteration { iteration, objective, gradient_inf_norm, passes } => {
+                FITTING.store(true, Ordering::SeqCst);
                 let line = format!(
                     "iteration {iteration:>4}  J {objective:<22.15e}  largest slope {gradient_inf_norm:.2e}  passes {passes}"
                 );

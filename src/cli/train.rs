@@ -20,6 +20,9 @@ use crate::solver::Solver;
 /// Coefficients printed as text; the model file has all of them.
 const MOST_PRINTED: usize = 100;
 
+/// Decrease of J by the host's own steps, as a part of it, above which the engine is suspected.
+const MISTRUSTED: f64 = 1e-6;
+
 pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let reading = Instant::now();
     let penalised = args.fit.l2 > 0.0;
@@ -138,6 +141,17 @@ fn warn(fit: &Fit, data: &Dataset, terminal: &Terminal) {
     if fit.redundant.len() > 8 {
         let rest = some_names(fit.redundant[8..].iter().map(|(name, _)| name.as_str()), 20);
         terminal.warn(&format!("these columns are redundant too: {rest}."));
+    }
+    if let Some(c) = &fit.certificate {
+        let scale = fit.objective.max(data.weight_sum / 1000.0);
+        if c.polish_steps > 0 && c.polish_decrease > MISTRUSTED * scale {
+            terminal.warn(&format!(
+                "the point that {} ended at was {:.1e} of J above the optimum, more than its arithmetic explains; the \
+                 host went on in f64, and what is returned holds. Run `gpulogit validate --device {0}`.",
+                fit.device.id,
+                c.polish_decrease / scale,
+            ));
+        }
     }
     match fit.status {
         Status::MaxIterations => terminal.warn(&format!(

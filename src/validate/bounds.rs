@@ -213,3 +213,33 @@ pub(super) fn newton_decrease(problem: &Problem<'_>, w: &[f64]) -> Result<f64> {
         .ok_or_else(|| Error::Numerics("the reference's Hessian cannot be factored".into()))?;
     Ok(0.5 * factor.solve(&rhs).iter().zip(&rhs).map(|(x, g)| x * g).sum::<f64>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_is_the_nearest_to_its_bound_and_not_a_number_is_beyond_all() {
+        let mut worst = Worst::default();
+        worst.see(1e-9, 1e-3);
+        worst.see(2e-6, 4e-6);
+        worst.see(1e-4, 1.0);
+        assert_eq!((worst.error, worst.bound), (2e-6, 4e-6));
+        assert!(worst.within());
+        worst.see(1.1e-7, 1e-7);
+        worst.see(0.0, 1e-7);
+        assert!(!worst.within());
+        let mut lost = Worst::default();
+        lost.see(1e-9, 1e-3);
+        lost.see(f64::NAN, 1e-3);
+        lost.see(1e-9, 1e-3);
+        assert!(!lost.within());
+        let mut boundless = Worst::default();
+        boundless.see(0.0, f64::NAN);
+        assert!(!boundless.within());
+        let mut exact = Worst::default();
+        exact.see(0.0, 0.0);
+        exact.see(1e-30, 0.0);
+        assert!(!exact.within());
+    }
+}
