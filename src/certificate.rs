@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
-use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, RowSample, gram_cost, hessian};
+use crate::engine::Engine;
+use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample, gram_cost};
 use crate::error::Result;
 use crate::linalg::{Independence, independent_columns, remove_component};
 use crate::monitor::Monitor;
@@ -96,7 +96,7 @@ pub fn affordable(rows: usize, columns: usize) -> bool {
 
 /// What is fitted, as the host knows it: rows, coordinates, which columns are redundant, and the penalty.
 pub struct Problem<'a> {
-    data: &'a Dataset,
+    host: &'a Host<'a>,
     full: Coordinates,
     independence: Option<Independence>,
     coordinates: Coordinates,
@@ -114,31 +114,31 @@ pub struct Certified {
     pub certificate: Certificate,
     /// The proof that there is no optimum, where that was found.
     pub separation: Option<Separation>,
-    /// Full reads of X it took.
+    /// Full reads of X by the engine that evaluated (those for curvature and proofs are the host's to count).
     pub passes: u64,
 }
 
 /// Which columns (positions in `coordinates`) are combinations of others; `None` where it cannot be afforded.
 ///
 /// Decided on all rows: rare levels vanish from samples.
-pub fn rank(data: &Dataset, coordinates: &Coordinates) -> Option<Independence> {
-    if !affordable(data.rows, coordinates.len()) {
+pub fn rank(host: &Host<'_>, coordinates: &Coordinates) -> Option<Independence> {
+    if !affordable(host.data().rows, coordinates.len()) {
         return None;
     }
     // The standardised columns are orthogonal to the column of ones, so it needs no place in the matrix.
     let map = ColumnMap { intercept: false, ..coordinates.map().clone() };
-    let gram = hessian(&data.blocks, &map, Curvature::Gram, RowSample::All);
+    let gram = host.hessian(&map, Curvature::Gram, RowSample::All);
     Some(independent_columns(&gram, REDUNDANT))
 }
 
 impl<'a> Problem<'a> {
-    /// The problem of `data` in the coordinates `full`, less the columns that `independence` calls redundant.
-    pub fn new(data: &'a Dataset, full: Coordinates, independence: Option<Independence>, l2: f64) -> Self {
+    /// The problem of the rows of `host` in the coordinates `full`, less the columns that `independence` calls redundant.
+    pub fn new(host: &'a Host<'a>, full: Coordinates, independence: Option<Independence>, l2: f64) -> Self {
         let coordinates = match &independence {
             Some(found) => full.restricted(&found.kept),
             None => full.clone(),
         };
-        Problem { data, full, independence, coordinates, l2 }
+        Problem { host, full, independence, coordinates, l2 }
     }
 
     /// The coordinates to solve in.
@@ -154,9 +154,10 @@ impl<'a> Problem<'a> {
     /// Names of the features that add nothing: constant ones with an empty list, others with the combination of
     /// standardised features that they are.
     pub fn redundant(&self) -> Vec<(String, Vec<(String, f64)>)> {
-        let name = |feature: usize| self.data.features[feature].clone();
+        let names = &self.host.data().features;
+        let name = |feature: usize| names[feature].clone();
         let present = &self.full.map().features;
-        let mut list: Vec<(usize, Vec<(String, f64)>)> = (0..self.data.features.len())
+        let mut list: Vec<(usize, Vec<(String, f64)>)> = (0..names.len())
             .filter(|feature| present.binary_search(feature).is_err())
             .map(|feature| (feature, Vec::new()))
             .collect();
@@ -194,11 +195,11 @@ impl<'a> Problem<'a> {
         tolerance: f64,
         monitor: &dyn Monitor,
     ) -> Result<Certified> {
-        let mut host = CpuEngine::new(&self.data.blocks, self.data.features.len(), 1);
-        let mut objective = Objective::new(&mut host, self.data, self.coordinates.clone(), self.l2);
+        let mut engine = self.host.engine();
+        let mut objective = Objective::new(&mut engine, self.host, self.coordinates.clone(), self.l2);
         let before = objective.evaluate(theta)?;
         let before_value = before.value;
-        let polished = if affordable(self.data.rows, self.coordinates.len()) {
+        let polished = if affordable(self.host.data().rows, self.coordinates.len()) {
             self.newton_polish(&mut objective, before, steps_allowed, tolerance)?
         } else {
             lbfgs_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
@@ -206,7 +207,7 @@ impl<'a> Problem<'a> {
         let (coefficients, intercept) = self.shortest_coefficients(&polished.at.theta);
         // The coefficients as they will be written down are what is certified, redundant columns and all.
         let theta = self.full.from_original(&coefficients, intercept);
-        let mut objective = Objective::new(&mut host, self.data, self.full.clone(), self.l2);
+        let mut objective = Objective::new(&mut engine, self.host, self.full.clone(), self.l2);
         let at = objective.evaluate(theta)?;
         let (gradient_inf_norm, gradient_inf_norm_raw) = objective.gradient_norms(&at);
         let certificate = Certificate {
@@ -223,7 +224,7 @@ impl<'a> Problem<'a> {
             intercept,
             certificate,
             separation: polished.separation,
-            passes: objective.passes(),
+            passes: engine.cost().passes,
         })
     }
 
@@ -246,7 +247,7 @@ impl<'a> Problem<'a> {
             };
             let scale = at.value.max(objective.weight_sum() / 1000.0);
             if self.l2 == 0.0 && predicted <= SUSPICIOUS * scale {
-                let separation = separation::prove(self.data, &self.coordinates, &at.theta, &step);
+                let separation = separation::prove(self.host, &self.coordinates, &at.theta, &step);
                 if separation.is_some() {
                     return Ok(Polished { at, steps, predicted: Some(predicted), separation });
                 }

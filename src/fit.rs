@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::certificate::{self, Certificate, Problem, Status};
 use crate::data::{Dataset, Design, hash};
-use crate::engine::cpu::gram_cost;
+use crate::engine::cpu::{Host, gram_cost};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, Cost, DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
@@ -106,7 +106,7 @@ pub struct Fit {
     pub device: DeviceInfo,
     /// Iterations of the solver.
     pub iterations: usize,
-    /// Full reads of X, those of verify included.
+    /// Full reads of X: by the engine, by verify, and by the host for rank and curvature.
     pub passes: u64,
     /// J at the returned point: in f64 with verify, else as the engine saw it.
     pub objective: f64,
@@ -180,10 +180,11 @@ pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Resul
 pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn Monitor) -> Result<Fit> {
     check(data, options)?;
     let start = Instant::now();
+    let host = Host::new(data);
     let full = Coordinates::new(data, options.intercept);
     // With a penalty the optimum is unique, redundant columns or not.
-    let independence = if options.l2 > 0.0 { None } else { certificate::rank(data, &full) };
-    let problem = Problem::new(data, full, independence, options.l2);
+    let independence = if options.l2 > 0.0 { None } else { certificate::rank(&host, &full) };
+    let problem = Problem::new(&host, full, independence, options.l2);
     let ranking = start.elapsed().as_secs_f64();
     let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
 
@@ -195,7 +196,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         max_iterations: options.max_iterations.unwrap_or(solver.default_max_iterations()),
     };
     let theta = starting_point(coordinates, &options.init);
-    let mut objective = Objective::new(engine.as_mut(), data, coordinates.clone(), options.l2);
+    let mut objective = Objective::new(engine.as_mut(), &host, coordinates.clone(), options.l2);
     let solution = match solver {
         Solver::Gd => gradient_descent::minimise(&mut objective, theta, options.learning_rate, rule, monitor)?,
         Solver::Lbfgs => lbfgs::minimise(&mut objective, theta, rule, monitor)?,
@@ -231,7 +232,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         solver,
         device,
         iterations: solution.iterations,
-        passes: cost.passes + certified.as_ref().map_or(0, |certified| certified.passes),
+        passes: cost.passes + certified.as_ref().map_or(0, |certified| certified.passes) + host.passes(),
         objective: certificate.as_ref().map_or(at.value, |c| c.objective),
         log_loss: certificate.as_ref().map_or(at.loss, |c| c.loss) / data.weight_sum,
         gradient_inf_norm: certificate.as_ref().map_or(gradient_inf_norm, |c| c.gradient_inf_norm),

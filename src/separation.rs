@@ -3,8 +3,7 @@
 //! Albert & Anderson (1984): the estimate does not exist exactly when a direction d separates the classes, that is
 //! (2t−1)·(x·d + d₀) ≥ 0 on all rows and > 0 on some. The likelihood then rises for ever along d.
 
-use crate::data::Dataset;
-use crate::engine::cpu::{Curvature, RowSample, hessian, products};
+use crate::engine::cpu::{Curvature, Host, RowSample};
 use crate::linalg::{independent_columns, remove_component};
 use crate::objective::Coordinates;
 
@@ -35,8 +34,8 @@ pub struct Separation {
 
 /// Looks for a separating direction at a point where J has next to nothing left to lose; `step` is the Newton step
 /// there. Returns only what it has checked on every row.
-pub fn prove(data: &Dataset, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Option<Separation> {
-    let rows = Rows::new(data);
+pub fn prove(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Option<Separation> {
+    let rows = Rows::new(host);
     let moves = rows.margins(coordinates, step);
     if !moves.iter().any(|m| m.abs() > MOVING) {
         return None;
@@ -70,16 +69,16 @@ pub fn prove(data: &Dataset, coordinates: &Coordinates, theta: &[f64], step: &[f
 
 /// The rows of positive weight.
 struct Rows<'a> {
-    data: &'a Dataset,
+    host: &'a Host<'a>,
     /// Index among all rows, and 2t−1.
     sides: Vec<(usize, f64)>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(data: &'a Dataset) -> Self {
+    fn new(host: &'a Host<'a>) -> Self {
         let mut sides = Vec::new();
         let mut first = 0;
-        for block in &data.blocks {
+        for block in &host.data().blocks {
             for i in 0..block.rows() {
                 if block.weight()[i] > 0.0 {
                     sides.push((first + i, 2.0 * block.target()[i] - 1.0));
@@ -87,18 +86,18 @@ impl<'a> Rows<'a> {
             }
             first += block.rows();
         }
-        Rows { data, sides }
+        Rows { host, sides }
     }
 
     /// (2t−1)·(x·d) of each row, with values within rounding of zero set to zero.
     fn margins(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<f64> {
         let params = coordinates.to_params(d);
         let w = params.model(0);
-        let along = products(&self.data.blocks, w);
+        let along = self.host.products(w);
         // What the terms of x·d add up to at the most bounds its rounding.
         let magnitude: f64 = w[..w.len() - 1]
             .iter()
-            .zip(&self.data.moments)
+            .zip(&self.host.data().moments)
             .map(|(w, m)| w.abs() * m.min.abs().max(m.max.abs()))
             .sum::<f64>()
             + w[w.len() - 1].abs();
@@ -110,19 +109,20 @@ impl<'a> Rows<'a> {
 
     /// The part of `step` that leaves x·d = 0 on the rows not separated; `None` when nothing is left of it.
     fn fixing_the_others(&self, coordinates: &Coordinates, step: &[f64], separated: &[bool]) -> Option<Vec<f64>> {
-        let mut counts: Vec<Vec<f64>> = self.data.blocks.iter().map(|block| vec![0.0; block.weight().len()]).collect();
+        let mut counts: Vec<Vec<f64>> =
+            self.host.data().blocks.iter().map(|block| vec![0.0; block.weight().len()]).collect();
         let mut positions =
-            self.data.blocks.iter().enumerate().flat_map(|(b, block)| (0..block.rows()).map(move |i| (b, i)));
+            self.host.data().blocks.iter().enumerate().flat_map(|(b, block)| (0..block.rows()).map(move |i| (b, i)));
         let mut next = 0;
         for (&(row, _), &is_separated) in self.sides.iter().zip(separated) {
             let (b, i) = positions.nth(row - next)?;
             next = row + 1;
             if !is_separated {
                 // Divided by s, for the Gram matrix multiplies by it.
-                counts[b][i] = 1.0 / self.data.blocks[b].weight()[i];
+                counts[b][i] = 1.0 / self.host.data().blocks[b].weight()[i];
             }
         }
-        let gram = hessian(&self.data.blocks, coordinates.map(), Curvature::Rows(&counts), RowSample::All);
+        let gram = self.host.hessian(coordinates.map(), Curvature::Rows(&counts), RowSample::All);
         let null = independent_columns(&gram, 1e-11).null_vectors(step.len());
         if null.is_empty() {
             return None;

@@ -186,6 +186,22 @@ fn three_fits_give_the_same_bits_and_the_block_size_next_to_none() {
 }
 
 #[test]
+fn the_number_of_threads_changes_no_bit() {
+    let data = Rows::random(70_000, 5, 12).pack(PackOptions { block_rows: Some(20_000), precision: None });
+    let fit_with_threads = |threads: usize, solver: Solver| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let options = FitOptions { device: DeviceRequest::Cpu, solver: Some(solver), l2: 0.3, ..FitOptions::default() };
+        pool.install(|| parameters(&fit(&data, &options, &Silent).unwrap()))
+    };
+    for solver in [Solver::Lbfgs, Solver::Newton] {
+        let one = fit_with_threads(1, solver);
+        for threads in [2, 3, 7] {
+            assert_eq!(fit_with_threads(threads, solver), one, "{threads} threads, {solver:?}");
+        }
+    }
+}
+
+#[test]
 fn every_solver_and_every_start_reaches_the_same_optimum() {
     let rows = Rows::random(600, 3, 9);
     let data = rows.pack(PackOptions::default());

@@ -6,15 +6,14 @@ pub use coordinates::Coordinates;
 
 use faer::Mat;
 
-use crate::data::{Dataset, RowBlock};
-use crate::engine::cpu::{Curvature, RowSample, hessian};
+use crate::engine::cpu::{Curvature, Host, RowSample};
 use crate::engine::{Engine, LineId, PointId};
 use crate::error::Result;
 
 /// J(θ) = Σ s·ℓ + ½·l2·‖β(θ)‖², its gradient and curvature in the standardised coordinates θ.
 pub struct Objective<'a> {
     engine: &'a mut dyn Engine,
-    blocks: &'a [RowBlock],
+    host: &'a Host<'a>,
     coordinates: Coordinates,
     penalty: Vec<f64>,
     weight_sum: f64,
@@ -54,10 +53,10 @@ pub struct Probe {
 }
 
 impl<'a> Objective<'a> {
-    /// The objective of `data` with penalty `l2`, evaluated by `engine` (which holds the same rows).
-    pub fn new(engine: &'a mut dyn Engine, data: &'a Dataset, coordinates: Coordinates, l2: f64) -> Self {
+    /// The objective of the rows of `host` with penalty `l2`, evaluated by `engine`, which holds the same rows.
+    pub fn new(engine: &'a mut dyn Engine, host: &'a Host<'a>, coordinates: Coordinates, l2: f64) -> Self {
         let penalty = coordinates.penalty_curvature(l2);
-        Objective { engine, blocks: &data.blocks, coordinates, penalty, weight_sum: data.weight_sum }
+        Objective { engine, host, coordinates, penalty, weight_sum: host.data().weight_sum }
     }
 
     /// The coordinates θ.
@@ -75,9 +74,9 @@ impl<'a> Objective<'a> {
         self.engine.shape().rows
     }
 
-    /// Full reads of X so far.
+    /// Full reads of X so far, by the engine and by the host.
     pub fn passes(&self) -> u64 {
-        self.engine.cost().passes
+        self.engine.cost().passes + self.host.passes()
     }
 
     /// J and ∇J at θ.
@@ -140,7 +139,7 @@ impl<'a> Objective<'a> {
     /// ∂²J/∂θ² at θ, computed in f64 on the host from its rows (or a sample of them).
     pub fn hessian(&self, theta: &[f64], sample: RowSample) -> Mat<f64> {
         let params = self.coordinates.to_params(theta);
-        let mut h = hessian(self.blocks, self.coordinates.map(), Curvature::At(params.model(0)), sample);
+        let mut h = self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample);
         for (i, p) in self.penalty.iter().enumerate() {
             h[(i, i)] += p;
         }

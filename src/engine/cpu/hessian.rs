@@ -60,7 +60,7 @@ pub fn gram_cost(rows: usize, width: usize) -> f64 {
 }
 
 /// X̃ᵀ diag(s·c) X̃, `width × width`, both triangles filled.
-pub fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature<'_>, sample: RowSample) -> Mat<f64> {
+pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature<'_>, sample: RowSample) -> Mat<f64> {
     let width = map.width();
     let stride = match sample {
         RowSample::All => 1,

@@ -4,6 +4,7 @@
 //! bits whatever the number of threads.
 
 mod hessian;
+mod host;
 pub mod kernels;
 pub mod logistic;
 
@@ -11,7 +12,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost, hessian};
+pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost};
+pub use host::Host;
 use kernels::{Lanes, PARTIALS, Stored};
 
 use super::{
@@ -150,21 +152,7 @@ fn block_loss_gradient<T: Stored>(block: &RowBlock, x: &[T], w: &Params, out: &m
     total
 }
 
-/// z·w + w₀ of every row without padding, the offset left out.
-pub fn products(blocks: &[RowBlock], w: &[f64]) -> Vec<f64> {
-    let mut out = vec![0.0; blocks.iter().map(RowBlock::rows).sum()];
-    let mut rest = out.as_mut_slice();
-    for block in blocks {
-        let (head, tail) = rest.split_at_mut(block.rows());
-        match block.x() {
-            Values::F32(x) => block_logits(block, x, w, None, head),
-            Values::F64(x) => block_logits(block, x, w, None, head),
-        }
-        rest = tail;
-    }
-    out
-}
-
+/// a of the rows of one block, without padding.
 fn block_logits<T: Stored>(block: &RowBlock, x: &[T], w: &[f64], offset: Option<&[f64]>, out: &mut [f64]) {
     let rows_a_task = chunk_groups(block.groups()) * LANES;
     out.par_chunks_mut(rows_a_task).enumerate().for_each(|(task, out)| {
