@@ -12,7 +12,7 @@ const MOVING: f64 = 0.1;
 /// Rows that a Newton step moves by more than this are taken to be separated: far out, each step adds about 1 to
 /// their margins, and next to nothing to those of the others.
 const SEPARATED: f64 = 0.3;
-/// |x·d| at most this part of Σ|xⱼ·dⱼ| is zero in f64.
+/// |x·d| at most this part of the sizes of the row's own terms is zero in f64.
 const ZERO: f64 = 1e-9;
 /// A coefficient of d at most this part of the largest one is zero.
 const ABSENT: f64 = 1e-6;
@@ -48,7 +48,8 @@ pub fn prove(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[
     }
     let mut separated: Vec<bool> = moves.iter().map(|&m| m > SEPARATED).collect();
     for _ in 0..ROUNDS {
-        let direction = rows.fixing_the_others(coordinates, step, &separated)?;
+        let rough = rows.fixing_the_others(coordinates, step, &separated)?;
+        let direction = rows.cleaned(coordinates, rough, &separated)?;
         let margins = rows.margins(coordinates, &direction);
         let mut violated = false;
         for (separated, &m) in separated.iter_mut().zip(&margins) {
@@ -91,19 +92,14 @@ impl<'a> Rows<'a> {
 
     /// (2t−1)·(x·d) of each row, with values within rounding of zero set to zero.
     fn margins(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<f64> {
-        let params = coordinates.to_params(d);
-        let w = params.model(0);
-        let along = self.host.products(w);
-        // What the terms of x·d add up to at the most bounds its rounding.
-        let magnitude: f64 = w[..w.len() - 1]
-            .iter()
-            .zip(&self.host.data().moments)
-            .map(|(w, m)| w.abs() * m.min.abs().max(m.max.abs()))
-            .sum::<f64>()
-            + w[w.len() - 1].abs();
+        let (params, magnitudes) = (coordinates.to_params(d), coordinates.params_magnitudes(d));
+        let along = self.host.products(params.model(0), magnitudes.model(0));
         self.sides
             .iter()
-            .map(|&(row, side)| if along[row].abs() <= ZERO * magnitude { 0.0 } else { side * along[row] })
+            .map(|&(row, side)| {
+                let (value, magnitude) = along[row];
+                if value.abs() <= ZERO * magnitude { 0.0 } else { side * value }
+            })
             .collect()
     }
 
@@ -132,16 +128,32 @@ impl<'a> Rows<'a> {
         Some(step.iter().zip(&rest).map(|(step, rest)| step - rest).collect())
     }
 
+    /// The same with the columns that only rounding moves held at exactly zero: columns that are nearly collinear
+    /// blur a direction that has nothing to do with them.
+    fn cleaned(&self, coordinates: &Coordinates, rough: Vec<f64>, separated: &[bool]) -> Option<Vec<f64>> {
+        let moved = moved_columns(coordinates, &rough);
+        let mut places = moved.clone();
+        places.extend(coordinates.map().features.len()..rough.len());
+        let step: Vec<f64> = places.iter().map(|&k| rough[k]).collect();
+        let clean = self.fixing_the_others(&coordinates.restricted(&moved), &step, separated)?;
+        let mut direction = vec![0.0; rough.len()];
+        for (&k, d) in places.iter().zip(clean) {
+            direction[k] = d;
+        }
+        Some(direction)
+    }
+
     fn separation(&self, coordinates: &Coordinates, direction: Vec<f64>, margins: &[f64]) -> Separation {
-        let features = &coordinates.map().features;
-        let largest = direction[..features.len()].iter().fold(0f64, |m, d| m.max(d.abs()));
-        let columns = features
-            .iter()
-            .zip(&direction)
-            .filter(|(_, d)| d.abs() > ABSENT * largest)
-            .map(|(&feature, _)| feature)
-            .collect();
+        let moved = moved_columns(coordinates, &direction);
+        let columns = moved.into_iter().map(|k| coordinates.map().features[k]).collect();
         let rows = margins.iter().filter(|&&m| m > 0.0).count();
         Separation { complete: rows == margins.len(), direction, columns, rows }
     }
+}
+
+/// Positions of the columns that `direction` moves, the intercept's not among them.
+fn moved_columns(coordinates: &Coordinates, direction: &[f64]) -> Vec<usize> {
+    let slopes = &direction[..coordinates.map().features.len()];
+    let largest = slopes.iter().fold(0f64, |m, d| m.max(d.abs()));
+    (0..slopes.len()).filter(|&k| slopes[k].abs() > ABSENT * largest).collect()
 }

@@ -267,7 +267,7 @@ pub(super) struct FitArgs {
     #[arg(long, value_name = "N", help_heading = "Fitting")]
     pub(super) max_iter: Option<usize>,
     /// Largest |∂J/∂βⱼ|/(Σs·sdⱼ) accepted at the returned point.
-    #[arg(long, default_value_t = 1e-8, value_name = "X", allow_negative_numbers = true, help_heading = "Fitting")]
+    #[arg(long, default_value = "1e-8", value_name = "X", allow_negative_numbers = true, help_heading = "Fitting")]
     pub(super) tol: f64,
     /// η of w := w − η∇J, on standardised columns [default: 1/L for a bound L on the curvature].
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Fitting")]

@@ -98,12 +98,21 @@ impl Coordinates {
 
     /// θ as parameters of an engine.
     pub fn to_params(&self, theta: &[f64]) -> Params {
+        self.params_of(theta, |value| value)
+    }
+
+    /// The magnitudes that [`Coordinates::to_params`] adds up, which bound its rounding.
+    pub fn params_magnitudes(&self, theta: &[f64]) -> Params {
+        self.params_of(theta, f64::abs)
+    }
+
+    fn params_of(&self, theta: &[f64], term: impl Fn(f64) -> f64) -> Params {
         let mut params = Params::zeros(self.features, 1);
         let w = params.model_mut(0);
-        let mut intercept = self.intercept_of(theta);
+        let mut intercept = term(self.intercept_of(theta));
         for (k, &j) in self.map.features.iter().enumerate() {
-            w[j] = theta[k] * self.map.factor[k];
-            intercept += theta[k] * self.map.shift[k];
+            w[j] = term(theta[k] * self.map.factor[k]);
+            intercept += term(theta[k] * self.map.shift[k]);
         }
         w[self.features] = intercept;
         params

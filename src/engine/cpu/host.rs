@@ -3,9 +3,11 @@
 use std::cell::Cell;
 
 use faer::Mat;
+use rayon::prelude::*;
 
 use super::hessian::{ColumnMap, Curvature, RowSample, hessian};
-use super::{CpuEngine, block_logits};
+use super::kernels::{self, Stored};
+use super::{CpuEngine, group};
 use crate::data::{Dataset, RowBlock, Values};
 
 /// A data set on the host, and how often it was read in full.
@@ -44,23 +46,33 @@ impl<'a> Host<'a> {
         hessian(&self.data.blocks, map, curvature, sample)
     }
 
-    /// z·w + w₀ of every row (p slopes and the intercept in `w`, stored units), the offset left out.
-    pub fn products(&self, w: &[f64]) -> Vec<f64> {
+    /// z·w + w₀ of every row and |z|·m + m₀, of which the rounding of the first is a small part (p slopes and the
+    /// intercept in `w` and in its magnitudes `m`, stored units; no offset).
+    pub fn products(&self, w: &[f64], m: &[f64]) -> Vec<(f64, f64)> {
         self.count_pass();
-        let mut out = vec![0.0; self.data.blocks.iter().map(RowBlock::rows).sum()];
-        let mut rest = out.as_mut_slice();
-        for block in &self.data.blocks {
-            let (head, tail) = rest.split_at_mut(block.rows());
-            match block.x() {
-                Values::F32(x) => block_logits(block, x, w, None, head),
-                Values::F64(x) => block_logits(block, x, w, None, head),
-            }
-            rest = tail;
-        }
-        out
+        let blocks = self.data.blocks.iter();
+        blocks
+            .flat_map(|block| match block.x() {
+                Values::F32(x) => block_products(block, x, w, m),
+                Values::F64(x) => block_products(block, x, w, m),
+            })
+            .collect()
     }
 
     fn count_pass(&self) {
         self.passes.set(self.passes.get() + 1);
     }
+}
+
+fn block_products<T: Stored>(block: &RowBlock, x: &[T], w: &[f64], m: &[f64]) -> Vec<(f64, f64)> {
+    let mut out: Vec<(f64, f64)> = (0..block.groups())
+        .into_par_iter()
+        .flat_map_iter(|g| {
+            let x = group(x, g, block.features());
+            let sizes: Vec<f64> = x.iter().map(|z| z.wide().abs()).collect();
+            kernels::logits(x, w, None).into_iter().zip(kernels::logits(&sizes, m, None))
+        })
+        .collect();
+    out.truncate(block.rows());
+    out
 }

@@ -153,12 +153,13 @@ fn block_loss_gradient<T: Stored>(block: &RowBlock, x: &[T], w: &Params, out: &m
 }
 
 /// a of the rows of one block, without padding.
-fn block_logits<T: Stored>(block: &RowBlock, x: &[T], w: &[f64], offset: Option<&[f64]>, out: &mut [f64]) {
+fn block_logits<T: Stored>(block: &RowBlock, x: &[T], w: &[f64], out: &mut [f64]) {
     let rows_a_task = chunk_groups(block.groups()) * LANES;
     out.par_chunks_mut(rows_a_task).enumerate().for_each(|(task, out)| {
         for (local, out) in out.chunks_mut(LANES).enumerate() {
             let g = task * rows_a_task / LANES + local;
-            let a: Lanes = kernels::logits(group(x, g, block.features()), w, offset.map(|offset| lanes(offset, g)));
+            let offset = block.offset().map(|offset| lanes(offset, g));
+            let a: Lanes = kernels::logits(group(x, g, block.features()), w, offset);
             out.copy_from_slice(&a[..out.len()]);
         }
     });
@@ -277,8 +278,8 @@ impl Engine for CpuEngine<'_> {
             for block in self.blocks {
                 let (head, rest) = out.split_at_mut(block.rows());
                 match block.x() {
-                    Values::F32(x) => block_logits(block, x, w.model(k), block.offset(), head),
-                    Values::F64(x) => block_logits(block, x, w.model(k), block.offset(), head),
+                    Values::F32(x) => block_logits(block, x, w.model(k), head),
+                    Values::F64(x) => block_logits(block, x, w.model(k), head),
                 }
                 out = rest;
             }
