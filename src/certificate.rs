@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample, gram_cost};
 use crate::error::Result;
-use crate::linalg::{Independence, independent_columns, remove_component};
+use crate::linalg::{Independence, independent_columns};
 use crate::monitor::Monitor;
 use crate::objective::{Coordinates, Evaluation, Objective};
 use crate::separation::{self, Separation};
-use crate::solver::{RELATIVE_DECREASE, StopRule, advance, lbfgs, newton};
+use crate::solver::{RELATIVE_DECREASE, StopReason, StopRule, advance, lbfgs, newton};
 
 /// A column whose variance, given the columns before it, is at most this part of its own is redundant: it is a
 /// combination of them to a millionth of its standard deviation. Rounding of a Gram matrix in f64 stays far below.
@@ -18,8 +18,9 @@ const REDUNDANT: f64 = 1e-12;
 const AFFORDABLE: f64 = 1e11;
 /// Columns up to which a matrix of their products is kept.
 const MAX_COLUMNS: usize = 2048;
-/// Newton steps of a polish at the most.
+/// Steps of a polish at the most: Newton's, and where their matrix does not fit those of L-BFGS.
 const POLISH_STEPS: usize = 50;
+const POLISH_STEPS_LBFGS: usize = 1000;
 /// Predicted decrease, as a part of max(J, S/1000), below which a further Newton step only stirs rounding.
 const EXACT: f64 = 1e-20;
 /// Predicted decrease, likewise, below which separation is looked for.
@@ -67,7 +68,7 @@ pub struct Certificate {
     pub gradient_inf_norm: f64,
     /// Largest |∂J/∂βⱼ|/S on the original columns.
     pub gradient_inf_norm_raw: f64,
-    /// ½·∇JᵀH⁻¹∇J, the decrease of J that a Newton step still promises, where H fits.
+    /// ½·∇JᵀH⁻¹∇J, the decrease of J that one more step of the polish would promise, where that is known.
     pub predicted_decrease: Option<f64>,
     /// f64 steps taken on the host after the solver ended.
     pub polish_steps: usize,
@@ -114,6 +115,8 @@ pub struct Certified {
     pub certificate: Certificate,
     /// The proof that there is no optimum, where that was found.
     pub separation: Option<Separation>,
+    /// Whether the user stopped it on the way.
+    pub interrupted: bool,
     /// Full reads of X by the engine that evaluated (those for curvature and proofs are the host's to count).
     pub passes: u64,
 }
@@ -179,9 +182,7 @@ impl<'a> Problem<'a> {
         if self.full.map().intercept {
             all[self.full.len() - 1] = theta[theta.len() - 1];
         }
-        let columns = self.full.map().features.len();
-        remove_component(&mut all[..columns], &found.null_vectors(columns));
-        self.full.to_original(&all)
+        self.full.to_original(&found.shortest(&all))
     }
 
     /// Takes a solver's point to the optimum in f64 (where `steps_allowed`), and certifies where it ends.
@@ -200,16 +201,23 @@ impl<'a> Problem<'a> {
         let before = objective.evaluate(theta)?;
         let before_value = before.value;
         let polished = if affordable(self.host.data().rows, self.coordinates.len()) {
-            self.newton_polish(&mut objective, before, steps_allowed, tolerance)?
+            self.newton_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
         } else {
             lbfgs_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
         };
-        let (coefficients, intercept) = self.shortest_coefficients(&polished.at.theta);
-        // The coefficients as they will be written down are what is certified, redundant columns and all.
-        let theta = self.full.from_original(&coefficients, intercept);
+        let polished_norm = objective.gradient_norms(&polished.at).0;
         let mut objective = Objective::new(&mut engine, self.host, self.full.clone(), self.l2);
-        let at = objective.evaluate(theta)?;
-        let (gradient_inf_norm, gradient_inf_norm_raw) = objective.gradient_norms(&at);
+        // The coefficients as they will be written down are what is certified, redundant columns and all.
+        let mut certify = |(coefficients, intercept): (Vec<f64>, f64)| -> Result<_> {
+            let at = objective.evaluate(self.full.from_original(&coefficients, intercept))?;
+            Ok((coefficients, intercept, objective.gradient_norms(&at), at))
+        };
+        let mut chosen = certify(self.shortest_coefficients(&polished.at.theta))?;
+        if chosen.2.0 > tolerance && polished_norm <= tolerance {
+            // Columns are redundant to a millionth of their spread only; where that shows, the plain solution stays.
+            chosen = certify(self.coordinates.to_original(&polished.at.theta))?;
+        }
+        let (coefficients, intercept, (gradient_inf_norm, gradient_inf_norm_raw), at) = chosen;
         let certificate = Certificate {
             objective: at.value,
             loss: at.loss,
@@ -224,43 +232,51 @@ impl<'a> Problem<'a> {
             intercept,
             certificate,
             separation: polished.separation,
+            interrupted: polished.interrupted,
             passes: engine.cost().passes,
         })
     }
 
     /// Newton steps until they only stir rounding.
     ///
-    /// Where a step still moves linear predictors although J has next to nothing left to lose, and there is no
-    /// penalty, separation is suspected and a proof sought.
+    /// Where J has next to nothing left to lose, and there is no penalty, a proof of separation is sought: first where
+    /// a step still moves linear predictors, and at the end where they are far out already.
     fn newton_polish(
         &self,
         objective: &mut Objective<'_>,
-        mut at: Evaluation,
+        at: Evaluation,
         steps_allowed: bool,
         tolerance: f64,
+        monitor: &dyn Monitor,
     ) -> Result<Polished> {
         objective.keep(&at)?;
-        let mut steps = 0;
-        loop {
-            let Some((step, predicted)) = newton::newton_step(objective, &at) else {
-                return Ok(Polished { at, steps, predicted: None, separation: None });
-            };
+        let mut polished = Polished { at, steps: 0, predicted: None, separation: None, interrupted: false };
+        while let Some((step, predicted)) = newton::newton_step(objective, &polished.at) {
+            let at = &polished.at;
+            polished.predicted = Some(predicted);
             let scale = at.value.max(objective.weight_sum() / 1000.0);
-            if self.l2 == 0.0 && predicted <= SUSPICIOUS * scale {
-                let separation = separation::prove(self.host, &self.coordinates, &at.theta, &step);
-                if separation.is_some() {
-                    return Ok(Polished { at, steps, predicted: Some(predicted), separation });
+            let suspicious = self.l2 == 0.0 && predicted <= SUSPICIOUS * scale;
+            if suspicious {
+                polished.separation = separation::prove_moving(self.host, &self.coordinates, &at.theta, &step);
+                if polished.separation.is_some() {
+                    break;
                 }
             }
-            let within = objective.gradient_norms(&at).0 <= tolerance && predicted <= EXACT * scale;
-            let next =
-                if within || !steps_allowed || steps >= POLISH_STEPS { None } else { advance(objective, &at, &step)? };
-            match next {
-                Some(next) => at = next,
-                None => return Ok(Polished { at, steps, predicted: Some(predicted), separation: None }),
+            polished.interrupted = monitor.interrupted();
+            let within = objective.gradient_norms(at).0 <= tolerance && predicted <= EXACT * scale;
+            let stop = within || !steps_allowed || polished.interrupted || polished.steps >= POLISH_STEPS;
+            match if stop { None } else { advance(objective, at, &step)? } {
+                Some(next) => polished.at = next,
+                None => {
+                    if suspicious {
+                        polished.separation = separation::prove_far_out(self.host, &self.coordinates, &at.theta);
+                    }
+                    break;
+                }
             }
-            steps += 1;
+            polished.steps += 1;
         }
+        Ok(polished)
     }
 }
 
@@ -273,18 +289,25 @@ fn lbfgs_polish(
     monitor: &dyn Monitor,
 ) -> Result<Polished> {
     if !steps_allowed || objective.gradient_norms(&at).0 <= tolerance {
-        return Ok(Polished { at, steps: 0, predicted: None, separation: None });
+        return Ok(Polished { at, steps: 0, predicted: None, separation: None, interrupted: false });
     }
-    let rule = StopRule { tolerance, max_iterations: POLISH_STEPS };
+    let rule = StopRule { tolerance, max_iterations: POLISH_STEPS_LBFGS, relative_decrease: 0.0 };
     let solution = lbfgs::minimise(objective, at.theta, rule, monitor)?;
-    Ok(Polished { at: solution.at, steps: solution.iterations, predicted: None, separation: None })
+    Ok(Polished {
+        at: solution.at,
+        steps: solution.iterations,
+        predicted: solution.predicted,
+        separation: None,
+        interrupted: solution.reason == StopReason::Interrupted,
+    })
 }
 
 /// Where a polish ended.
 struct Polished {
     at: Evaluation,
     steps: usize,
-    /// Decrease that a further Newton step promises, where H fits.
+    /// Decrease that a further step promises, where that is known.
     predicted: Option<f64>,
     separation: Option<Separation>,
+    interrupted: bool,
 }

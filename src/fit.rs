@@ -14,7 +14,7 @@ use crate::model::{Coefficient, FORMAT_VERSION, Model, ObjectiveRecord, Training
 use crate::monitor::Monitor;
 use crate::objective::{Coordinates, Objective};
 use crate::separation::Separation;
-use crate::solver::{Solver, StopReason, StopRule, gradient_descent, lbfgs, newton};
+use crate::solver::{RELATIVE_DECREASE, Solver, StopReason, StopRule, gradient_descent, lbfgs, newton};
 
 /// Multiply-adds a Newton iteration may cost on the host for `--solver auto` to choose it.
 const NEWTON_COST: f64 = 4e9;
@@ -81,7 +81,7 @@ pub struct Seconds {
     pub setup: f64,
     /// Centring, packing and copying to the device.
     pub upload: f64,
-    /// The solver.
+    /// The solver, and the rank decision before it.
     pub solve: f64,
     /// The certificate, polish included.
     pub verify: f64,
@@ -194,7 +194,15 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     let rule = StopRule {
         tolerance: options.tolerance,
         max_iterations: options.max_iterations.unwrap_or(solver.default_max_iterations()),
+        relative_decrease: RELATIVE_DECREASE,
     };
+    if solver == Solver::Newton && !certificate::affordable(data.rows, coordinates.len()) {
+        return Err(Error::Usage(format!(
+            "--solver newton would need the curvature of {} rows × {} columns at every step; use --solver lbfgs, or auto",
+            data.rows,
+            coordinates.len()
+        )));
+    }
     let theta = starting_point(coordinates, &options.init);
     let mut objective = Objective::new(engine.as_mut(), &host, coordinates.clone(), options.l2);
     let solution = match solver {
@@ -223,7 +231,9 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     };
     let certificate = certified.as_ref().map(|certified| certified.certificate.clone());
     let separation = certified.as_ref().and_then(|certified| certified.separation.clone());
-    let (status, stopped_by) = conclude(solution.reason, certificate.as_ref(), separation.as_ref(), options, data);
+    let interrupted = certified.as_ref().is_some_and(|certified| certified.interrupted);
+    let reason = if interrupted { StopReason::Interrupted } else { solution.reason };
+    let (status, stopped_by) = conclude(reason, certificate.as_ref(), separation.as_ref(), options, data);
     Ok(Fit {
         coefficients,
         intercept,
@@ -244,9 +254,9 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         rounding: data.moments.iter().map(|m| m.rounding).fold(0.0, f64::max),
         seconds: Seconds {
             read: 0.0,
-            setup: ranking + opening.setup,
+            setup: opening.setup,
             upload: opening.upload,
-            solve,
+            solve: ranking + solve,
             verify,
             total: start.elapsed().as_secs_f64(),
         },
@@ -262,11 +272,16 @@ fn check(data: &Dataset, options: &FitOptions) -> Result<()> {
     if !(options.l2 >= 0.0 && options.l2.is_finite()) {
         return usage("--l2 must be a finite number that is not negative");
     }
-    if !(options.tolerance > 0.0) {
-        return usage("--tol must be a positive number");
+    if !(options.tolerance > 0.0 && options.tolerance.is_finite()) {
+        return usage("--tol must be a positive finite number");
     }
     if options.learning_rate.is_some_and(|eta| !(eta > 0.0 && eta.is_finite())) {
         return usage("--learning-rate must be a positive finite number");
+    }
+    if let Init::Coefficients(beta, _) = &options.init
+        && beta.len() != data.features.len()
+    {
+        return usage("the starting coefficients are not as many as the features");
     }
     if options.learning_rate.is_some() && options.solver != Some(Solver::Gd) {
         return usage("--learning-rate is gradient descent's: add --solver gd, or leave it out");
@@ -301,12 +316,14 @@ fn conclude(
     options: &FitOptions,
     data: &Dataset,
 ) -> (Status, &'static str) {
+    if reason == StopReason::Interrupted {
+        return (Status::Interrupted, "interrupted");
+    }
     if separation.is_some() {
         return (Status::Separated, "separation");
     }
     let certified = certificate.and_then(|c| c.convergence(options.tolerance, data.weight_sum));
     match (reason, certificate, certified) {
-        (StopReason::Interrupted, _, _) => (Status::Interrupted, "interrupted"),
         (_, Some(_), Some(rule)) => (Status::Converged, rule),
         (StopReason::Gradient, None, _) => (Status::Converged, "gradient"),
         (StopReason::PredictedDecrease, None, _) => (Status::Converged, "predicted-decrease"),

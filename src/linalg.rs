@@ -50,19 +50,59 @@ pub struct Independence {
 }
 
 impl Independence {
-    /// A basis of the combinations of `columns` columns that vanish: one vector for each redundant column.
-    pub fn null_vectors(&self, columns: usize) -> Vec<Vec<f64>> {
-        self.redundant
-            .iter()
-            .map(|(column, combination)| {
-                let mut null = vec![0.0; columns];
-                null[*column] = 1.0;
-                for (k, c) in combination {
-                    null[*k] = -c;
-                }
-                null
-            })
-            .collect()
+    /// The shortest vector that gives the same combination of columns as `x` (one entry a column, and any that follow
+    /// are left alone): x less its part in the space of combinations that vanish.
+    ///
+    /// With the columns as X = X_kept·B, B = \[I | C\], it is Bᵀ(BBᵀ)⁻¹B·x; or x − N(NᵀN)⁻¹Nᵀ·x with N = \[−C; I\].
+    /// The smaller of the two inner matrices is taken; both are I plus a Gram matrix, so they can be factored.
+    pub fn shortest(&self, x: &[f64]) -> Vec<f64> {
+        let mut shortest = x.to_vec();
+        if self.redundant.is_empty() {
+            return shortest;
+        }
+        // C, one column for each redundant one.
+        let c: Vec<Vec<f64>> =
+            self.redundant.iter().map(|(_, parts)| parts.iter().map(|(_, value)| *value).collect()).collect();
+        let coefficient = |q: usize, r: usize| c[q].get(r).copied().unwrap_or(0.0);
+        let (kept, redundant) = (self.kept.len(), self.redundant.len());
+        if kept <= redundant {
+            let inner = Mat::from_fn(kept, kept, |i, j| {
+                f64::from(u8::from(i == j)) + (0..redundant).map(|q| coefficient(q, i) * coefficient(q, j)).sum::<f64>()
+            });
+            let rhs: Vec<f64> = (0..kept)
+                .map(|r| {
+                    let others = self.redundant.iter().enumerate().map(|(q, (k, _))| coefficient(q, r) * x[*k]);
+                    x[self.kept[r]] + others.sum::<f64>()
+                })
+                .collect();
+            let Some(factor) = Cholesky::with_ridge(&inner) else { return shortest };
+            let y = factor.solve(&rhs);
+            for (r, &k) in self.kept.iter().enumerate() {
+                shortest[k] = y[r];
+            }
+            for (q, (k, _)) in self.redundant.iter().enumerate() {
+                shortest[*k] = (0..kept).map(|r| coefficient(q, r) * y[r]).sum();
+            }
+        } else {
+            let inner = Mat::from_fn(redundant, redundant, |i, j| {
+                f64::from(u8::from(i == j)) + (0..kept).map(|r| coefficient(i, r) * coefficient(j, r)).sum::<f64>()
+            });
+            let rhs: Vec<f64> = (0..redundant)
+                .map(|q| {
+                    let others = self.kept.iter().enumerate().map(|(r, &k)| coefficient(q, r) * x[k]);
+                    x[self.redundant[q].0] - others.sum::<f64>()
+                })
+                .collect();
+            let Some(factor) = Cholesky::with_ridge(&inner) else { return shortest };
+            let y = factor.solve(&rhs);
+            for (r, &k) in self.kept.iter().enumerate() {
+                shortest[k] += (0..redundant).map(|q| coefficient(q, r) * y[q]).sum::<f64>();
+            }
+            for (q, (k, _)) in self.redundant.iter().enumerate() {
+                shortest[*k] -= y[q];
+            }
+        }
+        shortest
     }
 }
 
@@ -98,23 +138,6 @@ pub fn independent_columns(gram: &Mat<f64>, tolerance: f64) -> Independence {
     found
 }
 
-/// The shortest vector that differs from `x` by a combination of `null`, given as columns.
-pub fn remove_component(x: &mut [f64], null: &[Vec<f64>]) {
-    if null.is_empty() {
-        return;
-    }
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let inner = Mat::from_fn(null.len(), null.len(), |i, j| dot(&null[i], &null[j]));
-    let rhs: Vec<f64> = null.iter().map(|column| dot(column, x)).collect();
-    if let Some(factor) = Cholesky::with_ridge(&inner) {
-        for (column, amount) in null.iter().zip(factor.solve(&rhs)) {
-            for (x, n) in x.iter_mut().zip(column) {
-                *x -= amount * n;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,9 +155,19 @@ mod tests {
 
     #[test]
     fn the_shortest_vector_shares_a_duplicate_equally() {
-        let mut x = [3.0, 0.0];
-        remove_component(&mut x, &[vec![-1.0, 1.0]]);
-        assert!((x[0] - 1.5).abs() < 1e-14 && (x[1] - 1.5).abs() < 1e-14);
+        // Two columns, the second a copy; then three copies, where the other inner matrix is the smaller one.
+        let two = independent_columns(&Mat::from_fn(2, 2, |_, _| 1.0), 1e-12);
+        let x = two.shortest(&[3.0, 0.0, 9.0]);
+        assert!((x[0] - 1.5).abs() < 1e-14 && (x[1] - 1.5).abs() < 1e-14 && x[2] == 9.0, "{x:?}");
+        let three = independent_columns(&Mat::from_fn(3, 3, |_, _| 1.0), 1e-12);
+        let x = three.shortest(&[3.0, 0.0, 0.0]);
+        assert!(x.iter().all(|v| (v - 1.0).abs() < 1e-14), "{x:?}");
+        // Kept columns in the majority: the fourth is the sum of the first two.
+        let columns = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]];
+        let gram = Mat::from_fn(4, 4, |i, j| columns[i].iter().zip(&columns[j]).map(|(a, b)| a * b).sum());
+        let x = independent_columns(&gram, 1e-12).shortest(&[3.0, 0.0, 2.0, 0.0]);
+        let expected = [2.0, -1.0, 2.0, 1.0];
+        assert!(x.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-14), "{x:?}");
     }
 
     #[test]

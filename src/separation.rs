@@ -4,7 +4,7 @@
 //! (2t−1)·(x·d + d₀) ≥ 0 on all rows and > 0 on some. The likelihood then rises for ever along d.
 
 use crate::engine::cpu::{Curvature, Host, RowSample};
-use crate::linalg::{independent_columns, remove_component};
+use crate::linalg::independent_columns;
 use crate::objective::Coordinates;
 
 /// A row whose linear predictor a Newton step still moves by this much has not settled.
@@ -12,8 +12,8 @@ const MOVING: f64 = 0.1;
 /// Rows that a Newton step moves by more than this are taken to be separated: far out, each step adds about 1 to
 /// their margins, and next to nothing to those of the others.
 const SEPARATED: f64 = 0.3;
-/// |x·d| at most this part of the sizes of the row's own terms is zero in f64.
-const ZERO: f64 = 1e-9;
+/// A row whose linear predictor is beyond this on its own side may be on its way to infinity.
+const FAR_OUT: f64 = 12.0;
 /// A coefficient of d at most this part of the largest one is zero.
 const ABSENT: f64 = 1e-6;
 /// Rounds of taking rows out of the separated set.
@@ -32,28 +32,54 @@ pub struct Separation {
     pub rows: usize,
 }
 
-/// Looks for a separating direction at a point where J has next to nothing left to lose; `step` is the Newton step
-/// there. Returns only what it has checked on every row.
-pub fn prove(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Option<Separation> {
+/// Looks for a separating direction at a point θ where J has next to nothing left to lose although the Newton step
+/// there still moves linear predictors. Returns only what it has checked on every row.
+pub fn prove_moving(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Option<Separation> {
     let rows = Rows::new(host);
     let moves = rows.margins(coordinates, step);
     if !moves.iter().any(|m| m.abs() > MOVING) {
         return None;
     }
-    for candidate in [theta, step] {
-        let margins = rows.margins(coordinates, candidate);
-        if margins.iter().all(|&m| m > 0.0) {
-            return Some(rows.separation(coordinates, candidate.to_vec(), &margins));
-        }
+    let margins = rows.margins(coordinates, theta);
+    if rows.are_complete(&margins) {
+        return Some(rows.separation(coordinates, theta.to_vec(), &margins));
     }
-    let mut separated: Vec<bool> = moves.iter().map(|&m| m > SEPARATED).collect();
+    prove_from(&rows, coordinates, step, &moves, SEPARATED)
+}
+
+/// The same where no step moves anything any more, because the rows in question are saturated already.
+pub fn prove_far_out(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64]) -> Option<Separation> {
+    let rows = Rows::new(host);
+    let margins = rows.margins(coordinates, theta);
+    if rows.are_complete(&margins) && margins.iter().all(|&m| m > FAR_OUT) {
+        return Some(rows.separation(coordinates, theta.to_vec(), &margins));
+    }
+    prove_from(&rows, coordinates, theta, &margins, FAR_OUT)
+}
+
+/// Takes the rows that `along` gives a margin of more than `beyond` to be separated, projects it so that it leaves the
+/// others alone, takes rows that it moves to the wrong side out of that set, and so on.
+fn prove_from(
+    rows: &Rows<'_>,
+    coordinates: &Coordinates,
+    along: &[f64],
+    margins: &[f64],
+    beyond: f64,
+) -> Option<Separation> {
+    // A row whose target is a fraction has no side: a direction must leave it alone.
+    let has_side: Vec<bool> = rows.sides.iter().map(|(_, side)| side.abs() == 1.0).collect();
+    let mut separated: Vec<bool> = margins.iter().zip(&has_side).map(|(&m, &sided)| sided && m > beyond).collect();
+    let mut along = along.to_vec();
     for _ in 0..ROUNDS {
-        let rough = rows.fixing_the_others(coordinates, step, &separated)?;
+        if !separated.contains(&true) {
+            return None;
+        }
+        let rough = rows.fixing_the_others(coordinates, &along, &separated)?;
         let direction = rows.cleaned(coordinates, rough, &separated)?;
         let margins = rows.margins(coordinates, &direction);
         let mut violated = false;
-        for (separated, &m) in separated.iter_mut().zip(&margins) {
-            if m < 0.0 {
+        for ((separated, &m), &sided) in separated.iter_mut().zip(&margins).zip(&has_side) {
+            if m < 0.0 || (m != 0.0 && !sided) {
                 violated = true;
                 *separated = false;
             }
@@ -61,9 +87,8 @@ pub fn prove(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[
         if !violated {
             return margins.iter().any(|&m| m > 0.0).then(|| rows.separation(coordinates, direction, &margins));
         }
-        if !separated.contains(&true) {
-            return None;
-        }
+        // Projecting what is projected already also takes away what rounding had left.
+        along = direction;
     }
     None
 }
@@ -93,14 +118,21 @@ impl<'a> Rows<'a> {
     /// (2t−1)·(x·d) of each row, with values within rounding of zero set to zero.
     fn margins(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<f64> {
         let (params, magnitudes) = (coordinates.to_params(d), coordinates.params_magnitudes(d));
+        // Each term is rounded a few times on its way, and as often as there are terms in the sum.
+        let zero = 4.0 * (d.len() as f64 + 2.0) * f64::EPSILON;
         let along = self.host.products(params.model(0), magnitudes.model(0));
         self.sides
             .iter()
             .map(|&(row, side)| {
                 let (value, magnitude) = along[row];
-                if value.abs() <= ZERO * magnitude { 0.0 } else { side * value }
+                if value.abs() <= zero * magnitude { 0.0 } else { side * value }
             })
             .collect()
+    }
+
+    /// Whether every row lies strictly on its side; one whose target is a fraction has none.
+    fn are_complete(&self, margins: &[f64]) -> bool {
+        margins.iter().zip(&self.sides).all(|(&m, &(_, side))| m > 0.0 && side.abs() == 1.0)
     }
 
     /// The part of `step` that leaves x·d = 0 on the rows not separated; `None` when nothing is left of it.
@@ -119,13 +151,12 @@ impl<'a> Rows<'a> {
             }
         }
         let gram = self.host.hessian(coordinates.map(), Curvature::Rows(&counts), RowSample::All);
-        let null = independent_columns(&gram, 1e-11).null_vectors(step.len());
-        if null.is_empty() {
+        let found = independent_columns(&gram, 1e-11);
+        if found.redundant.is_empty() {
             return None;
         }
-        let mut rest = step.to_vec();
-        remove_component(&mut rest, &null);
-        Some(step.iter().zip(&rest).map(|(step, rest)| step - rest).collect())
+        let moving_others = found.shortest(step);
+        Some(step.iter().zip(&moving_others).map(|(step, part)| step - part).collect())
     }
 
     /// The same with the columns that only rounding moves held at exactly zero: columns that are nearly collinear

@@ -143,7 +143,7 @@ fn json_has_what_callers_rely_on() {
     for key in ["read", "setup", "upload", "solve", "verify", "total"] {
         assert!(report["seconds"][key].is_number(), "{key}");
     }
-    for key in ["device_peak", "device_read"] {
+    for key in ["host_peak", "device_peak", "device_read"] {
         assert!(report["bytes"][key].is_number(), "{key}");
     }
     let model: Value = serde_json::from_str(&std::fs::read_to_string(desk.path("model.json")).unwrap()).unwrap();
@@ -273,7 +273,7 @@ fn validate_passes_on_every_engine_here() {
     assert_eq!(ended.code, 0, "{}\n{}", ended.out, ended.err);
     let table = ended.json();
     let checks = table["kernels"].as_array().unwrap();
-    assert!(checks.len() >= 10, "the CPU engine and an adapter, five checks each");
+    assert!(checks.len() >= 11, "the CPU engine and an adapter, five checks each, and the CPU's curvature");
     for check in checks {
         assert_eq!(check["ok"], true, "{check}");
         assert!(check["cases"].as_u64().unwrap() > 0 && check["bound"].as_f64().unwrap() > 0.0, "{check}");

@@ -57,7 +57,7 @@ pub(super) struct Common {
     #[arg(long, default_value = "auto", value_name = "DEVICE", help_heading = "Running")]
     pub(super) device: String,
     /// Threads of the CPU engine [default: one a core].
-    #[arg(long, value_name = "N", help_heading = "Running")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Running")]
     pub(super) threads: Option<usize>,
     /// Print one JSON object on stdout, and nothing else there.
     #[arg(long, help_heading = "Running")]
@@ -95,7 +95,7 @@ pub(super) struct TrainArgs {
     #[arg(
         long,
         value_name = "FRACTION",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         conflicts_with = "test",
         help_heading = "Checking"
     )]
@@ -104,7 +104,7 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "FILE", help_heading = "Checking")]
     pub(super) test: Option<PathBuf>,
     /// End with exit code 1 where no optimum exists (separated classes), not with a warning only.
-    #[arg(long, help_heading = "Checking")]
+    #[arg(long, conflicts_with = "no_verify", help_heading = "Checking")]
     pub(super) strict: bool,
     #[command(flatten)]
     pub(super) common: Common,
@@ -258,25 +258,25 @@ pub(super) struct FitArgs {
     #[arg(long, default_value = "auto", value_name = "METHOD", help_heading = "Fitting")]
     pub(super) solver: SolverArg,
     /// Penalty ½·X·‖β‖² (1/C of scikit-learn); never on the intercept.
-    #[arg(long, default_value_t = 0.0, value_name = "X", allow_negative_numbers = true, help_heading = "Fitting")]
+    #[arg(long, default_value_t = 0.0, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) l2: f64,
     /// Fit no intercept.
     #[arg(long, help_heading = "Fitting")]
     pub(super) no_intercept: bool,
     /// Iterations at the most [default: gd 10000, lbfgs 1000, newton 100].
-    #[arg(long, value_name = "N", help_heading = "Fitting")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) max_iter: Option<usize>,
     /// Largest |∂J/∂βⱼ|/(Σs·sdⱼ) accepted at the returned point.
-    #[arg(long, default_value = "1e-8", value_name = "X", allow_negative_numbers = true, help_heading = "Fitting")]
+    #[arg(long, default_value = "1e-8", value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) tol: f64,
     /// η of w := w − η∇J, on standardised columns [default: 1/L for a bound L on the curvature].
-    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Fitting")]
+    #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) learning_rate: Option<f64>,
     /// Starting point: zeros, random, or a model file.
     #[arg(long, default_value = "zeros", value_name = "zeros|random|MODEL", help_heading = "Fitting")]
     pub(super) init: String,
     /// Seed of everything random (--init random, --holdout).
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Fitting")]
+    #[arg(long, default_value_t = 0, value_name = "N", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) seed: u64,
     /// Re-check and polish the answer in f64 on the host (the default).
     #[arg(long, overrides_with = "no_verify", help_heading = "Fitting")]
@@ -317,7 +317,7 @@ pub(super) struct RowArgs {
     #[arg(value_name = "DATA", required = true)]
     pub(super) files: Vec<PathBuf>,
     /// Probability from which on a row gets the positive label.
-    #[arg(long, default_value_t = 0.5, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.5, value_name = "X", allow_hyphen_values = true)]
     pub(super) threshold: f64,
     /// The files have no header [default: as in training].
     #[arg(long, help_heading = "Data")]

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::EvaluateArgs;
 use super::exit::Outcome;
-use super::output::{count, device_words, json, metrics_text, stdout};
+use super::output::{device_words, json, metrics_text, plural, stdout};
 use super::progress::Terminal;
 use crate::data::{Dataset, ReadOptions, load_rows};
 use crate::engine::{DeviceInfo, DeviceRequest};
@@ -34,10 +34,7 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
     let scored = score(&model, &rows.data, &rows.missing_rows, &args.common.device(), args.rows.threshold)?;
     terminal.clear();
     if !rows.missing_rows.is_empty() {
-        terminal.warn(&format!(
-            "{} rows have missing values or levels unseen in training and are left out of the metrics.",
-            count(rows.missing_rows.len() as u64)
-        ));
+        terminal.warn(&left_out(rows.missing_rows.len()));
     }
     if args.common.json {
         json(&json!({
@@ -51,6 +48,14 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
         stdout(&metrics_text("metrics", &scored.metrics, &model.classes))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Says that rows take no part in the metrics.
+pub(super) fn left_out(rows: usize) -> String {
+    format!(
+        "{} have missing values or levels unseen in training and are left out of the metrics.",
+        plural(rows as u64, "row")
+    )
 }
 
 /// Metrics of `model` on the rows of `data` that are not among `missing` (ascending).

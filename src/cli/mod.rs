@@ -24,6 +24,9 @@ use progress::Terminal;
 
 use crate::error::{Error, Result};
 
+/// Threads that anybody could have a use for.
+const MOST_THREADS: usize = 1024;
+
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
     quieten_mesa();
@@ -62,8 +65,8 @@ fn quieten_mesa() {
 /// Sets the number of threads and the way Ctrl-C works.
 fn prepare(common: &Common) -> Result<()> {
     if let Some(threads) = common.threads {
-        if threads == 0 {
-            return Err(Error::Usage("--threads must be at least 1".into()));
+        if !(1..=MOST_THREADS).contains(&threads) {
+            return Err(Error::Usage(format!("--threads must be between 1 and {MOST_THREADS}")));
         }
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)

@@ -33,7 +33,7 @@ pub(super) fn device_words(device: &DeviceInfo) -> String {
         DeviceKind::OtherGpu => "GPU",
     };
     if device.kind == DeviceKind::Cpu {
-        format!("{} ({kind}, {})", device.id, device.name)
+        format!("{} ({kind}, {} threads, {})", device.id, rayon::current_num_threads(), device.name)
     } else {
         format!("{} ({}, {}, {kind})", device.id, device.name, device.backend)
     }
@@ -42,6 +42,11 @@ pub(super) fn device_words(device: &DeviceInfo) -> String {
 /// A whole number with its thousands apart.
 pub(super) fn count(n: u64) -> String {
     indicatif::HumanCount(n).to_string()
+}
+
+/// A count of things.
+pub(super) fn plural(n: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 /// Metrics as lines of text, under `title`.

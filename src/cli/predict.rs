@@ -7,12 +7,15 @@ use serde_json::json;
 
 use super::args::PredictArgs;
 use super::exit::Outcome;
-use super::output::{count, device_words, json};
+use super::output::{device_words, json, plural};
 use super::progress::Terminal;
 use crate::data::{ReadOptions, Rows, load_rows};
-use crate::engine::cpu::logistic::sigmoid;
 use crate::error::{Error, Result};
-use crate::model::{Model, write_atomically};
+use crate::logistic::sigmoid;
+use crate::model::{Model, check_output, write_atomically};
+
+/// The columns that predictions have.
+const COLUMNS: [&str; 2] = ["probability", "label"];
 
 pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
     args.rows.check()?;
@@ -25,6 +28,12 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
         return Err(Error::Usage(
             "--json reports on the run: send the predictions elsewhere with --output FILE.csv".into(),
         ));
+    }
+    if let Some(path) = &args.output {
+        check_output(path, &[args.rows.files.as_slice(), std::slice::from_ref(&args.model)].concat())?;
+    }
+    if let Some(name) = args.keep.iter().find(|name| COLUMNS.contains(&name.as_str())) {
+        return Err(Error::Usage(format!("--keep {name}: the predictions have a column of that name")));
     }
     let model = Model::load(&args.model)?;
     let options = ReadOptions {
@@ -47,8 +56,8 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
     }
     if !rows.missing_rows.is_empty() {
         terminal.warn(&format!(
-            "{} rows have missing values or levels unseen in training; their cells are left empty.",
-            count(rows.missing_rows.len() as u64)
+            "{} have missing values or levels unseen in training; their cells are left empty.",
+            plural(rows.missing_rows.len() as u64, "row")
         ));
     }
     if args.common.json {
@@ -56,10 +65,10 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
             "rows": rows.data.rows,
             "rows_empty": rows.missing_rows.len(),
             "device": device,
-            "output": args.output,
+            "output": args.output.as_ref().map(|path| path.display().to_string()),
         }))?;
     } else {
-        terminal.note(&format!("{} rows predicted on {}", count(rows.data.rows as u64), device_words(&device)));
+        terminal.note(&format!("{} predicted on {}", plural(rows.data.rows as u64, "row"), device_words(&device)));
     }
     Ok(Outcome::Done)
 }
@@ -85,7 +94,7 @@ impl Table<'_> {
         let mut csv = csv::Writer::from_writer(out);
         let kept = &self.rows.kept;
         let names = kept.iter().map(|(name, _)| name.as_str());
-        csv.write_record(names.chain(["probability", "label"]))?;
+        csv.write_record(names.chain(COLUMNS))?;
         let mut missing = self.rows.missing_rows.iter().copied().peekable();
         for (row, &a) in self.predictors.iter().enumerate() {
             for (_, values) in kept {

@@ -1,20 +1,21 @@
 //! `gpulogit train`: files in, model out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
 
 use super::args::{SolverArg, TrainArgs};
-use super::evaluate::{Scored, score};
+use super::evaluate::{Scored, left_out, score};
 use super::exit::Outcome;
-use super::output::{count, device_words, json, metrics_text, shorten, some_names, stdout};
+use super::output::{count, device_words, json, metrics_text, plural, shorten, some_names, stdout};
 use super::progress::Terminal;
 use crate::certificate::Status;
 use crate::data::{Dataset, ReadOptions, Rows, Training, load_rows, load_training};
+use crate::engine::DeviceKind;
 use crate::error::{Error, Result};
 use crate::fit::{Fit, FitOptions, Init, fit};
-use crate::model::Model;
+use crate::model::{Model, check_output};
 use crate::solver::Solver;
 
 /// Coefficients printed as text; the model file has all of them.
@@ -27,9 +28,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let reading = Instant::now();
     let penalised = args.fit.l2 > 0.0;
     let data_options = args.data.options(penalised, args.holdout, args.fit.seed)?;
-    if args.model.is_dir() {
-        return Err(Error::Usage(format!("--model {} is a folder; name a file", args.model.display())));
-    }
+    check_output(&args.model, &inputs(args))?;
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
     let test = match &args.test {
@@ -60,11 +59,19 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let model = fit.model(&training.train, &training.design, &options, args.fit.seed);
     model.save(&args.model)?;
     terminal.clear();
-    warn(&fit, &training.train, terminal);
+    warn(&fit, &training.train, args.fit.tol, terminal);
+    if let Some(why) = unchecked(&fit, penalised) {
+        terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
+    }
 
     let held_out = match (&training.holdout, &test) {
         (Some(holdout), _) => Some(("held-out rows", score(&model, holdout, &[], &options.device, 0.5)?)),
-        (_, Some(test)) => Some(("test rows", score(&model, &test.data, &test.missing_rows, &options.device, 0.5)?)),
+        (_, Some(test)) => {
+            if !test.missing_rows.is_empty() {
+                terminal.warn(&left_out(test.missing_rows.len()));
+            }
+            Some(("test rows", score(&model, &test.data, &test.missing_rows, &options.device, 0.5)?))
+        }
         _ => None,
     };
     let held_out = held_out.as_ref();
@@ -83,6 +90,13 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         Status::MaxIterations | Status::Stalled => Outcome::NotGood,
         Status::Interrupted => Outcome::Interrupted,
     })
+}
+
+/// Every file that is read.
+fn inputs(args: &TrainArgs) -> Vec<PathBuf> {
+    let data = &args.data;
+    let others = [&data.target_file, &data.weight_file, &args.test];
+    data.files.iter().chain(others.into_iter().flatten()).cloned().collect()
 }
 
 fn load_test(args: &TrainArgs, training: &Training, path: &Path, terminal: &Terminal) -> Result<Rows> {
@@ -116,7 +130,7 @@ fn init(args: &TrainArgs, training: &Training) -> Result<Init> {
 }
 
 /// What a person must know about the answer.
-fn warn(fit: &Fit, data: &Dataset, terminal: &Terminal) {
+fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: &Terminal) {
     if let Some(separation) = &fit.separation {
         let names = some_names(separation.columns.iter().map(|&j| data.features[j].as_str()), 8);
         let kind = if separation.complete { "completely" } else { "quasi-completely" };
@@ -144,9 +158,10 @@ fn warn(fit: &Fit, data: &Dataset, terminal: &Terminal) {
     }
     if let Some(c) = &fit.certificate {
         let scale = fit.objective.max(data.weight_sum / 1000.0);
-        if c.polish_steps > 0 && c.polish_decrease > MISTRUSTED * scale {
+        let expected = fit.device.kind == DeviceKind::Cpu || tolerance > 1e-6 || fit.separation.is_some();
+        if !expected && c.polish_steps > 0 && c.polish_decrease > MISTRUSTED * scale {
             terminal.warn(&format!(
-                "the point that {} ended at was {:.1e} of J above the optimum, more than its arithmetic explains; the \
+                "J at the point that {} ended at was {:.1e} times too large, more than its arithmetic explains; the \
                  host went on in f64, and what is returned holds. Run `gpulogit validate --device {0}`.",
                 fit.device.id,
                 c.polish_decrease / scale,
@@ -160,7 +175,7 @@ fn warn(fit: &Fit, data: &Dataset, terminal: &Terminal) {
             fit.iterations, fit.gradient_inf_norm
         )),
         Status::Stalled if fit.stopped_by == "diverged" => {
-            terminal.warn("not converged: J grew at every step; lower --learning-rate, or leave it out.");
+            terminal.warn("not converged: J grew without bound; lower --learning-rate, or leave it out.");
         }
         Status::Stalled => terminal.warn(&format!(
             "not converged: no step lowers J any more in this arithmetic, largest slope {:.1e}; try --solver newton, \
@@ -171,6 +186,19 @@ fn warn(fit: &Fit, data: &Dataset, terminal: &Terminal) {
             terminal.warn("interrupted: the model holds the best point so far, which is not the optimum.");
         }
         Status::Converged | Status::Separated => {}
+    }
+}
+
+/// Why separation was not looked for, where it was not although there is no penalty.
+fn unchecked(fit: &Fit, penalised: bool) -> Option<&'static str> {
+    if penalised {
+        None
+    } else if fit.certificate.is_none() {
+        Some("that is part of the verification, which --no-verify leaves out")
+    } else if fit.rank.is_none() {
+        Some("the data has too many columns for it; with --l2 the question does not arise")
+    } else {
+        None
     }
 }
 
@@ -209,7 +237,7 @@ fn report(fit: &Fit, training: &Training, held_out: Option<&Scored>, path: &Path
         "certificate": fit.certificate,
         "storage_rounding": fit.rounding,
         "holdout": held_out.map(|scored| &scored.metrics),
-        "model": path,
+        "model": path.display().to_string(),
         "seconds": fit.seconds,
         "bytes": {
             "host_peak": host_peak(),
@@ -235,9 +263,9 @@ fn text(fit: &Fit, training: &Training, model: &Model, path: &Path) -> String {
     let target = training.design.target.name.as_deref().unwrap_or("the target file");
     let mut text = format!("device     {}\n", device_words(&fit.device));
     text += &format!(
-        "data       {} rows × {} features; {target}: {positive} is modelled as 1, {negative} as 0\n",
-        count(data.rows as u64),
-        count(data.features.len() as u64),
+        "data       {} × {}; {target}: {positive} is modelled as 1, {negative} as 0\n",
+        plural(data.rows as u64, "row"),
+        plural(data.features.len() as u64, "feature"),
     );
     if fit.rounding > 0.0 {
         text += &format!(
@@ -245,15 +273,22 @@ fn text(fit: &Fit, training: &Training, model: &Model, path: &Path) -> String {
             fit.rounding
         );
     }
-    let penalty = if model.objective.l2 > 0.0 { format!(", l2 = {}", model.objective.l2) } else { String::new() };
+    let penalty =
+        if model.objective.l2 > 0.0 { format!(", l2 = {}", short(model.objective.l2)) } else { String::new() };
     text += &format!(
-        "solver     {}{penalty}: {} iterations, {} reads of X in {:.3} s\n",
+        "solver     {}{penalty}: {}, {} of X in {:.3} s\n",
         fit.solver.name(),
-        fit.iterations,
-        fit.passes,
+        plural(fit.iterations as u64, "iteration"),
+        plural(fit.passes, "read"),
         fit.seconds.solve + fit.seconds.verify,
     );
-    text += &format!("status     {} (by {})\n", fit.status.name(), fit.stopped_by.replace('-', " "));
+    let status = fit.status.name();
+    text += &match fit.stopped_by {
+        "gradient" | "predicted-decrease" | "no-progress" | "diverged" => {
+            format!("status     {status} (by {})\n", fit.stopped_by.replace('-', " "))
+        }
+        _ => format!("status     {status}\n"),
+    };
     text += &match &fit.certificate {
         Some(c) => format!(
             "certified  largest slope {:.1e} of S·sd, re-computed in f64{}\n",
@@ -265,7 +300,7 @@ fn text(fit: &Fit, training: &Training, model: &Model, path: &Path) -> String {
         ),
         None => format!("slope      {:.1e} of S·sd as the engine saw it; not verified\n", fit.gradient_inf_norm),
     };
-    text += &format!("log loss   {:.9} (J = {})\n\ncoefficients\n", fit.log_loss, fit.objective);
+    text += &format!("log loss   {:.9} (J = {})\n\ncoefficients\n", fit.log_loss, short(fit.objective));
     let shown = model.coefficients.iter().take(MOST_PRINTED);
     let names: Vec<String> = shown.clone().map(|c| shorten(&c.name, 40)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("(intercept)".len());
@@ -279,6 +314,11 @@ fn text(fit: &Fit, training: &Training, model: &Model, path: &Path) -> String {
         text += &format!("  … {} more in the model\n", model.coefficients.len() - MOST_PRINTED);
     }
     text + &format!("\nmodel      {}\n", path.display())
+}
+
+/// A number in as many digits as it has, with an exponent where it would be long.
+fn short(value: f64) -> String {
+    if value == 0.0 || (1e-5..1e15).contains(&value.abs()) { format!("{value}") } else { format!("{value:e}") }
 }
 
 /// A coefficient with ten digits.

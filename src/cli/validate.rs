@@ -7,11 +7,14 @@ use super::progress::Terminal;
 use crate::data::load_training;
 use crate::engine::DeviceRequest;
 use crate::engine::gpu::{self, GpuOptions};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::validate::{Validation, awkward, validate};
 
 pub(super) fn run(args: &ValidateArgs, terminal: &Terminal) -> Result<Outcome> {
     let cases = if args.data.files.is_empty() {
+        if args.data.target.is_some() || args.data.target_file.is_some() {
+            return Err(Error::Usage("name the files of rows that the target belongs to, or leave it out".into()));
+        }
         awkward()?
     } else {
         // Penalised, as the fit that is compared.

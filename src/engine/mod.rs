@@ -95,6 +95,11 @@ pub struct LossSlope {
     pub slope: f64,
 }
 
+impl LossSlope {
+    /// Beyond the range of the engine's numbers: an infinite loss, and a slope that is not a number.
+    pub const OUT_OF_RANGE: LossSlope = LossSlope { loss: f64::INFINITY, slope: f64::NAN };
+}
+
 /// What an engine has done so far.
 #[derive(Debug, Clone, Default)]
 pub struct Cost {
@@ -185,10 +190,11 @@ pub trait Engine {
     /// [`Error::Numerics`] when the stamps are not those of the kept and the latest point.
     fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId>;
 
-    /// Loss and slope at each of `steps` along `line`: one list of m entries for each step. No pass over X.
+    /// Loss and slope at each of `steps` along `line`: one list of m entries for each step. No pass over X. A step whose
+    /// sums are not finite gets [`LossSlope::OUT_OF_RANGE`].
     ///
     /// # Errors
-    /// As [`Engine::loss_gradient`]; [`Error::Numerics`] when the line is no longer held.
+    /// [`Error::Device`] when the device fails; [`Error::Numerics`] when the line is no longer held.
     fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>>;
 
     /// The linear predictors (offset included) of every row, in input order: n entries for model 0, then model 1, …
@@ -272,6 +278,14 @@ impl Stamps {
         let id = self.next();
         self.latest = Some(id);
         PointId(id)
+    }
+
+    /// That there is a latest point.
+    pub(crate) fn check_latest(&self) -> Result<()> {
+        match self.latest {
+            Some(_) => Ok(()),
+            None => Err(Error::Numerics("internal: no point has been evaluated since the last one was kept".into())),
+        }
     }
 
     /// The latest point becomes the kept one; a line is no longer held.

@@ -43,24 +43,50 @@ impl Model {
 }
 
 /// Lets `write` fill a temporary file beside `path`, then renames it to `path`. On failure `path` is left as it was.
+/// A link is followed; what is no regular file (a pipe, a device) is written to as it is.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let temporary = temporary_name(path);
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if std::fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
+        let written = std::fs::OpenOptions::new().write(true).open(&target).and_then(|mut file| write(&mut file));
+        return written.map_err(|e| Error::io(path, e));
+    }
+    let temporary = temporary_name(&target);
     let result = (|| {
         let mut file = std::io::BufWriter::new(File::create(&temporary)?);
         write(&mut file)?;
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.sync_all()?;
         drop(file);
-        std::fs::rename(&temporary, path)
+        std::fs::rename(&temporary, &target)
     })();
     result.map_err(|e| {
         // The temporary file is ours alone; that it cannot be removed changes nothing for the caller.
         let _ = std::fs::remove_file(&temporary);
         Error::io(path, e)
     })
+}
+
+/// That `output` can be written: its folder exists, it is no folder itself, and none of `inputs`.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn check_output(output: &Path, inputs: &[PathBuf]) -> Result<()> {
+    let refuse = |why: &str| Err(Error::Usage(format!("{} cannot be written: {why}", output.display())));
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return refuse("its folder does not exist");
+    }
+    if output.is_dir() {
+        return refuse("it is a folder; name a file");
+    }
+    let Ok(real) = std::fs::canonicalize(output) else { return Ok(()) };
+    if inputs.iter().any(|input| std::fs::canonicalize(input).is_ok_and(|input| input == real)) {
+        return refuse("it is one of the files to be read");
+    }
+    Ok(())
 }
 
 fn temporary_name(path: &Path) -> PathBuf {
@@ -86,5 +112,33 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_a_device_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomically(&link, |out| out.write_all(b"new")).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        let null = folder.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+        write_atomically(&null, |out| out.write_all(b"nothing")).unwrap();
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn outputs_that_would_do_harm_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("rows.csv");
+        std::fs::write(&input, "a,y").unwrap();
+        let inputs = [input.clone()];
+        assert!(check_output(&input, &inputs).is_err());
+        assert!(check_output(folder.path(), &inputs).is_err());
+        assert!(check_output(&folder.path().join("no/model.json"), &inputs).is_err());
+        assert!(check_output(&folder.path().join("model.json"), &inputs).is_ok());
     }
 }

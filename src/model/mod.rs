@@ -11,7 +11,7 @@ use crate::engine::{DeviceInfo, DeviceRequest, Params};
 use crate::error::{Error, Result};
 use crate::solver::Solver;
 
-pub use file::write_atomically;
+pub use file::{check_output, write_atomically};
 
 /// The format this version writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -133,6 +133,11 @@ impl Model {
     /// # Errors
     /// [`Error::Numerics`] when a number has no JSON form.
     pub fn to_json(&self) -> Result<String> {
+        let t = &self.training;
+        let finite = [self.intercept, t.gradient_inf_norm, t.objective, t.log_loss].iter().all(|v| v.is_finite());
+        if !(finite && self.coefficients.iter().all(|c| c.value.is_finite())) {
+            return Err(Error::Numerics("the fit left the range of numbers: a coefficient or J is not finite".into()));
+        }
         serde_json::to_string_pretty(self)
             .map(|text| text + "\n")
             .map_err(|e| Error::Numerics(format!("the model cannot be written as JSON: {e}")))

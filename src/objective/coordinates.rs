@@ -34,7 +34,8 @@ impl Coordinates {
             let mean = column.centre + column.scale * m.mean;
             let sd = column.scale * m.sd;
             let (unit, centre) = if intercept { (sd, mean) } else { (mean.hypot(sd), 0.0) };
-            if !(unit > 0.0) {
+            // A spread too small to divide by is none.
+            if !(unit.is_normal() && unit.recip().is_finite()) {
                 continue;
             }
             c.map.features.push(j);

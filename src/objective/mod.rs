@@ -7,7 +7,7 @@ pub use coordinates::Coordinates;
 use faer::Mat;
 
 use crate::engine::cpu::{Curvature, Host, RowSample};
-use crate::engine::{Engine, LineId, PointId};
+use crate::engine::{DeviceKind, Engine, LineId, PointId};
 use crate::error::Result;
 
 /// J(θ) = Σ s·ℓ + ½·l2·‖β(θ)‖², its gradient and curvature in the standardised coordinates θ.
@@ -69,9 +69,9 @@ impl<'a> Objective<'a> {
         self.weight_sum
     }
 
-    /// Rows n.
-    pub fn rows(&self) -> usize {
-        self.engine.shape().rows
+    /// Differences of J below this part of it are rounding in the engine's arithmetic.
+    pub fn resolution(&self) -> f64 {
+        if self.engine.device().kind == DeviceKind::Cpu { 1e-11 } else { 1e-7 }
     }
 
     /// Full reads of X so far, by the engine and by the host.
@@ -136,8 +136,21 @@ impl<'a> Objective<'a> {
             .collect())
     }
 
-    /// ∂²J/∂θ² at θ, computed in f64 on the host from its rows (or a sample of them).
-    pub fn hessian(&self, theta: &[f64], sample: RowSample) -> Mat<f64> {
+    /// ∂²J/∂θ² at θ, computed in f64 on the host from all rows.
+    pub fn hessian(&self, theta: &[f64]) -> Mat<f64> {
+        self.hessian_of(theta, RowSample::All)
+    }
+
+    /// The same from about `rows` rows, evenly spread and scaled up; from all where there are not twice as many.
+    pub fn sampled_hessian(&self, theta: &[f64], rows: usize) -> Mat<f64> {
+        let sample = match self.engine.shape().rows / rows.max(1) {
+            0 | 1 => RowSample::All,
+            stride => RowSample::EveryNthGroup(stride),
+        };
+        self.hessian_of(theta, sample)
+    }
+
+    fn hessian_of(&self, theta: &[f64], sample: RowSample) -> Mat<f64> {
         let params = self.coordinates.to_params(theta);
         let mut h = self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample);
         for (i, p) in self.penalty.iter().enumerate() {

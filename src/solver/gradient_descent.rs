@@ -2,7 +2,7 @@
 
 use super::stopping::{StopReason, StopRule};
 use super::{Solution, report};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::objective::Objective;
 
@@ -27,14 +27,16 @@ pub fn minimise(
     report(objective, &at, iterations, monitor);
     loop {
         if let Some(reason) = rule.check(objective, &at, iterations, None, monitor) {
-            return Ok(Solution { at, reason, iterations });
+            return Ok(Solution { at, reason, iterations, predicted: None });
         }
         let theta = at.theta.iter().zip(&at.gradient).map(|(w, slope)| w - eta * slope).collect();
-        let next = objective.evaluate(theta)?;
-        if !(next.value <= worst) {
-            return Ok(Solution { at, reason: StopReason::Diverged, iterations });
-        }
-        at = next;
+        at = match objective.evaluate(theta) {
+            Ok(next) if next.value <= worst => next,
+            Ok(_) | Err(Error::Numerics(_)) => {
+                return Ok(Solution { at, reason: StopReason::Diverged, iterations, predicted: None });
+            }
+            Err(failure) => return Err(failure),
+        };
         iterations += 1;
         report(objective, &at, iterations, monitor);
     }

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 
 use super::stopping::{StopReason, StopRule};
 use super::{Solution, advance, dot, report};
-use crate::engine::cpu::RowSample;
 use crate::error::Result;
 use crate::linalg::Cholesky;
 use crate::monitor::Monitor;
@@ -72,10 +71,6 @@ pub fn minimise(
 ) -> Result<Solution> {
     let parameters = objective.coordinates().len();
     let sample_rows = SAMPLE_ROWS.max(SAMPLE_ROWS_PER_PARAMETER * parameters);
-    let sample = match objective.rows() / sample_rows {
-        0 | 1 => RowSample::All,
-        stride => RowSample::EveryNthGroup(stride),
-    };
     let first = 1.0 / objective.curvature_bound();
     let mut at = objective.evaluate(start)?;
     objective.keep(&at)?;
@@ -83,22 +78,23 @@ pub fn minimise(
     let mut factor: Option<Cholesky> = None;
     let mut fresh = false;
     let mut iterations = 0;
+    let mut predicted = None;
     report(objective, &at, iterations, monitor);
     loop {
         if let Some(reason) = rule.check(objective, &at, iterations, None, monitor) {
-            return Ok(Solution { at, reason, iterations });
+            return Ok(Solution { at, reason, iterations, predicted });
         }
         if parameters <= MAX_FACTOR && iterations % REFRESH == 0 && !fresh {
-            factor = Cholesky::with_ridge(&objective.hessian(&at.theta, sample));
+            factor = Cholesky::with_ridge(&objective.sampled_hessian(&at.theta, sample_rows));
             memory.clear();
             fresh = true;
         }
         let d = direction(&at.gradient, factor.as_ref(), &memory, first);
         // Before a metric has formed, the step says nothing about how far away the optimum is.
         let informed = factor.is_some() || memory.len() >= INFORMED;
-        let predicted = informed.then(|| -0.5 * dot(&at.gradient, &d));
+        predicted = informed.then(|| -0.5 * dot(&at.gradient, &d));
         if let Some(reason) = rule.check(objective, &at, iterations, predicted, monitor) {
-            return Ok(Solution { at, reason, iterations });
+            return Ok(Solution { at, reason, iterations, predicted });
         }
         match advance(objective, &at, &d)? {
             Some(next) => {
@@ -121,11 +117,11 @@ pub fn minimise(
             None if !memory.is_empty() => {
                 memory.clear();
                 if parameters <= MAX_FACTOR {
-                    factor = Cholesky::with_ridge(&objective.hessian(&at.theta, sample));
+                    factor = Cholesky::with_ridge(&objective.sampled_hessian(&at.theta, sample_rows));
                     fresh = true;
                 }
             }
-            None => return Ok(Solution { at, reason: StopReason::NoProgress, iterations }),
+            None => return Ok(Solution { at, reason: StopReason::NoProgress, iterations, predicted }),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! taken by slopes alone: differences of J drown in rounding there (Hager & Zhang 2005, "approximate Wolfe").
 
 use super::dot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::objective::{Evaluation, Objective, Probe};
 
 /// Sufficient decrease (Armijo's constant).
@@ -15,8 +15,9 @@ const DECREASE: f64 = 1e-4;
 const CURVATURE: f64 = 0.9;
 /// A slope at most this part of the first one ends a search that probes.
 const FLAT: f64 = 0.05;
-/// Differences of J below this part of it are rounding, even for an f32 engine.
-const NOISE: f64 = 1e-7;
+/// Part of a step that is tried next when its end is out of the engine's range, and how often that is done.
+const SHORTER: f64 = 1.0 / 64.0;
+const SHORTENINGS: usize = 60;
 /// Rounds of probing at the most; each narrows the bracket at least eightfold.
 const ROUNDS: usize = 12;
 
@@ -26,13 +27,14 @@ pub(super) fn search(
     from: &Evaluation,
     direction: &[f64],
 ) -> Result<Option<Evaluation>> {
-    let slope = dot(&from.gradient, direction);
-    if !(slope < 0.0) {
+    if !(dot(&from.gradient, direction) < 0.0) {
         return Ok(None);
     }
-    let trial = objective.evaluate(step_to(from, direction, 1.0))?;
-    let end = Probe { step: 1.0, value: trial.value, slope: dot(&trial.gradient, direction) };
-    if acceptable(from.value, slope, end) {
+    let noise = objective.resolution();
+    let Some((direction, trial)) = first_trial(objective, from, direction)? else { return Ok(None) };
+    let slope = dot(&from.gradient, &direction);
+    let end = Probe { step: 1.0, value: trial.value, slope: dot(&trial.gradient, &direction) };
+    if acceptable(from.value, slope, end, noise) {
         return Ok(Some(trial));
     }
     let line = objective.start_line(from, &trial)?;
@@ -48,6 +50,8 @@ pub(super) fn search(
         };
         for probe in objective.probe(&line, &steps)? {
             if !(probe.value.is_finite() && probe.slope.is_finite()) {
+                // Out of the engine's range, which only lies further out.
+                high = high.min(probe.step);
                 continue;
             }
             if probe.slope < 0.0 {
@@ -55,7 +59,7 @@ pub(super) fn search(
             } else {
                 high = high.min(probe.step);
             }
-            let lower = probe.value <= from.value + NOISE * from.value.abs();
+            let lower = probe.value <= from.value + noise * from.value.abs();
             if lower && best.is_none_or(|best| probe.slope.abs() < best.slope.abs()) {
                 best = Some(probe);
             }
@@ -66,20 +70,37 @@ pub(super) fn search(
     }
     match best {
         Some(best) if best.slope.abs() < slope.abs() => {
-            objective.evaluate(step_to(from, direction, best.step)).map(Some)
+            objective.evaluate(step_to(from, &direction, best.step)).map(Some)
         }
         _ => Ok(None),
     }
+}
+
+/// The full step along `direction`, shortened until the engine's numbers can hold its end.
+fn first_trial(
+    objective: &mut Objective<'_>,
+    from: &Evaluation,
+    direction: &[f64],
+) -> Result<Option<(Vec<f64>, Evaluation)>> {
+    let mut direction = direction.to_vec();
+    for _ in 0..SHORTENINGS {
+        match objective.evaluate(step_to(from, &direction, 1.0)) {
+            Ok(trial) => return Ok(Some((direction, trial))),
+            Err(Error::Numerics(_)) => direction.iter_mut().for_each(|d| *d *= SHORTER),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
 }
 
 fn step_to(from: &Evaluation, direction: &[f64], step: f64) -> Vec<f64> {
     from.theta.iter().zip(direction).map(|(t, d)| t + step * d).collect()
 }
 
-fn acceptable(value: f64, slope: f64, end: Probe) -> bool {
+fn acceptable(value: f64, slope: f64, end: Probe, noise: f64) -> bool {
     let flat_enough = end.slope >= CURVATURE * slope;
     let decreased = end.value <= value + DECREASE * end.step * slope;
     let decided_by_slope =
-        (end.value - value).abs() <= NOISE * value.abs() && end.slope <= (2.0 * DECREASE - 1.0) * slope;
+        (end.value - value).abs() <= noise * value.abs() && end.slope <= (2.0 * DECREASE - 1.0) * slope;
     flat_enough && (decreased || decided_by_slope)
 }

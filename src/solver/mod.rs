@@ -47,12 +47,14 @@ impl Solver {
 /// What a solver ended with. Ending early is data, not an error.
 #[derive(Debug, Clone)]
 pub struct Solution {
-    /// The best point found.
+    /// The point reached.
     pub at: Evaluation,
     /// Why it ended.
     pub reason: StopReason,
     /// Iterations finished.
     pub iterations: usize,
+    /// The decrease of J that the next step would have promised, where the method can tell.
+    pub predicted: Option<f64>,
 }
 
 /// Reports an iteration to the monitor.

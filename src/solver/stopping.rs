@@ -12,7 +12,7 @@ pub const RELATIVE_DECREASE: f64 = 1e-9;
 pub enum StopReason {
     /// The gradient is within `--tol`.
     Gradient,
-    /// The predicted decrease of J is below [`RELATIVE_DECREASE`].
+    /// The predicted decrease of J is below [`StopRule::relative_decrease`].
     PredictedDecrease,
     /// The iteration limit was reached.
     MaxIterations,
@@ -31,6 +31,8 @@ pub struct StopRule {
     pub tolerance: f64,
     /// Iterations at the most.
     pub max_iterations: usize,
+    /// Predicted decrease, as a part of max(J, S/1000), at which it may stop as well.
+    pub relative_decrease: f64,
 }
 
 impl StopRule {
@@ -44,7 +46,7 @@ impl StopRule {
         predicted: Option<f64>,
         monitor: &dyn Monitor,
     ) -> Option<StopReason> {
-        let floor = RELATIVE_DECREASE * at.value.max(objective.weight_sum() / 1000.0);
+        let floor = self.relative_decrease * at.value.max(objective.weight_sum() / 1000.0);
         if objective.gradient_norms(at).0 <= self.tolerance {
             Some(StopReason::Gradient)
         } else if predicted.is_some_and(|predicted| predicted <= floor) {

@@ -7,7 +7,7 @@
 
 use faer::Mat;
 
-use super::cases::{Rows, stored_rows};
+use super::cases::Rows;
 use crate::data::Dataset;
 use crate::engine::gpu::{LOSS_ERROR, SIGMOID_ERROR};
 use crate::engine::{DeviceInfo, DeviceKind, LossSlope};
@@ -74,9 +74,9 @@ impl Worst {
 }
 
 /// What the reference computes at one w, with the bounds of an engine's arithmetic.
-pub(super) struct Reference {
+pub(super) struct Reference<'a> {
     pub(super) w: Vec<f64>,
-    rows: Rows,
+    rows: &'a Rows,
     features: usize,
     arithmetic: Arithmetic,
     a: Vec<f64>,
@@ -85,16 +85,15 @@ pub(super) struct Reference {
     r: Vec<f64>,
 }
 
-impl Reference {
-    pub(super) fn new(data: &Dataset, w: Vec<f64>, arithmetic: Arithmetic) -> Self {
-        let rows = stored_rows(data);
-        let features = data.features.len();
+impl<'a> Reference<'a> {
+    pub(super) fn new(rows: &'a Rows, w: Vec<f64>, arithmetic: Arithmetic) -> Self {
+        let features = w.len() - 1;
         let mut reference =
             Reference { w, rows, features, arithmetic, a: Vec::new(), a_error: Vec::new(), r: Vec::new() };
         let (a, r) = reference.predictors_and_residuals(&reference.w);
         // Rounding of z, of w and of the offset, the product, and the sum of p + 2 terms.
         let roundings = (features as f64 + 6.0) * arithmetic.unit;
-        reference.a_error = (0..data.rows)
+        reference.a_error = (0..rows.target.len())
             .map(|i| {
                 let terms: f64 = reference.row(i).iter().zip(&reference.w).map(|(z, w)| (z * w).abs()).sum();
                 let offset = reference.rows.offset.as_ref().map_or(0.0, |offset| offset[i].abs());
@@ -178,8 +177,31 @@ impl Reference {
         }
     }
 
+    pub(super) fn compare_hessian(&self, got: &Mat<f64>, worst: &mut Worst) {
+        let exact = self.problem().hessian(&self.w);
+        let width = self.features + 1;
+        let u = self.arithmetic.unit;
+        let mut bound = vec![0.0; width * width];
+        for i in 0..self.a.len() {
+            let (s, c) = (self.rows.weight[i], crate::reference::sigmoid(self.a[i]));
+            // |d(y(1−y))/da| < 0.1; the root is taken and squared again, and the sum is over all rows.
+            let row_error = s * (0.1 * self.a_error[i] + (self.arithmetic.rows + 16.0) * u * c * (1.0 - c));
+            let row: Vec<f64> = self.row(i).iter().chain([&1.0]).map(|z| z.abs()).collect();
+            for (j, zj) in row.iter().enumerate() {
+                for (k, zk) in row.iter().enumerate() {
+                    bound[j * width + k] += row_error * zj * zk;
+                }
+            }
+        }
+        for j in 0..width {
+            for k in 0..width {
+                worst.see((got[(j, k)] - exact[j * width + k]).abs(), bound[j * width + k]);
+            }
+        }
+    }
+
     /// `got` is the probe at `step` on the line from here to `other`.
-    pub(super) fn compare_probe(&self, other: &Reference, step: f64, got: LossSlope, worst: &mut Worst) {
+    pub(super) fn compare_probe(&self, other: &Reference<'_>, step: f64, got: LossSlope, worst: &mut Worst) {
         let w: Vec<f64> = self.w.iter().zip(&other.w).map(|(from, to)| from + step * (to - from)).collect();
         let (a, r) = self.predictors_and_residuals(&w);
         let u = self.arithmetic.unit;

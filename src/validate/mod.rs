@@ -9,8 +9,9 @@ mod cases;
 use serde::Serialize;
 
 use crate::data::Dataset;
+use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample, gram_cost};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{self, DeviceInfo, DeviceRequest, Engine, Params};
+use crate::engine::{self, DeviceInfo, DeviceKind, DeviceRequest, Engine, Params};
 use crate::error::{Error, Result};
 use crate::fit::{FitOptions, fit_with};
 use crate::monitor::{Event, Monitor};
@@ -18,14 +19,16 @@ use crate::reference::Problem;
 
 pub use bounds::Arithmetic;
 use bounds::{Reference, Worst};
+use cases::Rows;
 pub use cases::awkward;
 
 /// Part of max(J, S/1000) that an engine's own answer, before any polish, may lie above the optimum.
 const FIT_BOUND: f64 = 1e-6;
 /// Steps at which lines are probed.
 const STEPS: [f64; 5] = [0.0, 0.25, 1.0, 1.75, 4.0];
-/// Columns up to which the whole fit is compared by the reference's own Newton step.
-const FIT_COLUMNS: usize = 300;
+/// Multiply-adds up to which the reference's own curvature is had in seconds: what the comparisons of curvature and of
+/// the whole fit cost.
+const CURVATURE_COST: f64 = 5e9;
 
 /// One line of the table: a kernel (or the whole fit) on one engine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,8 +73,8 @@ pub fn validate(
     }
     let mut validation = Validation { adapter: Vec::new(), kernels: Vec::new(), ok: true };
     for device in devices {
-        let mut worst: [Worst; 5] = Default::default();
-        let mut compared = [0; 5];
+        let mut worst: [Worst; NAMES.len()] = Default::default();
+        let mut compared = [0; NAMES.len()];
         let mut info = None;
         for (number, data) in cases.iter().enumerate() {
             monitor.event(Event::Step(format!(
@@ -81,19 +84,31 @@ pub fn validate(
                 data.rows,
                 data.features.len()
             )));
+            let rows = cases::stored_rows(data);
+            let mut on_cpu = false;
             for &models in cases::models_for(data) {
                 let (mut engine, _) = engine::open(device, data, models, gpu)?;
-                kernels(engine.as_mut(), data, models, &mut worst[..4])?;
-                compared[..4].iter_mut().for_each(|cases| *cases += 1);
+                kernels(engine.as_mut(), data, &rows, models, &mut worst[..4])?;
+                on_cpu = engine.device().kind == DeviceKind::Cpu;
                 info = Some(engine.device().clone());
             }
-            if data.features.len() <= FIT_COLUMNS && cases::has_optimum(data) {
-                whole_fit(device, data, gpu, &mut worst[4])?;
+            compared[..4].iter_mut().for_each(|cases| *cases += 1);
+            let small = gram_cost(data.rows, data.features.len() + 1) <= CURVATURE_COST;
+            if small && on_cpu {
+                curvature(data, &rows, &mut worst[4])?;
                 compared[4] += 1;
+            }
+            if small && cases::has_optimum(data) {
+                whole_fit(device, data, gpu, &mut worst[5])?;
+                compared[5] += 1;
             }
         }
         let Some(info) = info else { continue };
         for ((name, worst), cases) in NAMES.into_iter().zip(worst).zip(compared) {
+            if cases == 0 && name == "hessian" {
+                // Curvature is computed by the CPU engine, whatever the device.
+                continue;
+            }
             let ok = cases > 0 && worst.within();
             validation.ok &= ok;
             let (worst_error, bound) = (worst.error, worst.bound);
@@ -105,26 +120,26 @@ pub fn validate(
 }
 
 /// The names of the checks, in the order of the table.
-const NAMES: [&str; 5] = ["logits", "residual", "gradient", "line_probe", "fit"];
+const NAMES: [&str; 6] = ["logits", "residual", "gradient", "line_probe", "hessian", "fit"];
 
 /// The four kernels on one data set.
-fn kernels(engine: &mut dyn Engine, data: &Dataset, models: usize, worst: &mut [Worst]) -> Result<()> {
+fn kernels(engine: &mut dyn Engine, data: &Dataset, rows: &Rows, models: usize, worst: &mut [Worst]) -> Result<()> {
     let arithmetic = Arithmetic::of(engine.device(), data);
-    let references: Vec<(Reference, Reference)> = (0..models)
+    let references: Vec<(Reference<'_>, Reference<'_>)> = (0..models)
         .map(|k| {
             let (here, there) = (cases::parameters(data, 2 * k), cases::parameters(data, 2 * k + 1));
-            (Reference::new(data, here, arithmetic), Reference::new(data, there, arithmetic))
+            (Reference::new(rows, here, arithmetic), Reference::new(rows, there, arithmetic))
         })
         .collect();
     let features = data.features.len();
-    let params = |pick: fn(&(Reference, Reference)) -> &Reference| {
+    let params = |pick: for<'b> fn(&'b (Reference<'_>, Reference<'_>)) -> &'b [f64]| {
         let mut w = Params::zeros(features, models);
         for (k, pair) in references.iter().enumerate() {
-            w.model_mut(k).copy_from_slice(&pick(pair).w);
+            w.model_mut(k).copy_from_slice(pick(pair));
         }
         w
     };
-    let (here, there) = (params(|pair| &pair.0), params(|pair| &pair.1));
+    let (here, there) = (params(|pair| &pair.0.w), params(|pair| &pair.1.w));
 
     let logits = engine.logits(&here)?;
     for (k, (reference, _)) in references.iter().enumerate() {
@@ -145,6 +160,23 @@ fn kernels(engine: &mut dyn Engine, data: &Dataset, models: usize, worst: &mut [
             reference.compare_probe(other, step, probe, &mut worst[3]);
         }
     }
+    Ok(())
+}
+
+/// The curvature that Newton's method, rank and polish rest on.
+fn curvature(data: &Dataset, rows: &Rows, worst: &mut Worst) -> Result<()> {
+    let host = Host::new(data);
+    let features = data.features.len();
+    let map = ColumnMap {
+        features: (0..features).collect(),
+        factor: vec![1.0; features],
+        shift: vec![0.0; features],
+        intercept: true,
+    };
+    let arithmetic = Arithmetic::of(host.engine().device(), data);
+    let reference = Reference::new(rows, cases::parameters(data, 0), arithmetic);
+    let got = host.hessian(&map, Curvature::At(&reference.w), RowSample::All);
+    reference.compare_hessian(&got, worst);
     Ok(())
 }
 

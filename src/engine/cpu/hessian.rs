@@ -5,14 +5,17 @@ use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
 use super::kernels::{self, Lanes, Stored};
-use super::logistic::variance;
 use super::{group, lanes};
 use crate::data::{LANES, RowBlock, Values};
+use crate::logistic::variance;
 
 /// Rows gathered into one dense panel before it is multiplied with itself.
 const PANEL_GROUPS: usize = 8;
-/// Partial sums that are kept apart and added in order, whatever the number of threads.
-const PARTS: usize = 8;
+/// Partial sums that are kept apart and added in order, whatever the number of threads: as many as a wide matrix can
+/// afford, and more of a narrow one.
+const fn parts(width: usize) -> usize {
+    if width <= 256 { 64 } else { 8 }
+}
 
 /// Columns as the solver sees them: x̃ = factor·z + shift for the stored columns in `features`, the others left out.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +75,7 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
         .flat_map(|(b, block)| (0..block.groups()).map(move |g| (b, g)))
         .step_by(stride)
         .collect();
-    let part_len = groups.len().div_ceil(PARTS).max(1);
+    let part_len = groups.len().div_ceil(parts(width)).max(1);
     let parts: Vec<(Mat<f64>, f64)> = groups
         .par_chunks(part_len)
         .map(|part| {

@@ -3,9 +3,9 @@
 //! Arithmetic is f64 whatever the precision X is stored in; the padding rows of a last group have weight 0, so they
 //! add exact zeros to every sum.
 
-use super::logistic::probability_and_loss;
 use crate::data::LANES;
 use crate::engine::LossSlope;
+use crate::logistic::residual_and_loss;
 
 /// A precision X is stored in.
 pub trait Stored: Copy + Send + Sync {
@@ -57,8 +57,8 @@ pub fn residual(a: &Lanes, target: &[f64], weight: &[f64]) -> (Lanes, f64) {
     let mut r = [0.0; LANES];
     let mut loss = 0.0;
     for lane in 0..LANES {
-        let (y, l) = probability_and_loss(a[lane], target[lane]);
-        r[lane] = weight[lane] * (y - target[lane]);
+        let (difference, l) = residual_and_loss(a[lane], target[lane]);
+        r[lane] = weight[lane] * difference;
         loss += weight[lane] * l;
     }
     (r, loss)
@@ -88,9 +88,9 @@ pub fn gradient<T: Stored>(x: &[T], r: &Lanes, sums: &mut [f64]) {
 pub fn line_probe(a: &[f64], d: &[f64], target: &[f64], weight: &[f64], steps: &[f64], sums: &mut [LossSlope]) {
     for (&step, sum) in steps.iter().zip(sums) {
         for lane in 0..LANES {
-            let (y, l) = probability_and_loss(a[lane] + step * d[lane], target[lane]);
+            let (difference, l) = residual_and_loss(a[lane] + step * d[lane], target[lane]);
             sum.loss += weight[lane] * l;
-            sum.slope += weight[lane] * (y - target[lane]) * d[lane];
+            sum.slope += weight[lane] * difference * d[lane];
         }
     }
 }

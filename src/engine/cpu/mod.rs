@@ -6,7 +6,6 @@
 mod hessian;
 mod host;
 pub mod kernels;
-pub mod logistic;
 
 use std::time::Instant;
 
@@ -77,12 +76,16 @@ impl<'a> CpuEngine<'a> {
 
 /// The CPU as a device.
 pub fn device_info() -> DeviceInfo {
-    DeviceInfo {
-        id: "cpu".into(),
-        name: format!("{} threads", rayon::current_num_threads()),
-        backend: "native".into(),
-        kind: DeviceKind::Cpu,
-    }
+    DeviceInfo { id: "cpu".into(), name: processor(), backend: "native".into(), kind: DeviceKind::Cpu }
+}
+
+/// The name the processor gives itself, where the system tells (Linux), else its architecture.
+fn processor() -> String {
+    let model = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    model.filter(|name| !name.is_empty()).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
 fn stored_bytes(block: &RowBlock) -> u64 {
@@ -176,6 +179,8 @@ impl Engine for CpuEngine<'_> {
 
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient> {
         check_params(w, self.shape)?;
+        // From here on the logits of the latest point are overwritten, whatever happens.
+        self.stamps.latest = None;
         let start = Instant::now();
         let Shape { features, models, .. } = self.shape;
         let mut loss = vec![0.0; models];
@@ -202,6 +207,7 @@ impl Engine for CpuEngine<'_> {
     }
 
     fn residuals(&mut self) -> Result<Vec<f64>> {
+        self.stamps.check_latest()?;
         let mut residuals = Vec::with_capacity(self.shape.rows * self.shape.models);
         for k in 0..self.shape.models {
             for (block, latest) in self.blocks.iter().zip(&self.latest) {
@@ -266,6 +272,11 @@ impl Engine for CpuEngine<'_> {
             }
         }
         self.count(2, start);
+        for sum in sums.iter_mut().flatten() {
+            if !(sum.loss.is_finite() && sum.slope.is_finite()) {
+                *sum = LossSlope::OUT_OF_RANGE;
+            }
+        }
         Ok(sums)
     }
 
