@@ -372,8 +372,35 @@ fn what_is_not_a_number_is_refused_and_the_engine_goes_on() {
     engine.keep(again.point).unwrap();
     let end = engine.loss_gradient(&Params::zeros(2, 1)).unwrap();
     let line = engine.start_line(again.point, end.point).unwrap();
-    assert!(matches!(engine.probe(line, &[1.0, f64::NAN]), Err(Error::Numerics(_))));
     assert!(engine.probe(line, &[1.0]).is_ok());
+}
+
+#[test]
+fn a_step_out_of_range_leaves_the_others_valid() {
+    let mut problem = Problem::new(600, 2, false);
+    problem.x[1] = 1e20;
+    let mut engine = problem.open(2, &GpuOptions::default());
+    let start = engine.loss_gradient(&Params::zeros(2, 2)).unwrap();
+    engine.keep(start.point).unwrap();
+    // The first row's logit comes to 1e29 in model 1; the kernels take 1e30 at the most.
+    let mut w = parameters(2, 2, 1e-20);
+    w.model_mut(1)[1] = 1e9;
+    let end = engine.loss_gradient(&w).unwrap();
+    let line = engine.start_line(start.point, end.point).unwrap();
+    let good = engine.probe(line, &[0.5, 2.0]).unwrap();
+    assert!(good.iter().flatten().all(|probe| probe.loss.is_finite() && probe.slope.is_finite()));
+    let steps = [0.5, 100.0, f64::NAN, 1e39, f64::NEG_INFINITY, -1e12, 1e25, 2.0, 0.5, 1e39, 2.0];
+    let probed = engine.probe(line, &steps).unwrap();
+    let out_of_range = |probe: LossSlope| probe.loss == f64::INFINITY && probe.slope.is_nan();
+    assert_eq!([&probed[0], &probed[7], &probed[8], &probed[10]], [&good[0], &good[1], &good[0], &good[1]]);
+    for step in [1, 2, 3, 4, 5, 6, 9] {
+        assert!(out_of_range(probed[step][1]), "step {}: {:?}", steps[step], probed[step]);
+    }
+    // Model 0 is out of range only where the step is.
+    for step in [2, 3, 4, 9] {
+        assert!(out_of_range(probed[step][0]), "step {}: {:?}", steps[step], probed[step]);
+    }
+    assert!(probed[1][0].loss.is_finite() && probed[1][0].slope.is_finite());
 }
 
 #[test]
@@ -434,6 +461,8 @@ fn adapters_are_listed_once_and_a_name_that_is_none_is_an_error() {
     let request = GpuRequest::Named("no-such".into());
     let opened = GpuEngine::open(&request, &blocks, 1, 1, &GpuOptions::default());
     assert!(matches!(opened, Err(Error::NoDevice(text)) if text.contains("no-such")));
+    let opened = GpuEngine::open(&GpuRequest::Named(String::new()), &blocks, 1, 1, &GpuOptions::default());
+    assert!(matches!(opened, Err(Error::Usage(_))));
 }
 
 #[test]

@@ -105,17 +105,21 @@ impl Gpu {
 
     /// Waits until `submission` is done and its callbacks were called.
     pub(super) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        // A device that is lost already is not waited for: wgpu would panic.
+        self.check()?;
         let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(self.timeout) };
         // wgpu panics when a device is lost during a wait; that is a fault like any other.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(poll)));
+        let Ok(polled) = catch_unwind(AssertUnwindSafe(|| self.device.poll(poll))) else {
+            record(&self.fault, "the device was lost".into());
+            return self.check();
+        };
         self.check()?;
         match polled {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(wgpu::PollError::Timeout)) => {
+            Ok(_) => Ok(()),
+            Err(wgpu::PollError::Timeout) => {
                 Err(Error::Device(format!("no answer within {} s", self.timeout.as_secs_f64())))
             }
-            Ok(Err(error)) => Err(Error::Device(one_line(&error.to_string()))),
-            Err(_) => Err(Error::Device("the device was lost".into())),
+            Err(error) => Err(Error::Device(one_line(&error.to_string()))),
         }
     }
 
@@ -136,4 +140,31 @@ fn record(fault: &Fault, message: String) {
 fn one_line(message: &str) -> String {
     let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).take(6).collect();
     lines.join(" ").chars().take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{GpuRequest, adapter};
+    use super::*;
+
+    #[test]
+    fn a_faulty_device_is_not_waited_for() {
+        let (gpu, _) =
+            adapter::open(&GpuRequest::Any, true, Duration::from_secs(60)).expect("this test needs an adapter");
+        let submitted = || {
+            let (send, done) = std::sync::mpsc::channel();
+            let submission = gpu.queue.submit([]);
+            gpu.queue.on_submitted_work_done(move || send.send(()).unwrap());
+            (submission, done)
+        };
+        let (submission, done) = submitted();
+        gpu.wait(submission).unwrap();
+        assert!(done.try_recv().is_ok(), "a wait calls what was to be called");
+        let (submission, done) = submitted();
+        record(&gpu.fault, "the device was lost".into());
+        assert!(matches!(gpu.wait(submission), Err(Error::Device(text)) if text == "the device was lost"));
+        assert!(done.try_recv().is_err(), "it was polled");
+        gpu.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        assert!(done.try_recv().is_ok());
+    }
 }

@@ -33,6 +33,16 @@ pub(super) struct Shared {
     pub(super) residuals: wgpu::Buffer,
 }
 
+/// What buffers are made with and bound to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) pipelines: &'a Pipelines,
+    pub(super) plan: &'a Plan,
+    pub(super) shared: &'a Shared,
+    pub(super) results: &'a wgpu::Buffer,
+}
+
 /// The logits of one point, chunk by chunk.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -62,36 +72,21 @@ pub(super) fn region(buffer: &wgpu::Buffer, region: Region) -> wgpu::BindingReso
 }
 
 /// Uploads `blocks`.
-pub(super) fn upload(
-    gpu: &Gpu,
-    pipelines: &Pipelines,
-    plan: &Plan,
-    blocks: &[RowBlock],
-    shared: &Shared,
-    results: &wgpu::Buffer,
-) -> Result<Vec<Rows>> {
+pub(super) fn upload(parts: Parts<'_>, blocks: &[RowBlock]) -> Result<Vec<Rows>> {
+    let plan = parts.plan;
     let largest =
         plan.chunks.iter().map(|chunk| plan.x_bytes(chunk).max(plan.row_bytes(chunk))).max().unwrap_or_default();
-    let mut uploader = Uploader::new(gpu, largest)?;
+    let mut uploader = Uploader::new(parts.gpu, largest)?;
     let mut rows = Vec::with_capacity(plan.chunks.len());
     for chunk in &plan.chunks {
-        rows.push(upload_chunk(gpu, pipelines, plan, chunk, &blocks[chunk.block], shared, results, &mut uploader)?);
+        rows.push(upload_chunk(parts, chunk, &blocks[chunk.block], &mut uploader)?);
     }
     uploader.finish()?;
     Ok(rows)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of an engine that is still being built")]
-fn upload_chunk(
-    gpu: &Gpu,
-    pipelines: &Pipelines,
-    plan: &Plan,
-    chunk: &Chunk,
-    block: &RowBlock,
-    shared: &Shared,
-    results: &wgpu::Buffer,
-    uploader: &mut Uploader<'_>,
-) -> Result<Rows> {
+fn upload_chunk(parts: Parts<'_>, chunk: &Chunk, block: &RowBlock, uploader: &mut Uploader<'_>) -> Result<Rows> {
+    let Parts { gpu, pipelines, plan, shared, results } = parts;
     let row_bytes = plan.row_bytes(chunk);
     let row_range = chunk.first_row..chunk.first_row + chunk.padded;
     let x_range = chunk.first_row / LANES * LANES * plan.features..row_range.end * plan.features;
@@ -132,37 +127,25 @@ fn upload_chunk(
 }
 
 /// Binds the `logits` kernel of a chunk to leave its result in `out`.
-pub(super) fn bind_logits(
-    gpu: &Gpu,
-    pipelines: &Pipelines,
-    rows: &Rows,
-    shared: &Shared,
-    out: &wgpu::Buffer,
-) -> Result<wgpu::BindGroup> {
+pub(super) fn bind_logits(parts: Parts<'_>, rows: &Rows, out: &wgpu::Buffer) -> Result<wgpu::BindGroup> {
     let resources = [
         rows.uniform.as_entire_binding(),
         rows.x.as_entire_binding(),
-        shared.parameters.as_entire_binding(),
+        parts.shared.parameters.as_entire_binding(),
         rows.offset.as_entire_binding(),
         out.as_entire_binding(),
     ];
-    pipelines.logits.bind(gpu, &resources)
+    parts.pipelines.logits.bind(parts.gpu, &resources)
 }
 
 impl Slot {
     /// A slot for the logits of every chunk.
-    pub(super) fn new(
-        gpu: &Gpu,
-        pipelines: &Pipelines,
-        plan: &Plan,
-        rows: &[Rows],
-        shared: &Shared,
-        results: &wgpu::Buffer,
-    ) -> Result<Self> {
+    pub(super) fn new(parts: Parts<'_>, rows: &[Rows]) -> Result<Self> {
+        let Parts { gpu, pipelines, plan, shared, results } = parts;
         let mut slot = Slot { logits: Vec::new(), logits_bound: Vec::new(), residual_bound: Vec::new() };
         for (chunk, rows) in plan.chunks.iter().zip(rows) {
             let logits = gpu.buffer("logits", plan.matrix_bytes(chunk), STORAGE)?;
-            slot.logits_bound.push(bind_logits(gpu, pipelines, rows, shared, &logits)?);
+            slot.logits_bound.push(bind_logits(parts, rows, &logits)?);
             let resources = [
                 rows.uniform.as_entire_binding(),
                 logits.as_entire_binding(),

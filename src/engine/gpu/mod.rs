@@ -5,6 +5,7 @@
 //! f32, and so is W on the device.
 
 mod adapter;
+mod choose;
 mod device;
 mod fold;
 mod memory;
@@ -16,15 +17,16 @@ mod upload;
 
 use std::time::{Duration, Instant};
 
-pub use adapter::{AdapterReport, GpuRequest, adapters, choose, choose_real};
-pub use pipelines::{Binding, BindingKind, Kernel, ShaderSources, kernels, names};
-pub use uniforms::{ChunkUniform, Member, ProbeUniform};
+pub use adapter::{AdapterReport, adapters, choose_real};
+pub use choose::GpuRequest;
+pub use pipelines::{Binding, BindingKind, Kernel, ShaderSources, kernels};
 
 use self::device::Gpu;
-use self::memory::{Rows, Shared, Slot};
+use self::memory::{Parts, Rows, Shared, Slot};
 use self::pipelines::Pipelines;
-use self::plan::{BlockShape, PROBE_STEPS, Plan, PlanLimits};
+use self::plan::{PROBE_STEPS, Plan, PlanLimits};
 use self::stream::Stream;
+use self::uniforms::ProbeUniform;
 use super::{
     Cost, DeviceInfo, Engine, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps, check_params,
 };
@@ -101,8 +103,9 @@ impl GpuEngine {
     /// Opens the adapter that `request` means and uploads `blocks` (of `features` features each) for `models` models.
     ///
     /// # Errors
-    /// [`Error::NoDevice`] when no adapter answers or the problem cannot fit its limits, [`Error::Device`] when the
-    /// device fails or its memory does not suffice. It never computes elsewhere instead.
+    /// [`Error::Usage`] when a name is blank or means several adapters, [`Error::NoDevice`] when no adapter answers or the
+    /// problem cannot fit its limits, [`Error::Device`] when the device fails or its memory does not suffice. It never
+    /// computes elsewhere instead.
     pub fn open(
         request: &GpuRequest,
         blocks: &[RowBlock],
@@ -114,7 +117,8 @@ impl GpuEngine {
             return Err(Error::Numerics("internal: blocks and parameters of different shapes".into()));
         }
         let start = Instant::now();
-        let shape = Shape { rows: blocks.iter().map(RowBlock::rows).sum(), features, models };
+        let block_rows: Vec<usize> = blocks.iter().map(RowBlock::rows).collect();
+        let shape = Shape { rows: block_rows.iter().sum(), features, models };
         let (gpu, report) = adapter::open(request, options.default_limits, options.timeout)?;
         let limits = gpu.device.limits();
         let limits = PlanLimits {
@@ -122,13 +126,13 @@ impl GpuEngine {
             buffer: limits.max_buffer_size,
             workgroups: limits.max_compute_workgroups_per_dimension,
         };
-        let shapes: Vec<BlockShape> = blocks.iter().map(|block| BlockShape { rows: block.rows() }).collect();
-        let plan = Plan::new(&shapes, features, models, limits)?;
+        let plan = Plan::new(&block_rows, features, models, limits)?;
         let pipelines = Pipelines::new(&gpu, &options.sources, plan.batch)?;
         let shared = Shared::new(&gpu, &plan)?;
         let stream = Stream::new(&gpu, plan.results_bytes.max(plan.residual_bytes().min(READBACK_BYTES)))?;
         let setup = start.elapsed().as_secs_f64();
-        let rows = memory::upload(&gpu, &pipelines, &plan, blocks, &shared, &stream.results)?;
+        let parts = Parts { gpu: &gpu, pipelines: &pipelines, plan: &plan, shared: &shared, results: &stream.results };
+        let rows = memory::upload(parts, blocks)?;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let probe_uniform = gpu.buffer("probe", size_of::<ProbeUniform>() as u64, usage)?;
         let opening = Opening { setup, upload: start.elapsed().as_secs_f64() - setup };
@@ -242,16 +246,20 @@ impl GpuEngine {
         let free = (0..=self.slots.len()).find(|&i| Some(i) != self.kept && Some(i) != end);
         let free = free.unwrap_or(self.slots.len());
         if free == self.slots.len() {
-            self.slots.push(Slot::new(
-                &self.gpu,
-                &self.pipelines,
-                &self.plan,
-                &self.rows,
-                &self.shared,
-                &self.stream.results,
-            )?);
+            let slot = Slot::new(self.parts(), &self.rows)?;
+            self.slots.push(slot);
         }
         Ok(free)
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        Parts {
+            gpu: &self.gpu,
+            pipelines: &self.pipelines,
+            plan: &self.plan,
+            shared: &self.shared,
+            results: &self.stream.results,
+        }
     }
 
     /// Counts one full read of X by a kernel; each batch of models reads it again.
@@ -280,28 +288,18 @@ impl Engine for GpuEngine {
         let mut sums = fold::GradientSums::new(&self.plan);
         let (plan, pipelines, rows) = (&self.plan, &self.pipelines, &self.rows);
         let point = &self.slots[slot];
-        self.stream.run(
+        self.stream.run_plan(
             &self.gpu,
             &mut self.cost,
-            plan.submissions.iter().cloned(),
-            |recording, chunks| {
-                let mut bytes = 0;
-                for c in chunks {
-                    let chunk = &plan.chunks[c];
-                    let [x, y] = chunk.grid;
-                    recording.dispatch(&pipelines.logits, &point.logits_bound[c], [x, y, 1]);
-                    recording.dispatch(&pipelines.residual, &point.residual_bound[c], [x, y, 1]);
-                    recording.dispatch(&pipelines.gradient, &rows[c].gradient, [x, y, plan.feature_groups]);
-                    bytes = chunk.partials.offset + chunk.partials.bytes;
-                }
-                bytes
+            plan,
+            |recording, c| {
+                let [x, y] = plan.chunks[c].grid;
+                recording.dispatch(&pipelines.logits, &point.logits_bound[c], [x, y, 1]);
+                recording.dispatch(&pipelines.residual, &point.residual_bound[c], [x, y, 1]);
+                recording.dispatch(&pipelines.gradient, &rows[c].gradient, [x, y, plan.feature_groups]);
+                plan.chunks[c].partials
             },
-            |chunks, results| {
-                for chunk in &plan.chunks[chunks] {
-                    sums.add(plan, chunk, results)?;
-                }
-                Ok(())
-            },
+            |chunk, results| sums.add(plan, chunk, results),
         )?;
         self.count_pass();
         self.count_pass();
@@ -351,32 +349,23 @@ impl Engine for GpuEngine {
         let Some((_, _, bound)) = &self.line else {
             return Err(Error::Numerics("internal: the line to probe is no longer held".into()));
         };
-        if !steps.iter().all(|step| (*step as f32).is_finite()) {
-            return Err(Error::Numerics("a step along the line is infinite or not a number".into()));
-        }
         let mut probed = Vec::with_capacity(steps.len());
         for steps in steps.chunks(PROBE_STEPS) {
             let uniform = ProbeUniform::new(steps);
             self.gpu.queue.write_buffer(&self.probe_uniform, 0, bytemuck::bytes_of(&uniform));
-            let mut sums = fold::ProbeSums::new(&self.plan, steps.len());
+            let mut sums = fold::ProbeSums::new(&self.plan, steps);
             let (plan, pipelines) = (&self.plan, &self.pipelines);
-            self.stream.run(
+            self.stream.run_plan(
                 &self.gpu,
                 &mut self.cost,
-                plan.submissions.iter().cloned(),
-                |recording, chunks| {
-                    let mut bytes = 0;
-                    for c in chunks {
-                        let [x, y] = plan.chunks[c].grid;
-                        recording.dispatch(&pipelines.line_probe, &bound[c], [x, y, 1]);
-                        bytes = plan.chunks[c].probes.offset + plan.chunks[c].probes.bytes;
-                    }
-                    bytes
+                plan,
+                |recording, c| {
+                    let [x, y] = plan.chunks[c].grid;
+                    recording.dispatch(&pipelines.line_probe, &bound[c], [x, y, 1]);
+                    plan.chunks[c].probes
                 },
-                |chunks, results| {
-                    for chunk in &plan.chunks[chunks] {
-                        sums.add(plan, chunk, results)?;
-                    }
+                |chunk, results| {
+                    sums.add(plan, chunk, results);
                     Ok(())
                 },
             )?;
@@ -387,9 +376,9 @@ impl Engine for GpuEngine {
 
     fn logits(&mut self, w: &Params) -> Result<Vec<f64>> {
         self.write_parameters(w)?;
-        for rows in self.rows.iter().skip(self.loose.len()) {
-            let bound = memory::bind_logits(&self.gpu, &self.pipelines, rows, &self.shared, &self.shared.residuals)?;
-            self.loose.push(bound);
+        if self.loose.is_empty() {
+            let bind = |rows| memory::bind_logits(self.parts(), rows, &self.shared.residuals);
+            self.loose = self.rows.iter().map(bind).collect::<Result<_>>()?;
         }
         let out = self.read_rows(None)?;
         self.count_pass();

@@ -46,7 +46,7 @@ pub struct Kernel {
     /// The shader file's text.
     pub source: &'static str,
     /// What is joined before it, after the prelude of the batch of models.
-    pub common: &'static [&'static str],
+    common: &'static [&'static str],
     /// Its resources, in the order of their bindings.
     pub bindings: &'static [Binding],
 }
@@ -57,21 +57,9 @@ const fn binding(name: &'static str, kind: BindingKind) -> Binding {
 
 const CHUNK_BINDING: Binding = binding("chunk", BindingKind::Uniform(size_of::<ChunkUniform>(), &CHUNK_MEMBERS));
 
-/// Names of the kernels, as reports give them.
-pub mod names {
-    /// X·W.
-    pub const LOGITS: &str = "logits";
-    /// σ, residuals and loss.
-    pub const RESIDUAL: &str = "residual";
-    /// Xᵀ·R.
-    pub const GRADIENT: &str = "gradient";
-    /// Loss and slope along a line.
-    pub const LINE_PROBE: &str = "line_probe";
-}
-
 const KERNELS: [Kernel; 4] = [
     Kernel {
-        name: names::LOGITS,
+        name: "logits",
         source: shader!("logits.wgsl"),
         common: &[CHUNK],
         bindings: &[
@@ -83,7 +71,7 @@ const KERNELS: [Kernel; 4] = [
         ],
     },
     Kernel {
-        name: names::RESIDUAL,
+        name: "residual",
         source: shader!("residual.wgsl"),
         common: &[CHUNK, LOGISTIC, TILE_SUM],
         bindings: &[
@@ -96,7 +84,7 @@ const KERNELS: [Kernel; 4] = [
         ],
     },
     Kernel {
-        name: names::GRADIENT,
+        name: "gradient",
         source: shader!("gradient.wgsl"),
         common: &[CHUNK],
         bindings: &[
@@ -107,7 +95,7 @@ const KERNELS: [Kernel; 4] = [
         ],
     },
     Kernel {
-        name: names::LINE_PROBE,
+        name: "line_probe",
         source: shader!("line_probe.wgsl"),
         common: &[CHUNK, LOGISTIC, TILE_SUM],
         bindings: &[

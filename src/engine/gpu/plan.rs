@@ -12,91 +12,84 @@ pub const TILE: usize = 256;
 pub const GRADIENT_FEATURES: usize = 32;
 /// Steps a dispatch of the `line_probe` kernel handles at the most.
 pub const PROBE_STEPS: usize = 8;
-/// X that one submission reads at the most, in bytes: 256 MiB take a few milliseconds on a discrete GPU and 50 on a slow
-/// integrated one.
+/// X that a submission of several chunks reads at the most, in bytes, once for each batch of models: 256 MiB take a few
+/// milliseconds on a discrete GPU and 50 on a slow integrated one. A chunk that reads more is a submission of its own.
 const SUBMISSION_BYTES: u64 = 256 << 20;
 /// Bytes a binding has at the most whatever the device offers, so that 32-bit indices of f32 always suffice.
 const MAX_BINDING: u64 = 4 << 30;
 /// Regions of the results buffer start at multiples of this, WebGPU's alignment of storage bindings.
 const ALIGN: u64 = 256;
 
-/// What a plan needs to know about a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockShape {
-    /// Rows, without padding.
-    pub rows: usize,
-}
-
 /// What a plan needs to know about a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlanLimits {
+pub(super) struct PlanLimits {
     /// Largest storage binding, in bytes.
-    pub binding: u64,
+    pub(super) binding: u64,
     /// Largest buffer, in bytes.
-    pub buffer: u64,
+    pub(super) buffer: u64,
     /// Most workgroups along one dimension.
-    pub workgroups: u32,
+    pub(super) workgroups: u32,
 }
 
 /// Bytes of the results buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Region {
+pub(super) struct Region {
     /// First byte.
-    pub offset: u64,
+    pub(super) offset: u64,
     /// Number of bytes.
-    pub bytes: u64,
+    pub(super) bytes: u64,
 }
 
 /// Rows of one block that one dispatch handles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     /// The block.
-    pub block: usize,
+    pub(super) block: usize,
     /// First row within the block; a multiple of [`TILE`].
-    pub first_row: usize,
+    pub(super) first_row: usize,
     /// Rows, without padding.
-    pub rows: usize,
+    pub(super) rows: usize,
     /// Rows, padded to whole groups of [`LANES`].
-    pub padded: usize,
+    pub(super) padded: usize,
     /// Tiles of [`TILE`] rows.
-    pub tiles: usize,
+    pub(super) tiles: usize,
     /// Workgroups along x and y that cover the tiles.
     pub grid: [u32; 2],
     /// Where the `residual` kernel leaves its loss sums.
-    pub losses: Region,
+    pub(super) losses: Region,
     /// Where the `gradient` kernel leaves its partial sums.
-    pub partials: Region,
+    pub(super) partials: Region,
     /// Where the `line_probe` kernel leaves its sums.
-    pub probes: Region,
+    pub(super) probes: Region,
 }
 
 /// The dispatch plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Features p.
-    pub features: usize,
+    pub(super) features: usize,
     /// Models m.
-    pub models: usize,
+    pub(super) models: usize,
     /// Models that share a register: 1 or 4.
-    pub batch: usize,
+    pub(super) batch: usize,
     /// Batches of models.
-    pub batches: usize,
+    pub(super) batches: usize,
     /// Chunks in row order.
     pub chunks: Vec<Chunk>,
     /// Chunks submitted together.
-    pub submissions: Vec<Range<usize>>,
+    pub(super) submissions: Vec<Range<usize>>,
     /// Workgroups of the `gradient` kernel along z.
-    pub feature_groups: u32,
+    pub(super) feature_groups: u32,
     /// Bytes of the results buffer.
-    pub results_bytes: u64,
+    pub(super) results_bytes: u64,
 }
 
 impl Plan {
-    /// Plans `blocks` of `features` features for `models` models.
+    /// Plans blocks of `block_rows` rows, without padding, and `features` features for `models` models.
     ///
     /// # Errors
     /// [`Error::NoDevice`] when not even one tile fits the limits.
-    pub fn new(blocks: &[BlockShape], features: usize, models: usize, limits: PlanLimits) -> Result<Self> {
+    pub(super) fn new(block_rows: &[usize], features: usize, models: usize, limits: PlanLimits) -> Result<Self> {
         let batch = if models == 1 { 1 } else { 4 };
         let batches = models.div_ceil(batch);
         let columns = (batches * batch) as u64;
@@ -130,9 +123,9 @@ impl Plan {
             results_bytes: 0,
         };
         let (mut read, mut results) = (0, Results::default());
-        for (block, shape) in blocks.iter().enumerate() {
-            for first_row in (0..shape.rows).step_by(chunk_rows) {
-                let rows = chunk_rows.min(shape.rows - first_row);
+        for (block, &of_block) in block_rows.iter().enumerate() {
+            for first_row in (0..of_block).step_by(chunk_rows) {
+                let rows = chunk_rows.min(of_block - first_row);
                 let tiles = rows.div_ceil(TILE);
                 let bytes = per_tile.scaled(tiles as u64);
                 let reads = bytes.x.max(bytes.rows) * batches as u64;
@@ -166,32 +159,32 @@ impl Plan {
     }
 
     /// Models, padded to whole batches.
-    pub fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         self.batch * self.batches
     }
 
     /// Bytes of a chunk's X.
-    pub fn x_bytes(&self, chunk: &Chunk) -> u64 {
+    pub(super) fn x_bytes(&self, chunk: &Chunk) -> u64 {
         (chunk.padded * self.features * 4) as u64
     }
 
     /// Bytes of one f32 for each row of a chunk.
-    pub fn row_bytes(&self, chunk: &Chunk) -> u64 {
+    pub(super) fn row_bytes(&self, chunk: &Chunk) -> u64 {
         (chunk.padded * 4) as u64
     }
 
     /// Bytes of one f32 for each row and model of a chunk: logits or residuals.
-    pub fn matrix_bytes(&self, chunk: &Chunk) -> u64 {
+    pub(super) fn matrix_bytes(&self, chunk: &Chunk) -> u64 {
         (chunk.padded * self.columns() * 4) as u64
     }
 
     /// Bytes of the residuals' buffer, which the chunks share.
-    pub fn residual_bytes(&self) -> u64 {
+    pub(super) fn residual_bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| self.matrix_bytes(chunk)).max().unwrap_or(0)
     }
 
     /// Bytes of W on the device.
-    pub fn parameter_bytes(&self) -> u64 {
+    pub(super) fn parameter_bytes(&self) -> u64 {
         ((self.features + 1) * self.columns() * 4) as u64
     }
 }
@@ -266,8 +259,8 @@ mod tests {
     const WEBGPU: PlanLimits = PlanLimits { binding: 128 << 20, buffer: 256 << 20, workgroups: 65_535 };
 
     /// What every plan promises, whatever the shape.
-    fn check(plan: &Plan, blocks: &[BlockShape], limits: PlanLimits) {
-        let mut at = vec![0; blocks.len()];
+    fn check(plan: &Plan, block_rows: &[usize], limits: PlanLimits) {
+        let mut at = vec![0; block_rows.len()];
         let mut last_block = 0;
         for chunk in &plan.chunks {
             assert!(chunk.block >= last_block);
@@ -290,13 +283,15 @@ mod tests {
                 assert!(region.offset + region.bytes <= plan.results_bytes);
             }
         }
-        assert_eq!(at, blocks.iter().map(|block| block.rows).collect::<Vec<_>>(), "every row once");
+        assert_eq!(at, block_rows, "every row once");
         assert!(plan.results_bytes <= limits.buffer.min(limits.binding));
         let mut next = 0;
         for submission in &plan.submissions {
             assert_eq!(submission.start, next);
             assert!(submission.end > submission.start);
             next = submission.end;
+            let reads: u64 = plan.chunks[submission.clone()].iter().map(|chunk| plan.x_bytes(chunk)).sum();
+            assert!(submission.len() == 1 || reads * plan.batches as u64 <= SUBMISSION_BYTES, "{reads} bytes of X");
             let mut regions: Vec<Region> =
                 plan.chunks[submission.clone()].iter().flat_map(|c| [c.losses, c.partials]).collect();
             regions.sort_by_key(|region| region.offset);
@@ -313,7 +308,7 @@ mod tests {
             for rows in [1, 31, 32, 33, 255, 256, 257, 70_000, 3_000_000] {
                 for features in [0, 1, 31, 32, 33, 900] {
                     for models in [1, 2, 4, 5, 9] {
-                        let blocks = [BlockShape { rows }, BlockShape { rows: 1 }, BlockShape { rows }];
+                        let blocks = [rows, 1, rows];
                         let blocks = if limits == tiny && features > 30 { &blocks[1..2] } else { &blocks[..] };
                         let plan = Plan::new(blocks, features, models, limits).unwrap();
                         check(&plan, blocks, limits);
@@ -327,7 +322,7 @@ mod tests {
 
     #[test]
     fn more_tiles_than_one_dimension_holds_go_into_two() {
-        let blocks = [BlockShape { rows: 65_536 * TILE }];
+        let blocks = [65_536 * TILE];
         let plan = Plan::new(&blocks, 1, 1, WEBGPU).unwrap();
         assert_eq!(plan.chunks.len(), 1);
         assert_eq!(plan.chunks[0].grid, [65_535, 2]);
@@ -336,28 +331,32 @@ mod tests {
     #[test]
     fn a_block_larger_than_a_binding_is_cut_at_tiles() {
         let limits = PlanLimits { binding: 3 * 256 * 64 * 4, ..WEBGPU };
-        let blocks = [BlockShape { rows: 1000 }];
+        let blocks = [1000];
         let plan = Plan::new(&blocks, 64, 1, limits).unwrap();
         assert_eq!(plan.chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), [768, 232]);
     }
 
     #[test]
     fn submissions_are_bounded() {
-        let blocks = vec![BlockShape { rows: 1 << 18 }; 32];
+        let blocks = vec![1 << 18; 32];
         let plan = Plan::new(&blocks, 64, 1, WEBGPU).unwrap();
         assert_eq!(plan.chunks.len(), 32);
         assert_eq!(plan.submissions.len(), 8);
+        // Five batches of models read a chunk five times.
+        let plan = Plan::new(&blocks, 64, 17, WEBGPU).unwrap();
+        check(&plan, &blocks, WEBGPU);
+        assert_eq!(plan.submissions.len(), plan.chunks.len());
     }
 
     #[test]
     fn what_no_chunk_can_hold_is_refused() {
         let limits = PlanLimits { binding: 1000, ..WEBGPU };
-        assert!(matches!(Plan::new(&[BlockShape { rows: 1 }], 1, 1, limits), Err(Error::NoDevice(_))));
+        assert!(matches!(Plan::new(&[1], 1, 1, limits), Err(Error::NoDevice(_))));
     }
 
     #[test]
     fn the_checks_of_these_tests_can_fail() {
-        let blocks = [BlockShape { rows: 1000 }];
+        let blocks = [1000];
         let mut plan = Plan::new(&blocks, 3, 1, WEBGPU).unwrap();
         plan.chunks[0].rows = 999;
         assert!(std::panic::catch_unwind(|| check(&plan, &blocks, WEBGPU)).is_err());

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::device::Gpu;
 use super::pipelines::Pipeline;
+use super::plan::{Chunk, Plan, Region};
 use crate::engine::{Cost, KernelCost};
 use crate::error::{Error, Result};
 
@@ -100,6 +101,25 @@ impl Stream {
             outcome = outcome.and(landed);
         }
         outcome
+    }
+
+    /// Runs every submission of `plan`: `record` records what a chunk needs and returns where it leaves its last results,
+    /// `fold` reads those of a chunk, in order.
+    pub(super) fn run_plan(
+        &mut self,
+        gpu: &Gpu,
+        cost: &mut Cost,
+        plan: &Plan,
+        mut record: impl FnMut(&mut Recording<'_>, usize) -> Region,
+        mut fold: impl FnMut(&Chunk, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        self.run(
+            gpu,
+            cost,
+            plan.submissions.iter().cloned(),
+            |recording, chunks| chunks.map(|c| record(recording, c)).last().map_or(0, |last| last.offset + last.bytes),
+            |chunks, results| plan.chunks[chunks].iter().try_for_each(|chunk| fold(chunk, results)),
+        )
     }
 
     fn submit(

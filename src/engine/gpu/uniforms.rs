@@ -5,28 +5,28 @@ use super::plan::{Chunk, PROBE_STEPS, Plan};
 /// `Chunk` of shaders/common/chunk.wgsl.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct ChunkUniform {
+pub(super) struct ChunkUniform {
     /// Rows, padded to whole groups.
-    pub rows: u32,
+    pub(super) rows: u32,
     /// Tiles.
-    pub tiles: u32,
+    pub(super) tiles: u32,
     /// Features p.
-    pub features: u32,
+    pub(super) features: u32,
     /// Batches of models.
-    pub batches: u32,
+    pub(super) batches: u32,
     /// Workgroups along x.
-    pub width: u32,
+    pub(super) width: u32,
     /// 1 where rows have offsets.
-    pub has_offset: u32,
+    pub(super) has_offset: u32,
     /// Fills the struct.
-    pub fill_0: u32,
+    pub(super) fill_0: u32,
     /// Fills the struct.
-    pub fill_1: u32,
+    pub(super) fill_1: u32,
 }
 
 impl ChunkUniform {
     /// The uniform of `chunk`.
-    pub fn new(plan: &Plan, chunk: &Chunk, has_offset: bool) -> Self {
+    pub(super) fn new(plan: &Plan, chunk: &Chunk, has_offset: bool) -> Self {
         ChunkUniform {
             rows: chunk.padded as u32,
             tiles: chunk.tiles as u32,
@@ -43,22 +43,22 @@ impl ChunkUniform {
 /// `Probe` of shaders/line_probe.wgsl.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct ProbeUniform {
+pub(super) struct ProbeUniform {
     /// Steps.
-    pub steps: [f32; PROBE_STEPS],
+    pub(super) steps: [f32; PROBE_STEPS],
     /// How many of them count.
-    pub count: u32,
+    pub(super) count: u32,
     /// Fills the struct.
-    pub fill_0: u32,
+    pub(super) fill_0: u32,
     /// Fills the struct.
-    pub fill_1: u32,
+    pub(super) fill_1: u32,
     /// Fills the struct.
-    pub fill_2: u32,
+    pub(super) fill_2: u32,
 }
 
 impl ProbeUniform {
     /// The uniform of at most [`PROBE_STEPS`] steps.
-    pub fn new(steps: &[f64]) -> Self {
+    pub(super) fn new(steps: &[f64]) -> Self {
         let mut uniform =
             ProbeUniform { steps: [0.0; PROBE_STEPS], count: steps.len() as u32, fill_0: 0, fill_1: 0, fill_2: 0 };
         for (to, from) in uniform.steps.iter_mut().zip(steps) {
@@ -69,7 +69,7 @@ impl ProbeUniform {
 }
 
 /// A member of a uniform struct: name and byte offset.
-pub type Member = (&'static str, usize);
+pub(super) type Member = (&'static str, usize);
 
 /// Members of [`ChunkUniform`].
 pub(super) const CHUNK_MEMBERS: [Member; 8] = [
