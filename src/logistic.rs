@@ -9,6 +9,12 @@ pub fn sigmoid(a: f64) -> f64 {
     if a >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
 }
 
+/// log(1+eᵘ), which is ℓ(0, u) and ℓ(1, −u); infinite only for u = ∞.
+#[inline]
+pub fn softplus(u: f64) -> f64 {
+    u.max(0.0) + (-u.abs()).exp().ln_1p()
+}
+
 /// The residual y − t and the loss ℓ(t, a) = log(1+eᵃ) − t·a.
 ///
 /// y − t is (1−t) − σ(−a) for a ≥ 0, so that a row far on its own side keeps its digits instead of becoming 0;

@@ -5,6 +5,7 @@
 //! a = 50 still differ in rank, and a wrong row at a = 800 costs 800, not infinity.
 
 use crate::error::{Error, Result};
+use crate::logistic::{sigmoid, softplus};
 use rayon::slice::ParallelSliceMut;
 use serde::Serialize;
 
@@ -130,16 +131,6 @@ fn areas(mut rows: Vec<(f64, bool, f64)>) -> Option<(f64, f64)> {
         precision += group_positive * (positive / (positive + negative));
     }
     (negative > 0.0 && positive > 0.0).then(|| (above / (negative * positive), precision / positive))
-}
-
-/// log(1+eᵘ) without overflow.
-fn softplus(u: f64) -> f64 {
-    u.max(0.0) + (-u.abs()).exp().ln_1p()
-}
-
-/// σ(u) = 1/(1+e^−u). For u below −709 the e^−u overflows to ∞ and the result, 0, is right to 1e-308.
-fn sigmoid(u: f64) -> f64 {
-    1.0 / (1.0 + (-u).exp())
 }
 
 #[cfg(test)]
