@@ -200,11 +200,14 @@ impl<'a> Problem<'a> {
         let mut objective = Objective::new(&mut engine, self.host, self.coordinates.clone(), self.l2);
         let before = objective.evaluate(theta)?;
         let before_value = before.value;
-        let polished = if affordable(self.host.data().rows, self.coordinates.len()) {
+        let mut polished = if affordable(self.host.data().rows, self.coordinates.len()) {
             self.newton_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
         } else {
             lbfgs_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
         };
+        if let Some(separation) = &mut polished.separation {
+            separation.columns = self.fewest_columns(&separation.direction);
+        }
         let polished_norm = objective.gradient_norms(&polished.at).0;
         let mut objective = Objective::new(&mut engine, self.host, self.full.clone(), self.l2);
         // The coefficients as they will be written down are what is certified, redundant columns and all.
@@ -235,6 +238,33 @@ impl<'a> Problem<'a> {
             interrupted: polished.interrupted,
             passes: engine.cost().passes,
         })
+    }
+
+    /// Features that the direction `d` moves, in as few columns as redundancy allows (looked for greedily): with all
+    /// levels of a category as columns, one level to +∞ is the same as all others to −∞.
+    fn fewest_columns(&self, d: &[f64]) -> Vec<usize> {
+        let present = &self.full.map().features;
+        let mut all = vec![0.0; present.len()];
+        let kept: Vec<usize> = match &self.independence {
+            Some(found) => found.kept.clone(),
+            None => (0..present.len()).collect(),
+        };
+        kept.iter().zip(d).for_each(|(&k, &d)| all[k] = d);
+        let largest = all.iter().fold(0f64, |m, d| m.max(d.abs()));
+        let moved = |d: f64| d.abs() > separation::ABSENT * largest;
+        for (column, combination) in self.independence.iter().flat_map(|found| &found.redundant) {
+            let after = |amount: f64| {
+                let others = combination.iter().filter(|&&(k, c)| moved(all[k] - amount * c)).count();
+                others + usize::from(moved(all[*column] + amount))
+            };
+            let amounts = combination.iter().filter(|(_, c)| c.abs() > NEGLIGIBLE).map(|&(k, c)| all[k] / c);
+            let best = amounts.min_by_key(|&amount| after(amount));
+            if let Some(amount) = best.filter(|&amount| after(amount) < after(0.0)) {
+                all[*column] += amount;
+                combination.iter().for_each(|&(k, c)| all[k] -= amount * c);
+            }
+        }
+        (0..present.len()).filter(|&k| moved(all[k])).map(|k| present[k]).collect()
     }
 
     /// Newton steps until they only stir rounding.

@@ -3,8 +3,10 @@
 //! Albert & Anderson (1984): the estimate does not exist exactly when a direction d separates the classes, that is
 //! (2t−1)·(x·d + d₀) ≥ 0 on all rows and > 0 on some. The likelihood then rises for ever along d.
 
+use faer::Mat;
+
 use crate::engine::cpu::{Curvature, Host, RowSample};
-use crate::linalg::independent_columns;
+use crate::linalg::{Cholesky, independent_columns};
 use crate::objective::Coordinates;
 
 /// A row whose linear predictor a Newton step still moves by this much has not settled.
@@ -15,7 +17,9 @@ const SEPARATED: f64 = 0.3;
 /// A row whose linear predictor is beyond this on its own side may be on its way to infinity.
 const FAR_OUT: f64 = 12.0;
 /// A coefficient of d at most this part of the largest one is zero.
-const ABSENT: f64 = 1e-6;
+pub(crate) const ABSENT: f64 = 1e-6;
+/// Corrections of a direction from the rows themselves.
+const REFINEMENTS: usize = 2;
 /// Rounds of taking rows out of the separated set.
 const ROUNDS: usize = 25;
 
@@ -115,18 +119,21 @@ impl<'a> Rows<'a> {
         Rows { host, sides }
     }
 
+    /// x·d of each row, and the size of its terms.
+    fn products(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<(f64, f64)> {
+        let (params, magnitudes) = (coordinates.to_params(d), coordinates.params_magnitudes(d));
+        let along = self.host.products(params.model(0), magnitudes.model(0));
+        self.sides.iter().map(|&(row, _)| along[row]).collect()
+    }
+
     /// (2t−1)·(x·d) of each row, with values within rounding of zero set to zero.
     fn margins(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<f64> {
-        let (params, magnitudes) = (coordinates.to_params(d), coordinates.params_magnitudes(d));
         // Each term is rounded a few times on its way, and as often as there are terms in the sum.
         let zero = 4.0 * (d.len() as f64 + 2.0) * f64::EPSILON;
-        let along = self.host.products(params.model(0), magnitudes.model(0));
-        self.sides
-            .iter()
-            .map(|&(row, side)| {
-                let (value, magnitude) = along[row];
-                if value.abs() <= zero * magnitude { 0.0 } else { side * value }
-            })
+        let along = self.products(coordinates, d).into_iter();
+        along
+            .zip(&self.sides)
+            .map(|((value, magnitude), (_, side))| if value.abs() <= zero * magnitude { 0.0 } else { side * value })
             .collect()
     }
 
@@ -156,7 +163,24 @@ impl<'a> Rows<'a> {
             return None;
         }
         let moving_others = found.shortest(step);
-        Some(step.iter().zip(&moving_others).map(|(step, part)| step - part).collect())
+        let mut direction: Vec<f64> = step.iter().zip(&moving_others).map(|(step, part)| step - part).collect();
+        // The Gram matrix is exact to a few roundings times its condition only; corrections from the rows themselves
+        // (iterative refinement on the kept columns) make x·d = 0 hold to the rounding of x·d.
+        let kept = &found.kept;
+        let factor = Cholesky::new(&Mat::from_fn(kept.len(), kept.len(), |i, j| gram[(kept[i], kept[j])]))?;
+        for _ in 0..REFINEMENTS {
+            let margins = self.products(coordinates, &direction);
+            let mut left = vec![0.0; self.host.data().rows];
+            for ((&(row, _), &is_separated), (value, _)) in self.sides.iter().zip(separated).zip(margins) {
+                if !is_separated {
+                    left[row] = value;
+                }
+            }
+            let pulled = coordinates.pull_back(&self.host.transposed_products(&left));
+            let correction = factor.solve(&kept.iter().map(|&k| pulled[k]).collect::<Vec<f64>>());
+            kept.iter().zip(correction).for_each(|(&k, c)| direction[k] -= c);
+        }
+        Some(direction)
     }
 
     /// The same with the columns that only rounding moves held at exactly zero: columns that are nearly collinear

@@ -182,3 +182,23 @@ fn large_data_is_fitted_with_the_curvature_of_a_sample() {
         assert!(common::difference(&parameters(&fitted), &exact) <= 1e-9);
     }
 }
+
+#[test]
+fn the_level_that_separates_is_the_one_named_even_if_it_is_the_redundant_one() {
+    // Three levels, all of them columns; the last one holds only positives.
+    let mut rows = Rows::random(90, 1, 47);
+    rows.features = 4;
+    let numbers = std::mem::take(&mut rows.x);
+    for (i, x) in numbers.into_iter().enumerate() {
+        let level = if i % 30 == 7 { 2 } else { i % 2 };
+        rows.x.extend([x, f64::from(u8::from(level == 0)), f64::from(u8::from(level == 1)), 0.0]);
+        if level == 2 {
+            rows.x[4 * i + 3] = 1.0;
+            rows.target[i] = 1.0;
+        }
+    }
+    let fitted = fit_on(&DeviceRequest::Cpu, &rows.pack(PackOptions::default()), 0.0);
+    assert_eq!(fitted.status, Status::Separated);
+    assert_eq!(fitted.redundant.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x3"]);
+    assert_eq!(fitted.separation.unwrap().columns, [3]);
+}

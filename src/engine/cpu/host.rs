@@ -6,9 +6,9 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use super::hessian::{ColumnMap, Curvature, RowSample, hessian};
-use super::kernels::{self, Stored};
+use super::kernels::{self, Lanes, PARTIALS, Stored};
 use super::{CpuEngine, group};
-use crate::data::{Dataset, RowBlock, Values};
+use crate::data::{Dataset, LANES, RowBlock, Values};
 
 /// A data set on the host, and how often it was read in full.
 #[derive(Debug)]
@@ -59,6 +59,23 @@ impl<'a> Host<'a> {
             .collect()
     }
 
+    /// Zᵀr, and last Σ r, for `r` with one entry a row.
+    pub fn transposed_products(&self, r: &[f64]) -> Vec<f64> {
+        self.count_pass();
+        let mut sums = vec![0.0; self.data.features.len() + 1];
+        let mut rest = r;
+        for block in &self.data.blocks {
+            let (head, tail) = rest.split_at(block.rows());
+            let part = match block.x() {
+                Values::F32(x) => block_transposed(block, x, head),
+                Values::F64(x) => block_transposed(block, x, head),
+            };
+            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            rest = tail;
+        }
+        sums
+    }
+
     fn count_pass(&self) {
         self.passes.set(self.passes.get() + 1);
     }
@@ -75,4 +92,14 @@ fn block_products<T: Stored>(block: &RowBlock, x: &[T], w: &[f64], m: &[f64]) ->
         .collect();
     out.truncate(block.rows());
     out
+}
+
+fn block_transposed<T: Stored>(block: &RowBlock, x: &[T], r: &[f64]) -> Vec<f64> {
+    let mut sums = vec![0.0; (block.features() + 1) * PARTIALS];
+    for (g, r) in r.chunks(LANES).enumerate() {
+        let mut lanes: Lanes = [0.0; LANES];
+        lanes[..r.len()].copy_from_slice(r);
+        kernels::gradient(group(x, g, block.features()), &lanes, &mut sums);
+    }
+    sums.chunks_exact(PARTIALS).map(|partials| partials.iter().sum()).collect()
 }
