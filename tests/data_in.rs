@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use gpulogit::data::{
-    ClassWeight, DataOptions, Dataset, Design, Encoding, Format, InputColumn, Missing, ReadOptions, Rows, Training,
-    load_rows, load_training,
+    ClassWeight, DataOptions, Dataset, Design, Encoding, Format, InputColumn, Missing, ReadOptions, Rows, Target,
+    Training, load_rows, load_training,
 };
 use gpulogit::error::Result;
 use gpulogit::monitor::{Event, Monitor, Silent};
@@ -32,6 +32,18 @@ fn target(name: &str) -> DataOptions {
 
 fn strings(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
+}
+
+/// A design of numeric columns, as from a fit of arrays.
+fn numeric(names: &[&str]) -> Design {
+    Design {
+        columns: names.iter().map(|name| InputColumn::Numeric { name: name.to_string(), fill: None }).collect(),
+        target: Target { name: None, classes: ["0".into(), "1".into()] },
+        weight: None,
+        offset: None,
+        missing: Missing::Error,
+        header: true,
+    }
 }
 
 fn train(text: &str, options: &DataOptions) -> Result<Training> {
@@ -115,6 +127,7 @@ fn one_table_in_every_dialect_is_one_dataset() {
         ("bom.csv", format!("\u{feff}{plain}")),
         ("blank-lines.csv", plain.replace('\n', "\n\n  \n")),
         ("quoted.csv", "\"a\",\"b\",\"y\"\n\"1\",\"x\",\"0\"\n\"-2.5\",\"z\",\"1\"\n\"3\",\"x\",\"1\"".to_string()),
+        ("blank-quoted.csv", "a, \"b\",y\n1, \"x\",0\n-2.5,  \"z\" ,1\n 3,\t\"x\", \"1\"\n".to_string()),
         ("single.csv", "a,b,y\n'1',x,'0'\n-2.5,z,1\n3,x,'1'\n".to_string()),
     ];
     let files = Files::new();
@@ -128,7 +141,7 @@ fn one_table_in_every_dialect_is_one_dataset() {
         assert_eq!(read.summary.class_counts, [1, 2], "{name}");
         seen += 1;
     }
-    assert_eq!(seen, 12);
+    assert_eq!(seen, 13);
 }
 
 #[test]
@@ -538,7 +551,7 @@ fn gaps_in_arrays_follow_the_policy() {
     assert_eq!(x(&mean.train), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
     let rows = load_rows(std::slice::from_ref(&matrix), &mean.design, &ReadOptions::default(), &Silent).unwrap();
     assert_eq!((x(&rows.data), rows.summary.filled_cells), (x(&mean.train), 1));
-    let plain = Design::new_numeric(strings(&["x0", "x1"]), ["0".into(), "1".into()]);
+    let plain = numeric(&["x0", "x1"]);
     let rows = load_rows(std::slice::from_ref(&matrix), &plain, &ReadOptions::default(), &Silent).unwrap();
     assert_eq!(rows.missing_rows, [1]);
 }
@@ -610,7 +623,7 @@ fn options_that_cannot_apply_are_errors() {
         seen += 1;
     }
     assert_eq!(seen, 11);
-    let design = Design::new_numeric(strings(&["x0"]), ["0".into(), "1".into()]);
+    let design = numeric(&["x0"]);
     let keep = ReadOptions { keep: strings(&["x0"]), ..ReadOptions::default() };
     assert!(failure(load_rows(std::slice::from_ref(&matrix), &design, &keep, &Silent)).contains("--keep"));
     let labelled = ReadOptions { with_target: true, ..ReadOptions::default() };
@@ -674,9 +687,12 @@ fn reading_is_reported() {
     (0..150_000).for_each(|i| text.push_str(if i % 2 == 0 { "1.5,0\n" } else { "2.5,1\n" }));
     let files = Files::new();
     let log = Log::default();
-    load_training(&[files.write("d.csv", &text)], &target("y"), &log).unwrap();
+    let start = std::time::Instant::now();
+    let read = load_training(&[files.write("d.csv", &text)], &target("y"), &log).unwrap();
+    let seconds = start.elapsed().as_secs_f64();
     let log = log.0.into_inner().unwrap();
     assert_eq!(log.iter().map(|(rows, _, _)| *rows).collect::<Vec<_>>(), [65_536, 131_072, 150_000]);
+    assert!(read.summary.pack_seconds > 0.0 && read.summary.pack_seconds < seconds, "{:?}", read.summary);
     assert_eq!(log[2].1, text.len() as u64);
     assert!(log.iter().all(|(_, bytes, total)| bytes <= total && *total == text.len() as u64));
 }

@@ -35,7 +35,8 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         Some(path) => Some(load_test(args, &training, path, terminal)?),
         None => None,
     };
-    let read = reading.elapsed().as_secs_f64();
+    let packed = training.summary.pack_seconds + test.as_ref().map_or(0.0, |test| test.summary.pack_seconds);
+    let read = reading.elapsed().as_secs_f64() - packed;
 
     let options = FitOptions {
         device: args.common.device(),
@@ -55,7 +56,8 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     };
     let mut fit = fit(&training.train, &options, terminal)?;
     fit.seconds.read = read;
-    fit.seconds.total += read;
+    fit.seconds.upload += packed;
+    fit.seconds.total += read + packed;
     let model = fit.model(&training.train, &training.design, &options, args.fit.seed);
     model.save(&args.model)?;
     terminal.clear();

@@ -16,6 +16,15 @@ pub enum Values {
     F64(Vec<f64>),
 }
 
+impl Values {
+    fn len(&self) -> usize {
+        match self {
+            Values::F32(values) => values.len(),
+            Values::F64(values) => values.len(),
+        }
+    }
+}
+
 /// Rows that are resident at once: X as `Values`, and the vectors t, s and the offset.
 ///
 /// The value of feature `j` in row `i` lies at [`RowBlock::index`]`(i, j)`. Rows beyond `rows` that fill the last
@@ -37,7 +46,7 @@ impl RowBlock {
     /// have one entry a row, `offset` too where there is one (added to the linear predictor). Padding is added here.
     ///
     /// # Errors
-    /// [`Error::Numerics`] when a length is wrong.
+    /// [`Error::Usage`] when there is no row, [`Error::Numerics`] when a length is wrong.
     pub fn new(
         rows: usize,
         features: usize,
@@ -46,11 +55,11 @@ impl RowBlock {
         mut weight: Vec<f64>,
         mut offset: Option<Vec<f64>>,
     ) -> Result<Self> {
+        if rows == 0 {
+            return Err(Error::Usage("a block must have at least one row".to_string()));
+        }
         let padded = rows.div_ceil(LANES) * LANES;
-        let stored = match &x {
-            Values::F32(values) => values.len(),
-            Values::F64(values) => values.len(),
-        };
+        let stored = x.len();
         let offset_len = offset.as_ref().map_or(rows, Vec::len);
         if stored != padded * features || target.len() != rows || weight.len() != rows || offset_len != rows {
             return Err(Error::Numerics(format!(
@@ -93,6 +102,15 @@ impl RowBlock {
         &self.x
     }
 
+    /// Bytes of X as stored, padding included.
+    pub fn x_bytes(&self) -> u64 {
+        let size = match &self.x {
+            Values::F32(_) => size_of::<f32>(),
+            Values::F64(_) => size_of::<f64>(),
+        };
+        (self.x.len() * size) as u64
+    }
+
     /// One value of X, in f64.
     pub fn value(&self, row: usize, feature: usize) -> f64 {
         let index = Self::index(row, feature, self.features);
@@ -115,5 +133,18 @@ impl RowBlock {
     /// Offsets, padded with 0 to whole groups, where the data has them.
     pub fn offset(&self) -> Option<&[f64]> {
         self.offset.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_has_rows_and_tells_its_bytes() {
+        let block = |rows: usize, x| RowBlock::new(rows, 2, x, vec![0.0; rows], vec![1.0; rows], None);
+        assert_eq!(block(3, Values::F32(vec![0.0; 2 * LANES])).unwrap().x_bytes(), 4 * 2 * LANES as u64);
+        assert_eq!(block(3, Values::F64(vec![0.0; 2 * LANES])).unwrap().x_bytes(), 8 * 2 * LANES as u64);
+        assert!(block(0, Values::F32(Vec::new())).is_err());
     }
 }

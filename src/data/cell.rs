@@ -1,15 +1,5 @@
 //! What a cell of a text file says: missing, a number, or text.
 
-/// The cell without the blanks around it, and without quotes that stood behind a blank (`1, "a"`), which the csv
-/// crate leaves in place.
-pub(super) fn trim(raw: &[u8]) -> &[u8] {
-    let cell = raw.trim_ascii();
-    match cell {
-        [b'"', inner @ .., b'"'] if raw.first().is_some_and(u8::is_ascii_whitespace) => inner.trim_ascii(),
-        _ => cell,
-    }
-}
-
 /// Whether a trimmed cell stands for a missing value.
 pub(super) fn is_missing(cell: &[u8]) -> bool {
     match cell.len() {
@@ -64,14 +54,6 @@ mod tests {
         assert_eq!(number(b"-inf"), Some(f64::NEG_INFINITY));
         let texts: [&[u8]; 8] = [b"true", b"1,5", b"0x10", b"1 2", b"nan", b"'", b"''", b"\xff"];
         assert_eq!(texts.iter().filter(|text| number(text).is_none()).count(), 8);
-    }
-
-    #[test]
-    fn quotes_behind_a_blank_go_and_others_stay() {
-        assert_eq!(trim(b"  \"a b\" "), b"a b");
-        assert_eq!(trim(b"\"a\""), b"\"a\"");
-        assert_eq!(trim(b"\t x \t"), b"x");
-        assert_eq!(trim(b" \""), b"\"");
     }
 
     #[test]

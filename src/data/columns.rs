@@ -1,22 +1,14 @@
 //! Columns as they are read: numbers as f64 (NaN where missing), text as codes into its distinct values.
 
-use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::cell;
 use super::npy::Arrays;
+use super::text::{At, Gap, MISSING, Text};
 
 /// Non-missing cells that decide whether a column is numeric.
 const DECIDING_CELLS: usize = 10_000;
-/// The code of a missing cell.
-pub(super) const MISSING: u32 = u32::MAX;
-
-/// Where a cell stands: which file, and which line (text) or row (array) of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct At {
-    pub(super) file: usize,
-    pub(super) line: u64,
-}
 
 /// What is wrong with a cell: the one just pushed, or an earlier one at `at`.
 #[derive(Debug)]
@@ -28,43 +20,6 @@ pub(super) struct Problem {
 impl From<String> for Problem {
     fn from(message: String) -> Self {
         Problem { at: None, message }
-    }
-}
-
-/// Missing cells of a column.
-#[derive(Debug, Clone)]
-pub(super) struct Gap {
-    pub(super) column: String,
-    pub(super) count: u64,
-    pub(super) first: At,
-}
-
-/// A column of text: codes into its distinct values.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Text {
-    /// One code a row; [`MISSING`] where the cell is missing.
-    pub(super) codes: Vec<u32>,
-    /// The distinct values, as first seen.
-    pub(super) values: Vec<String>,
-    /// Where each distinct value was first seen; empty for a column that was taken for numbers at first.
-    pub(super) first: Vec<At>,
-    index: HashMap<Box<[u8]>, u32>,
-}
-
-impl Text {
-    /// Appends a cell that is not missing.
-    pub(super) fn push(&mut self, cell: &[u8], at: Option<impl FnOnce() -> At>) -> Result<(), String> {
-        if let Some(&code) = self.index.get(cell) {
-            self.codes.push(code);
-            return Ok(());
-        }
-        let code = u32::try_from(self.values.len()).ok().filter(|c| *c < MISSING).ok_or("too many distinct values")?;
-        let value = std::str::from_utf8(cell).map_err(|_| "this is not UTF-8 text".to_string())?;
-        self.values.push(value.to_string());
-        self.first.extend(at.map(|at| at()));
-        self.index.insert(cell.into(), code);
-        self.codes.push(code);
-        Ok(())
     }
 }
 
@@ -240,6 +195,11 @@ fn replay(values: &[f64], text: &[u8], ends: &[usize]) -> Result<Text, String> {
     Ok(labels)
 }
 
+/// What to say of a number that cannot be a weight.
+pub(super) fn not_a_weight(shown: impl Display) -> String {
+    format!("{shown} cannot be a weight; a weight must be a finite number ≥ 0")
+}
+
 fn check_number(cell: &[u8], kind: Kind, name: &str) -> Result<f64, String> {
     let shown = || cell::shown(cell);
     let Some(value) = cell::number(cell) else {
@@ -255,7 +215,7 @@ fn check_number(cell: &[u8], kind: Kind, name: &str) -> Result<f64, String> {
         });
     };
     if kind == Kind::Weight && !(value >= 0.0 && value.is_finite()) {
-        return Err(format!("{} cannot be a weight; a weight must be a finite number ≥ 0", shown()));
+        return Err(not_a_weight(shown()));
     }
     if !value.is_finite() {
         return Err(format!("{} is infinite or too large for a number", shown()));

@@ -49,7 +49,7 @@ impl Delimited {
             .delimiter(delimiter)
             .terminator(csv::Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER_BYTES)
-            .from_reader(Lines::new(Cursor::new(start).chain(file)));
+            .from_reader(Lines::new(Cursor::new(start).chain(file), delimiter));
         let mut file = Delimited {
             path: path.to_path_buf(),
             reader,
@@ -152,7 +152,7 @@ impl Delimited {
     fn take_header(&mut self, header: &ByteRecord) -> Result<()> {
         let mut unnamed = Vec::new();
         for (i, raw) in header.iter().enumerate() {
-            let mut name = String::from_utf8_lossy(cell::trim(raw)).into_owned();
+            let mut name = String::from_utf8_lossy(raw.trim_ascii()).into_owned();
             if name.is_empty() {
                 name = format!("c{}", i + 1);
                 unnamed.push(name.clone());
@@ -212,7 +212,7 @@ mod tests {
         let mut input = Delimited::open(file.path(), Format::Csv, no_header)?;
         let (mut rows, mut record) = (Vec::new(), ByteRecord::new());
         while input.next(&mut record)? {
-            let cells = record.iter().map(|c| String::from_utf8_lossy(cell::trim(c)).into_owned()).collect();
+            let cells = record.iter().map(|c| String::from_utf8_lossy(c.trim_ascii()).into_owned()).collect();
             rows.push((input.line(&record), cells));
         }
         Ok(rows)
@@ -237,6 +237,18 @@ mod tests {
     fn cells_lose_blanks_and_quotes_and_the_file_its_mark() {
         let read = rows("\u{feff}a, b ,c\n 1 ,\"x, \"\"y\"\"\", \"z\"\n", false).unwrap();
         assert_eq!(read, [(2, vec!["1".into(), "x, \"y\"".into(), "z".into()])]);
+    }
+
+    #[test]
+    fn a_quoted_cell_behind_a_blank_may_hold_the_delimiter() {
+        let cells = |text: &str| rows(text, false).unwrap().into_iter().map(|(_, cells)| cells).collect::<Vec<_>>();
+        assert_eq!(
+            cells("a, \"b, c\"\n1, \"a, b\"\n  \"2\",\t\"x \"\"y\"\",\n z\" \n"),
+            [["1", "a, b"], ["2", "x \"y\",\n z"]]
+        );
+        // Inside quotes, and behind other text, blanks and quotes are the cell's own.
+        assert_eq!(cells("a,b\n\"x, \",5\" long\n"), [["x,", "5\" long"]]);
+        assert_eq!(cells("a;b\n \"1;\" ; \"2\"\n"), [["1;", "2"]]);
     }
 
     #[test]

@@ -62,31 +62,9 @@ impl InputColumn {
             InputColumn::Categorical { levels, reference, .. } => levels.len().saturating_sub(usize::from(*reference)),
         }
     }
-
-    /// The same column without its fill.
-    fn unfilled(&self) -> InputColumn {
-        let mut column = self.clone();
-        match &mut column {
-            InputColumn::Numeric { fill, .. } => *fill = None,
-            InputColumn::Categorical { fill, .. } => *fill = None,
-        }
-        column
-    }
 }
 
 impl Design {
-    /// A design of numeric columns.
-    pub fn new_numeric(names: Vec<String>, classes: [String; 2]) -> Self {
-        Design {
-            columns: names.into_iter().map(|name| InputColumn::Numeric { name, fill: None }).collect(),
-            target: Target { name: None, classes },
-            weight: None,
-            offset: None,
-            missing: Missing::Error,
-            header: true,
-        }
-    }
-
     /// Names of the features, in the order of the columns of X.
     pub fn feature_names(&self) -> Vec<String> {
         let mut names = Vec::new();
@@ -99,12 +77,6 @@ impl Design {
             }
         }
         names
-    }
-
-    /// Whether `other` makes the same features of the same columns (fills may differ).
-    pub fn same_columns(&self, other: &Design) -> bool {
-        self.columns.len() == other.columns.len()
-            && self.columns.iter().zip(&other.columns).all(|(a, b)| a.unfilled() == b.unfilled())
     }
 
     /// Whether the design holds together, as one from a file edited by hand may not.
@@ -184,17 +156,6 @@ mod tests {
         let back: Design = serde_json::from_str(&json).unwrap();
         assert_eq!(back, design());
         assert_eq!(back.validate(), Ok(()));
-    }
-
-    #[test]
-    fn fills_do_not_make_columns_differ_and_levels_do() {
-        let mut other = design();
-        other.columns[0] = InputColumn::Numeric { name: "age".into(), fill: None };
-        assert!(design().same_columns(&other));
-        other.columns.pop();
-        assert!(!design().same_columns(&other));
-        let renamed = Design::new_numeric(vec!["age".into(), "sex=m".into()], ["0".into(), "1".into()]);
-        assert!(!design().same_columns(&renamed));
     }
 
     #[test]

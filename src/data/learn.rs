@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 
 use super::cell;
-use super::columns::{Cells, MISSING, Text};
-use super::design::{Design, InputColumn};
+use super::columns::Cells;
+use super::design::InputColumn;
 use super::options::{DataOptions, Encoding, Missing};
+use super::text::{MISSING, Text};
 use crate::error::{Error, Result};
-
-/// Bytes of X beyond which a one-hot encoding is taken for a mistake.
-const MOST_BYTES: u64 = 64 << 30;
 
 /// Learns a column from the rows `teaching` and, for labels, codes its cells by level; the cells of other rows whose
 /// level was not met become missing.
@@ -122,24 +120,9 @@ pub(super) fn code_by(text: &mut Text, levels: &[String]) -> Vec<(String, u64)> 
     unseen
 }
 
-/// Refuses a one-hot encoding that no memory holds.
-pub(super) fn check_size(design: &Design, rows: usize) -> Result<()> {
-    let features: usize = design.columns.iter().map(InputColumn::features).sum();
-    let bytes = (features as u64).saturating_mul(rows as u64).saturating_mul(size_of::<f32>() as u64);
-    let widest = design.columns.iter().max_by_key(|column| column.features());
-    match widest {
-        Some(InputColumn::Categorical { name, levels, .. }) if bytes > MOST_BYTES => Err(Error::Usage(format!(
-            "{features} features would take {} GiB; column {name} alone has {} levels: leave it out with --drop {name}",
-            bytes >> 30,
-            levels.len()
-        ))),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::columns::At;
+    use super::super::text::At;
     use super::*;
 
     fn text(cells: &[&str]) -> Text {
@@ -188,15 +171,5 @@ mod tests {
         assert_eq!(cells.codes, [1, 2, 0, MISSING, MISSING]);
         let mut cells = text(&["1.0"]);
         assert_eq!(code_by(&mut cells, &["1", "a"].map(String::from)).len(), 1);
-    }
-
-    #[test]
-    fn an_encoding_beyond_memory_is_refused() {
-        let mut design = Design::new_numeric(vec!["a".into()], ["0".into(), "1".into()]);
-        assert!(check_size(&design, usize::MAX).is_ok());
-        let levels = (0..100_000).map(|i| i.to_string()).collect();
-        design.columns.push(InputColumn::Categorical { name: "id".into(), levels, reference: false, fill: None });
-        assert!(check_size(&design, 1000).is_ok());
-        assert!(check_size(&design, 1_000_000).unwrap_err().to_string().contains("--drop id"));
     }
 }

@@ -7,10 +7,23 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Lines that decide the delimiter.
 const FIRST_LINES: usize = 20;
 
-/// Makes every line end (LF, CRLF, CR) a LF and ends the last line with one, so that lines are counted by their LFs.
+/// Where the bytes passed on end, by the rules of the csv crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spot {
+    Start,
+    Plain,
+    Quoted,
+    /// Behind a quote in a quoted cell: its end, or the first of two that mean one.
+    Quote,
+}
+
+/// Makes every line end (LF, CRLF, CR) a LF and ends the last line with one, so that lines are counted by their LFs,
+/// and drops blanks at the start of cells, because the csv crate knows no quote behind a blank.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     inner: R,
+    delimiter: u8,
+    spot: Spot,
     after_cr: bool,
     last: Option<u8>,
     bytes: u64,
@@ -19,13 +32,60 @@ pub(super) struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
-    pub(super) fn new(inner: R) -> Self {
-        Lines { inner, after_cr: false, last: None, bytes: 0, ended: false, drained: false }
+    pub(super) fn new(inner: R, delimiter: u8) -> Self {
+        Lines {
+            inner,
+            delimiter,
+            spot: Spot::Start,
+            after_cr: false,
+            last: None,
+            bytes: 0,
+            ended: false,
+            drained: false,
+        }
     }
 
     /// Whether the reader has been told that nothing follows.
     pub(super) fn is_drained(&self) -> bool {
         self.drained
+    }
+
+    /// Drops blanks at the start of cells, at least those before a quote; returns how many bytes stay.
+    fn strip(&mut self, bytes: &mut [u8]) -> usize {
+        let ends = |b: u8| b == self.delimiter || b == b'\n';
+        let blank = |b: u8| b == b' ' || (b == b'\t' && b != self.delimiter);
+        if matches!(self.spot, Spot::Start | Spot::Plain) && !bytes.contains(&b'"') {
+            // No quote follows but perhaps in the next bytes.
+            return match bytes.iter().rposition(|b| !blank(*b)) {
+                None if self.spot == Spot::Start => 0,
+                None => bytes.len(),
+                Some(last) if ends(bytes[last]) => {
+                    self.spot = Spot::Start;
+                    last + 1
+                }
+                Some(_) => {
+                    self.spot = Spot::Plain;
+                    bytes.len()
+                }
+            };
+        }
+        let mut kept = 0;
+        for i in 0..bytes.len() {
+            let b = bytes[i];
+            if self.spot == Spot::Start && blank(b) {
+                continue;
+            }
+            self.spot = match (self.spot, b) {
+                (Spot::Start | Spot::Quote, b'"') => Spot::Quoted,
+                (Spot::Quoted, b'"') => Spot::Quote,
+                (Spot::Quoted, _) => Spot::Quoted,
+                _ if ends(b) => Spot::Start,
+                _ => Spot::Plain,
+            };
+            bytes[kept] = b;
+            kept += 1;
+        }
+        kept
     }
 
     /// Bytes read from the file.
@@ -62,7 +122,10 @@ impl<R: Read> Read for Lines<R> {
             }
             if let Some(&last) = out[..kept].last() {
                 self.last = Some(last);
-                return Ok(kept);
+                let stripped = self.strip(&mut out[..kept]);
+                if stripped > 0 {
+                    return Ok(stripped);
+                }
             }
         }
         self.drained |= self.ended;
@@ -143,7 +206,7 @@ mod tests {
         let mut seen = 0;
         for (input, expected) in cases {
             for step in [1, 2, 3, 100] {
-                let mut lines = Lines::new(Slow(input.as_bytes(), step));
+                let mut lines = Lines::new(Slow(input.as_bytes(), step), b',');
                 let mut text = String::new();
                 lines.read_to_string(&mut text).unwrap();
                 assert_eq!(text, expected, "{input:?} in steps of {step}");
@@ -152,6 +215,17 @@ mod tests {
             }
         }
         assert_eq!(seen, 24);
+    }
+
+    #[test]
+    fn blanks_before_a_quoted_cell_go_however_the_bytes_arrive() {
+        let input = "a b,  \"c, \"\"d \" ,e\" f,\t\"g\n \"\n  \"h\"\n";
+        for step in [1, 2, 3, 5, 100] {
+            let mut lines = Lines::new(Slow(input.as_bytes(), step), b',');
+            let mut text = String::new();
+            lines.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "a b,\"c, \"\"d \" ,e\" f,\"g\n \"\n\"h\"\n", "in steps of {step}");
+        }
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! Training data: files become a [`Dataset`] and the [`Design`] learnt from them.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::Dataset;
-use super::columns::{Cells, Gap, MISSING};
+use super::columns::Cells;
 use super::design::Design;
 use super::learn;
 use super::matrix::Matrix;
 use super::names;
 use super::options::{ClassWeight, DataOptions, Format, Missing};
-use super::pack::RowVectors;
 use super::roles;
+use super::size;
+use super::source::RowVectors;
 use super::split::is_held_out;
-use super::table::{Table, format_of, read_arrays, read_text};
+use super::table::{Table, check_format, format_of, read_arrays, read_text};
 use super::target::Target;
+use super::text::{Gap, MISSING};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
@@ -44,6 +47,8 @@ pub struct ReadSummary {
     pub class_counts: [u64; 2],
     /// What the user should be told.
     pub notes: Vec<String>,
+    /// Seconds of the reading that went into packing: all the steps from host arrays to blocks.
+    pub pack_seconds: f64,
 }
 
 /// Reads training data.
@@ -56,11 +61,13 @@ pub struct ReadSummary {
 /// files, [`Error::Numerics`] about values that cannot be stored.
 pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Monitor) -> Result<Training> {
     check_options(options)?;
-    let table = match format_of(paths, options.format)? {
+    let format = format_of(paths, options.format)?;
+    check_format(format, options.no_header, true, [&options.target_file, &options.weight_file])?;
+    let table = match format {
         Format::Npy => read_npy(paths, options, monitor)?,
         Format::Csv | Format::Tsv => read_csv(paths, options, monitor)?,
     };
-    assemble(table, options)
+    assemble(table, options, size::available())
 }
 
 fn usage<T>(message: &str) -> Result<T> {
@@ -84,12 +91,6 @@ fn check_options(options: &DataOptions) -> Result<()> {
 }
 
 fn read_csv(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Monitor) -> Result<Table> {
-    if options.target_file.is_some() {
-        return usage("--target-file goes with a .npy matrix; for text files name the column with --target");
-    }
-    if options.weight_file.is_some() {
-        return usage("--weight-file goes with a .npy matrix; for text files name the column with --weight");
-    }
     if options.target.is_none() {
         return usage("no target is named; name the column of labels with --target");
     }
@@ -110,8 +111,6 @@ fn read_npy(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Monitor) -> 
         (options.weight.is_some(), "--weight names a column of a text file; a .npy matrix takes --weight-file W.npy"),
         (options.offset.is_some(), "--offset names a column of a text file; a .npy matrix cannot have one"),
         (!options.categorical.is_empty(), "--categorical cannot apply to a .npy matrix, which holds numbers"),
-        (options.no_header, "--no-header cannot apply to a .npy matrix, which has none"),
-        (options.target_file.is_none(), "a .npy matrix needs its labels: --target-file Y.npy"),
     ];
     if let Some((_, message)) = text_only.iter().find(|(found, _)| *found) {
         return usage(message);
@@ -122,7 +121,7 @@ fn read_npy(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Monitor) -> 
     read_arrays(paths, options.target_file.as_deref(), options.weight_file.as_deref(), true, plan, monitor)
 }
 
-fn assemble(mut table: Table, options: &DataOptions) -> Result<Training> {
+fn assemble(mut table: Table, options: &DataOptions, memory: u64) -> Result<Training> {
     let mut notes = std::mem::take(&mut table.notes);
     let present = present_rows(&table, options.missing)?;
     let rows: Vec<usize> = (0..table.rows).filter(|&i| present[i]).collect();
@@ -168,7 +167,7 @@ fn assemble(mut table: Table, options: &DataOptions) -> Result<Training> {
     if let Some(name) = names::repeated(&features) {
         return Err(table.whole(format!("two features would be named '{name}'; rename the column of one of them")));
     }
-    learn::check_size(&design, rows.len())?;
+    size::check(&design, rows.len(), options.pack, memory, |name| format!("leave it out with --drop {name}"))?;
 
     let unfillable = |row: &usize| {
         options.missing != Missing::Mean && table.features.iter().any(|(_, cells)| cells.is_missing(*row))
@@ -188,6 +187,7 @@ fn assemble(mut table: Table, options: &DataOptions) -> Result<Training> {
     train_rows.iter().for_each(|row| class_counts[class(*row)] += 1);
 
     let factors = class_factors(&options.class_weight, &design.target, &train_rows, &class, &weight)?;
+    let packing = Instant::now();
     let pack = |rows: &[usize], factors: [f64; 2]| {
         let vectors = RowVectors {
             target: rows.iter().map(|row| class(*row) as f64).collect(),
@@ -200,7 +200,9 @@ fn assemble(mut table: Table, options: &DataOptions) -> Result<Training> {
     };
     let train = pack(&train_rows, factors)?;
     let holdout = options.holdout.map(|_| pack(&held_rows, [1.0; 2])).transpose()?;
-    let summary = ReadSummary { rows: table.rows as u64, dropped_rows, filled_cells, class_counts, notes };
+    let pack_seconds = packing.elapsed().as_secs_f64();
+    let summary =
+        ReadSummary { rows: table.rows as u64, dropped_rows, filled_cells, class_counts, notes, pack_seconds };
     Ok(Training { train, holdout, design, summary })
 }
 
@@ -321,4 +323,25 @@ fn class_factors(
         }
     }
     Ok(factors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Silent;
+
+    #[test]
+    fn an_encoding_larger_than_memory_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "id,y\na,0\nb,1\nc,1\n").unwrap();
+        let options = DataOptions { target: Some("y".into()), ..DataOptions::default() };
+        let read = |memory| {
+            let table = read_csv(&[file.path().to_path_buf()], &options, &Silent).unwrap();
+            assemble(table, &options, memory)
+        };
+        assert!(read(24).is_ok());
+        let message = read(23).unwrap_err().to_string();
+        assert!(message.contains("3 rows × 2 features × 4 bytes would take 24 bytes"), "{message}");
+        assert!(message.contains("leave it out with --drop id"), "{message}");
+    }
 }

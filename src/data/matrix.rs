@@ -1,9 +1,10 @@
 //! The design matrix, computed from columns as it is packed.
 
-use super::columns::{Cells, MISSING};
+use super::columns::Cells;
 use super::design::InputColumn;
 use super::npy::Arrays;
-use super::pack::ColumnSource;
+use super::source::ColumnSource;
+use super::text::MISSING;
 
 /// Features of the chosen rows of a table.
 #[derive(Debug)]

@@ -16,19 +16,23 @@ mod options;
 pub mod pack;
 mod roles;
 mod rows;
+mod size;
+mod source;
 mod split;
 mod table;
 mod target;
+mod text;
 
 pub use block::{LANES, RowBlock, Values};
 pub use design::{Design, InputColumn};
 pub use load::{ReadSummary, Training, load_training};
 pub use options::{ClassWeight, DataOptions, Encoding, Format, Missing, ReadOptions};
-pub use pack::{ColumnSource, Moments, PackOptions, Precision, RowMajor, RowVectors, StoredColumn};
+pub use pack::{Moments, PackOptions, Precision, StoredColumn};
 pub use rows::{Rows, load_rows};
+pub use source::{ColumnSource, RowMajor, RowVectors};
 pub use target::Target;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Rows ready to be fitted or predicted.
 #[derive(Debug)]
@@ -51,13 +55,17 @@ impl Dataset {
     /// Packs a design matrix and its row vectors.
     ///
     /// # Errors
-    /// As [`pack::pack`].
+    /// As [`pack::pack`], and [`Error::Usage`] when there is not one name a feature.
     pub fn pack(
         features: Vec<String>,
         source: &impl ColumnSource,
         vectors: &RowVectors,
         options: PackOptions,
     ) -> Result<Self> {
+        if features.len() != source.features() {
+            let (found, names) = (source.features(), features.len());
+            return Err(Error::Usage(format!("{found} features were given {names} names")));
+        }
         let packed = pack::pack(source, vectors, options)?;
         Ok(Dataset {
             features,
@@ -77,16 +85,5 @@ impl Dataset {
         let vectors = RowVectors { target: target.to_vec(), weight: vec![1.0; target.len()], offset: None };
         let source = RowMajor { values, features, rows: target.len() };
         Dataset::pack((0..features).map(|j| format!("x{j}")).collect(), &source, &vectors, options)
-    }
-
-    /// Bytes of X as stored on the host.
-    pub fn stored_bytes(&self) -> u64 {
-        self.blocks
-            .iter()
-            .map(|block| match block.x() {
-                Values::F32(values) => size_of_val(values.as_slice()) as u64,
-                Values::F64(values) => size_of_val(values.as_slice()) as u64,
-            })
-            .sum()
     }
 }

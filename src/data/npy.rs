@@ -6,9 +6,8 @@ use std::path::Path;
 
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 
-use super::columns::{At, Gap, Text};
 use super::delimited::open_file;
-use super::pack::ColumnSource;
+use super::text::{At, Gap, MISSING, Text};
 use crate::error::{Error, Place, Result};
 use crate::monitor::{Event, Monitor};
 
@@ -86,24 +85,18 @@ impl Arrays {
         Ok((arrays, gaps))
     }
 
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// Value at `row`, `column`.
     pub(super) fn value(&self, row: usize, column: usize) -> f64 {
         let part = self.starts.partition_point(|start| *start <= row) - 1;
         self.parts[part].value(row - self.starts[part], column)
-    }
-}
-
-impl ColumnSource for Arrays {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-    fn features(&self) -> usize {
-        self.columns
-    }
-    fn fill(&self, feature: usize, start: usize, out: &mut [f64]) {
-        for (i, value) in out.iter_mut().enumerate() {
-            *value = self.value(start + i, feature);
-        }
     }
 }
 
@@ -127,7 +120,7 @@ pub(super) fn labels(values: &[f64]) -> Result<Text, String> {
     let mut text = Text::default();
     for (i, value) in values.iter().enumerate() {
         if value.is_nan() {
-            text.codes.push(super::columns::MISSING);
+            text.codes.push(MISSING);
         } else {
             text.push(value.to_string().as_bytes(), Some(|| At { file: 0, line: i as u64 + 1 }))?;
         }

@@ -9,6 +9,7 @@
 use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Values};
+use super::source::{ColumnSource, RowVectors};
 use crate::error::{Error, Result};
 
 /// First rows that suggest a column's centre and scale.
@@ -21,52 +22,6 @@ const SMALL_DATA: usize = 4 << 20;
 const BLOCK_BYTES: usize = 64 << 20;
 /// Blocks are cut at multiples of this many rows, so that GPU tiles never straddle two blocks.
 const BLOCK_ROW_MULTIPLE: usize = 256;
-
-/// A design matrix that can be read by column: what packing reads from.
-pub trait ColumnSource: Sync {
-    /// Rows n.
-    fn rows(&self) -> usize;
-    /// Features p.
-    fn features(&self) -> usize;
-    /// Writes feature `feature` of rows `start..start + out.len()` to `out`.
-    fn fill(&self, feature: usize, start: usize, out: &mut [f64]);
-}
-
-/// A row-major n×p matrix.
-#[derive(Debug, Clone, Copy)]
-pub struct RowMajor<'a> {
-    /// `rows·features` values.
-    pub values: &'a [f64],
-    /// Features p.
-    pub features: usize,
-    /// Rows n.
-    pub rows: usize,
-}
-
-impl ColumnSource for RowMajor<'_> {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-    fn features(&self) -> usize {
-        self.features
-    }
-    fn fill(&self, feature: usize, start: usize, out: &mut [f64]) {
-        for (i, value) in out.iter_mut().enumerate() {
-            *value = self.values[(start + i) * self.features + feature];
-        }
-    }
-}
-
-/// The vectors that go with a design matrix, one entry a row.
-#[derive(Debug, Clone, Default)]
-pub struct RowVectors {
-    /// Targets t in [0, 1].
-    pub target: Vec<f64>,
-    /// Sample weights s ≥ 0.
-    pub weight: Vec<f64>,
-    /// Offsets, where there are any.
-    pub offset: Option<Vec<f64>>,
-}
 
 /// Choices of packing that change speed or precision, never meaning.
 #[derive(Debug, Clone, Copy, Default)]
@@ -131,10 +86,12 @@ pub struct Packed {
 /// Packs `source`.
 ///
 /// # Errors
-/// [`Error::Usage`] when a block could not hold even one group of rows; [`Error::Numerics`] when a value is not
-/// finite or too far from its column's other values for f32.
+/// [`Error::Usage`] when `vectors` do not fit the source or a block could not hold even one group of rows;
+/// [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
 pub fn pack(source: &impl ColumnSource, vectors: &RowVectors, options: PackOptions) -> Result<Packed> {
+    source.check()?;
     let (rows, features) = (source.rows(), source.features());
+    vectors.check(rows)?;
     let precision = options.precision.unwrap_or(if rows.saturating_mul(features) <= SMALL_DATA {
         Precision::F64
     } else {
@@ -151,6 +108,8 @@ pub fn pack(source: &impl ColumnSource, vectors: &RowVectors, options: PackOptio
             let (old, m) = (columns[j], moments[j]);
             columns[j] = stored_column(old.centre + old.scale * m.mean, old.scale * m.sd);
         }
+        // The memory that the check of sizes counted with holds one packing.
+        blocks.clear();
         blocks = fill_blocks(source, vectors, &columns, precision, block_rows)?;
         moments = self::moments(source, &blocks, &columns);
     }
@@ -348,6 +307,7 @@ fn moments(source: &impl ColumnSource, blocks: &[RowBlock], columns: &[StoredCol
 
 #[cfg(test)]
 mod tests {
+    use super::super::source::RowMajor;
     use super::*;
 
     fn packed(values: &[f64], features: usize, precision: Precision) -> Packed {

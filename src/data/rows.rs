@@ -1,10 +1,11 @@
 //! Rows for a fitted model: files become the same features as in training.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::Dataset;
 use super::cell;
-use super::columns::{Cells, Kind, MISSING};
+use super::columns::{Cells, Kind};
 use super::delimited::Delimited;
 use super::design::{Design, InputColumn};
 use super::learn;
@@ -12,8 +13,10 @@ use super::load::ReadSummary;
 use super::matrix::Matrix;
 use super::names;
 use super::options::{Format, Missing, ReadOptions};
-use super::pack::RowVectors;
-use super::table::{Table, Use, Wanted, format_of, read_arrays, read_text};
+use super::size;
+use super::source::RowVectors;
+use super::table::{Table, Use, Wanted, check_format, format_of, read_arrays, read_text};
+use super::text::MISSING;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
@@ -38,11 +41,14 @@ pub struct Rows {
 /// fit or a design that does not hold together.
 pub fn load_rows(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: &dyn Monitor) -> Result<Rows> {
     design.validate().map_err(|message| Error::Usage(format!("the model's columns are unusable: {message}")))?;
-    let table = match format_of(paths, options.format)? {
+    let format = format_of(paths, options.format)?;
+    let no_header = options.no_header == Some(true);
+    check_format(format, no_header, options.with_target, [&options.target_file, &options.weight_file])?;
+    let table = match format {
         Format::Npy => read_npy(paths, design, options, monitor)?,
         Format::Csv | Format::Tsv => read_csv(paths, design, options, monitor)?,
     };
-    assemble(table, design, options)
+    assemble(table, design, options, size::available())
 }
 
 fn usage<T>(message: impl Into<String>) -> Result<T> {
@@ -52,9 +58,6 @@ fn usage<T>(message: impl Into<String>) -> Result<T> {
 fn read_npy(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: &dyn Monitor) -> Result<Table> {
     if !options.keep.is_empty() {
         return usage("--keep names columns of a text file and cannot apply to a .npy matrix");
-    }
-    if options.no_header == Some(true) {
-        return usage("--no-header cannot apply to a .npy matrix, which has none");
     }
     if let Some(offset) = &design.offset {
         return usage(format!("the model needs the offset '{offset}', which a .npy matrix does not hold"));
@@ -74,16 +77,10 @@ fn read_npy(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: 
         }
     };
     let target = options.target_file.as_deref().filter(|_| options.with_target);
-    if options.with_target && target.is_none() {
-        return usage("a .npy matrix needs its labels: --target-file Y.npy");
-    }
     read_arrays(paths, target, options.weight_file.as_deref(), false, plan, monitor)
 }
 
 fn read_csv(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: &dyn Monitor) -> Result<Table> {
-    if options.target_file.is_some() || options.weight_file.is_some() {
-        return usage("--target-file and --weight-file go with a .npy matrix, not with text files");
-    }
     let target = match &design.target.name {
         Some(name) if options.with_target => Some(name),
         None if options.with_target => {
@@ -133,7 +130,8 @@ fn read_csv(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: 
     Ok(table)
 }
 
-fn assemble(mut table: Table, design: &Design, options: &ReadOptions) -> Result<Rows> {
+fn assemble(mut table: Table, design: &Design, options: &ReadOptions, memory: u64) -> Result<Rows> {
+    size::check(design, table.rows, options.pack, memory, |_| "give fewer rows at a time".to_string())?;
     let mut notes = std::mem::take(&mut table.notes);
     if design.missing == Missing::Error
         && let Some(gap) = table.row_gaps.iter().find(|gap| Some(&gap.column) != design.offset.as_ref())
@@ -177,10 +175,13 @@ fn assemble(mut table: Table, design: &Design, options: &ReadOptions) -> Result<
     }
     let target = class.into_iter().map(|k| k as f64).collect();
     let vectors = RowVectors { target, weight, offset };
+    let packing = Instant::now();
     let matrix = Matrix::new(&design.columns, table.features.iter().map(|(_, cells)| cells), table.rows, None);
     let data = Dataset::pack(design.feature_names(), &matrix, &vectors, options.pack)?;
+    let pack_seconds = packing.elapsed().as_secs_f64();
     let missing_rows = unusable.iter().enumerate().filter(|(_, unusable)| **unusable).map(|(row, _)| row).collect();
-    let summary = ReadSummary { rows: table.rows as u64, dropped_rows: 0, filled_cells, class_counts, notes };
+    let rows = table.rows as u64;
+    let summary = ReadSummary { rows, dropped_rows: 0, filled_cells, class_counts, notes, pack_seconds };
     Ok(Rows { data, missing_rows, kept: table.kept, summary })
 }
 
@@ -218,4 +219,34 @@ fn unseen_note(column: &str, unseen: &[(String, u64)]) -> Option<String> {
             shown.join(", ")
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Target;
+    use super::*;
+    use crate::monitor::Silent;
+
+    #[test]
+    fn a_model_of_more_levels_than_memory_holds_is_refused() {
+        let levels = ["a", "b", "c"].map(String::from).into();
+        let design = Design {
+            columns: vec![InputColumn::Categorical { name: "id".into(), levels, reference: true, fill: None }],
+            target: Target { name: None, classes: ["0".into(), "1".into()] },
+            weight: None,
+            offset: None,
+            missing: Missing::Error,
+            header: true,
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "id\na\nb\nc\n").unwrap();
+        let options = ReadOptions::default();
+        let read = |memory| {
+            let table = read_csv(&[file.path().to_path_buf()], &design, &options, &Silent).unwrap();
+            assemble(table, &design, &options, memory)
+        };
+        assert!(read(24).is_ok());
+        let message = read(23).unwrap_err().to_string();
+        assert!(message.contains("column id alone has 3 levels: give fewer rows at a time"), "{message}");
+    }
 }

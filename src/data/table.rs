@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use csv::ByteRecord;
 
-use super::cell;
-use super::columns::{At, Builder, Cells, Finished, Gap, Kind, Text};
+use super::columns::{Builder, Cells, Finished, Kind, not_a_weight};
 use super::delimited::Delimited;
 use super::names;
 use super::npy::{self, Arrays};
 use super::options::Format;
-use super::pack::ColumnSource;
+use super::text::{At, Gap, Text};
 use crate::error::{Error, Place, Result};
 use crate::monitor::{Event, Monitor};
 
@@ -140,6 +139,27 @@ pub(super) fn format_of(paths: &[PathBuf], asked: Option<Format>) -> Result<Form
     Ok(format)
 }
 
+/// Holds the options to be those of the format; `files` are those of target and weight.
+pub(super) fn check_format(
+    format: Format,
+    no_header: bool,
+    labelled: bool,
+    [target, weight]: [&Option<PathBuf>; 2],
+) -> Result<()> {
+    let message = match format {
+        Format::Npy if no_header => "--no-header cannot apply to a .npy matrix, which has none",
+        Format::Npy if labelled && target.is_none() => "a .npy matrix needs its labels: --target-file Y.npy",
+        Format::Csv | Format::Tsv if target.is_some() => {
+            "--target-file goes with a .npy matrix; text files hold their labels in a column"
+        }
+        Format::Csv | Format::Tsv if weight.is_some() => {
+            "--weight-file goes with a .npy matrix; text files hold their weights in a column"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Usage(message.to_string()))
+}
+
 fn by_ending(path: &Path) -> Result<Format> {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     match ending.as_str() {
@@ -198,7 +218,7 @@ pub(super) fn read_text(
             for (builder, &field) in builders.iter_mut().zip(&fields) {
                 let raw = record.get(field).unwrap_or_default();
                 let at = || At { file: index, line: file.line(&record) };
-                builder.push(cell::trim(raw), at).map_err(|problem| match problem.at {
+                builder.push(raw.trim_ascii(), at).map_err(|problem| match problem.at {
                     Some(at) => table.error(at, &builder.name, problem.message),
                     None => file.error(&record, Some(&builder.name), problem.message),
                 })?;
@@ -235,7 +255,7 @@ pub(super) fn read_arrays(
     monitor: &dyn Monitor,
 ) -> Result<Table> {
     let (arrays, gaps) = Arrays::read(paths, monitor)?;
-    let columns: Vec<String> = (0..arrays.features()).map(|j| format!("x{j}")).collect();
+    let columns: Vec<String> = (0..arrays.columns()).map(|j| format!("x{j}")).collect();
     let wanted = plan(&columns)?;
     let rows = arrays.rows();
     let arrays = Arc::new(arrays);
@@ -266,8 +286,7 @@ pub(super) fn read_arrays(
         table.row_gaps.extend(gap);
         if let Some(row) = values.iter().position(|s| *s < 0.0) {
             let at = At { file: 0, line: row as u64 + 1 };
-            let message = format!("{} cannot be a weight; a weight must be a finite number ≥ 0", values[row]);
-            return Err(table.error(at, WEIGHT_FILE, message));
+            return Err(table.error(at, WEIGHT_FILE, not_a_weight(values[row])));
         }
         table.weight = Some(values);
     }

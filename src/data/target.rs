@@ -1,5 +1,7 @@
 //! Labels and the two classes they name.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::cell;
@@ -44,7 +46,8 @@ impl Target {
                 classes.extend(order.iter().map(|&i| labels[i]));
             }
             None => {
-                let dotless = |label: &&&str| label.strip_suffix('.').is_none_or(|bare| !labels.contains(&bare));
+                let known: HashSet<&str> = labels.iter().copied().collect();
+                let dotless = |label: &&&str| label.strip_suffix('.').is_none_or(|bare| !known.contains(bare));
                 classes.extend(labels.iter().filter(dotless));
                 classes.sort_unstable();
                 classes.dedup();
@@ -136,5 +139,15 @@ mod tests {
         assert!(classes(&["0.25", "1"], None).unwrap_err().contains("fractions"));
         assert!(classes(&["a", "b"], Some("c")).unwrap_err().contains("'a' and 'b'"));
         assert!(classes(&[], None).is_err());
+    }
+
+    #[test]
+    fn very_many_labels_are_refused_in_no_time() {
+        let comments: Vec<String> = (0..100_000).map(|i| format!("Comment {i}.")).collect();
+        let labels: Vec<&str> = comments.iter().map(String::as_str).collect();
+        let start = std::time::Instant::now();
+        assert!(classes(&labels, None).unwrap_err().contains("there are 100000 classes"));
+        // A search per label took minutes.
+        assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     }
 }

@@ -1,0 +1,89 @@
+//! Whether X fits the machine: a one-hot encoding may be far larger than its file.
+
+use super::design::{Design, InputColumn};
+use super::pack::{PackOptions, Precision};
+use crate::error::{Error, Result};
+
+/// What X may take where the machine does not tell how much memory is free.
+const UNKNOWN: u64 = 8 << 30;
+
+/// Bytes of memory that X may take: what Linux says is available, 8 GiB elsewhere.
+pub(super) fn available() -> u64 {
+    std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| mem_available(&text)).unwrap_or(UNKNOWN)
+}
+
+fn mem_available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Refuses a one-hot encoding that would take more than `limit` bytes; `remedy` is for the column with the most levels.
+pub(super) fn check(
+    design: &Design,
+    rows: usize,
+    pack: PackOptions,
+    limit: u64,
+    remedy: impl Fn(&str) -> String,
+) -> Result<()> {
+    let value = if pack.precision == Some(Precision::F64) { size_of::<f64>() } else { size_of::<f32>() } as u64;
+    let features: usize = design.columns.iter().map(InputColumn::features).sum();
+    let bytes = (features as u64).saturating_mul(rows as u64).saturating_mul(value);
+    let widest = design.columns.iter().max_by_key(|column| column.features());
+    match widest {
+        Some(InputColumn::Categorical { name, levels, .. }) if bytes > limit => Err(Error::Usage(format!(
+            "{rows} rows × {features} features × {value} bytes would take {}, more than the {} of memory there are; \
+             column {name} alone has {} levels: {}",
+            amount(bytes),
+            amount(limit),
+            levels.len(),
+            remedy(name)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn amount(bytes: u64) -> String {
+    let gib = bytes as f64 / f64::from(1 << 30);
+    if gib < 1.0 { format!("{bytes} bytes") } else { format!("{gib:.1} GiB") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Missing, Target};
+    use super::*;
+
+    #[test]
+    fn an_encoding_beyond_memory_is_refused_with_its_arithmetic() {
+        let mut design = Design {
+            columns: vec![InputColumn::Numeric { name: "a".into(), fill: None }],
+            target: Target { name: None, classes: ["0".into(), "1".into()] },
+            weight: None,
+            offset: None,
+            missing: Missing::Error,
+            header: true,
+        };
+        let checked = |design: &Design, rows, precision| {
+            let pack = PackOptions { precision, ..PackOptions::default() };
+            check(design, rows, pack, 8 << 30, |name| format!("--drop {name}")).map_err(|e| e.to_string())
+        };
+        assert_eq!(checked(&design, usize::MAX, None), Ok(()));
+        let levels = (0..100_000).map(|i| i.to_string()).collect();
+        design.columns.push(InputColumn::Categorical { name: "id".into(), levels, reference: false, fill: None });
+        assert_eq!(checked(&design, 20_000, None), Ok(()));
+        assert!(checked(&design, 20_000, Some(Precision::F64)).is_err());
+        let message = checked(&design, 1_000_000, None).unwrap_err();
+        assert!(
+            message.contains("1000000 rows × 100001 features × 4 bytes would take 372.5 GiB, more than the 8.0 GiB")
+                && message.contains("column id alone has 100000 levels: --drop id"),
+            "{message}"
+        );
+        assert!(checked(&design, usize::MAX, None).is_err());
+    }
+
+    #[test]
+    fn available_memory_is_read() {
+        assert_eq!(mem_available("MemTotal: 9 kB\nMemAvailable:    2048 kB\n"), Some(2 << 20));
+        assert_eq!(mem_available("MemTotal: 9 kB\n"), None);
+        assert!(available() > 0);
+    }
+}
