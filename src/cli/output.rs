@@ -82,7 +82,7 @@ pub(super) fn shorten(text: &str, most: usize) -> String {
 /// Up to `most` names, and how many more there are.
 pub(super) fn some_names<'a>(names: impl ExactSizeIterator<Item = &'a str>, most: usize) -> String {
     let total = names.len();
-    let shown: Vec<&str> = names.take(most).collect();
+    let shown: Vec<String> = names.take(most).map(|name| shorten(name, 60)).collect();
     let more = if total > shown.len() { format!(" and {} more", total - shown.len()) } else { String::new() };
     format!("{}{more}", shown.join(", "))
 }

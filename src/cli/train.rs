@@ -21,6 +21,8 @@ use crate::solver::Solver;
 /// Coefficients printed as text; the model file has all of them.
 const MOST_PRINTED: usize = 100;
 
+/// Redundant columns explained one by one.
+const MOST_REDUNDANT: usize = 10;
 /// Decrease of J by the host's own steps, as a part of it, above which the engine is suspected.
 const MISTRUSTED: f64 = 1e-6;
 
@@ -144,19 +146,24 @@ fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: &Terminal) {
             count(data.rows as u64),
         ));
     }
-    for (name, parts) in fit.redundant.iter().take(8) {
-        let why = match parts.as_slice() {
-            [] => "it is constant, and its coefficient is 0".to_owned(),
-            parts => format!(
-                "it is a combination of {}; the coefficients returned are the shortest of all that predict the same",
-                some_names(parts.iter().map(|(name, _)| name.as_str()), 6)
-            ),
-        };
-        terminal.warn(&format!("column {name} is redundant: {why}."));
-    }
-    if fit.redundant.len() > 8 {
-        let rest = some_names(fit.redundant[8..].iter().map(|(name, _)| name.as_str()), 20);
-        terminal.warn(&format!("these columns are redundant too: {rest}."));
+    if !fit.redundant.is_empty() {
+        let mut text = format!(
+            "redundant columns: {}. Of all coefficients that predict the same, the shortest are returned; those of constant \
+             columns are 0.",
+            fit.redundant.len()
+        );
+        for (name, parts) in fit.redundant.iter().take(MOST_REDUNDANT) {
+            let what = match parts.as_slice() {
+                [] => "constant".to_owned(),
+                parts => format!("a combination of {}", some_names(parts.iter().map(|(name, _)| name.as_str()), 4)),
+            };
+            text += &format!("\n  {}: {what}", shorten(name, 60));
+        }
+        if fit.redundant.len() > MOST_REDUNDANT {
+            let rest = &fit.redundant[MOST_REDUNDANT..];
+            text += &format!("\n  and {}", some_names(rest.iter().map(|(name, _)| name.as_str()), 20));
+        }
+        terminal.warn(&text);
     }
     if let Some(c) = &fit.certificate {
         let scale = fit.objective.max(data.weight_sum / 1000.0);

@@ -63,7 +63,7 @@ impl<'a> CpuEngine<'a> {
 
     fn count_pass(&mut self, kernel: usize, start: Instant) {
         self.cost.passes += 1;
-        self.cost.bytes_read += self.blocks.iter().map(stored_bytes).sum::<u64>();
+        self.cost.bytes_read += self.blocks.iter().map(RowBlock::x_bytes).sum::<u64>();
         self.count(kernel, start);
     }
 
@@ -86,13 +86,6 @@ fn processor() -> String {
         Some(line.split_once(':')?.1.trim().to_owned())
     });
     model.filter(|name| !name.is_empty()).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
-}
-
-fn stored_bytes(block: &RowBlock) -> u64 {
-    match block.x() {
-        Values::F32(values) => size_of_val(values.as_slice()) as u64,
-        Values::F64(values) => size_of_val(values.as_slice()) as u64,
-    }
 }
 
 fn chunk_groups(groups: usize) -> usize {
