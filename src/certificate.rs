@@ -174,7 +174,16 @@ impl<'a> Problem<'a> {
 
     /// β and β₀ of `theta`; among all that predict the same, those of smallest ‖β‖ on the standardised columns.
     pub fn shortest_coefficients(&self, theta: &[f64]) -> (Vec<f64>, f64) {
-        let Some(found) = &self.independence else { return self.full.to_original(theta) };
+        let all = self.in_full(theta);
+        match &self.independence {
+            Some(found) => self.full.to_original(&found.shortest(&all)),
+            None => self.full.to_original(&all),
+        }
+    }
+
+    /// θ in the full coordinates, 0 for the redundant columns.
+    fn in_full(&self, theta: &[f64]) -> Vec<f64> {
+        let Some(found) = &self.independence else { return theta.to_vec() };
         let mut all = vec![0.0; self.full.len()];
         for (&k, &t) in found.kept.iter().zip(theta) {
             all[k] = t;
@@ -182,7 +191,7 @@ impl<'a> Problem<'a> {
         if self.full.map().intercept {
             all[self.full.len() - 1] = theta[theta.len() - 1];
         }
-        self.full.to_original(&found.shortest(&all))
+        all
     }
 
     /// Takes a solver's point to the optimum in f64 (where `steps_allowed`), and certifies where it ends.
@@ -244,12 +253,8 @@ impl<'a> Problem<'a> {
     /// levels of a category as columns, one level to +∞ is the same as all others to −∞.
     fn fewest_columns(&self, d: &[f64]) -> Vec<usize> {
         let present = &self.full.map().features;
-        let mut all = vec![0.0; present.len()];
-        let kept: Vec<usize> = match &self.independence {
-            Some(found) => found.kept.clone(),
-            None => (0..present.len()).collect(),
-        };
-        kept.iter().zip(d).for_each(|(&k, &d)| all[k] = d);
+        let mut all = self.in_full(d);
+        all.truncate(present.len());
         let largest = all.iter().fold(0f64, |m, d| m.max(d.abs()));
         let moved = |d: f64| d.abs() > separation::ABSENT * largest;
         for (column, combination) in self.independence.iter().flat_map(|found| &found.redundant) {

@@ -28,7 +28,7 @@ const ROUNDS: usize = 25;
 pub struct Separation {
     /// Whether every row lies strictly on its side.
     pub complete: bool,
-    /// d on the standardised columns (as θ of the coordinates given to [`prove`]).
+    /// d on the standardised columns (as θ of the coordinates the proof was sought in).
     pub direction: Vec<f64>,
     /// Features with an infinite estimate: those that d moves.
     pub columns: Vec<usize>,

@@ -32,7 +32,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let data_options = args.data.options(penalised, args.holdout, args.fit.seed)?;
     check_output(&args.model, &inputs(args))?;
     let training = load_training(&args.data.files, &data_options, terminal)?;
-    training.summary.notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
+    training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let test = match &args.test {
         Some(path) => Some(load_test(args, &training, path, terminal)?),
         None => None,
@@ -125,7 +125,7 @@ fn init(args: &TrainArgs, training: &Training) -> Result<Init> {
             let names = model.coefficients.iter().map(|c| &c.name);
             if !names.eq(&training.train.features) {
                 return Err(Error::Usage(format!(
-                    "--init {path}: its features are not those of this data, in this order"
+                    "--init {path}: its features are not those of this data, in this order (--encoding auto depends on --l2)"
                 )));
             }
             Ok(Init::Coefficients(model.coefficients.iter().map(|c| c.value).collect(), model.intercept))
@@ -179,16 +179,17 @@ fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: &Terminal) {
     }
     match fit.status {
         Status::MaxIterations => terminal.warn(&format!(
-            "not converged: the {} iterations allowed are used up, largest slope {:.1e}; raise --max-iter, or leave \
-             --solver to auto.",
-            fit.iterations, fit.gradient_inf_norm
+            "not converged: the {} allowed are used up, largest slope {:.1e}; raise --max-iter{}.",
+            plural(fit.iterations as u64, "iteration"),
+            fit.gradient_inf_norm,
+            if fit.solver == Solver::Gd { ", or leave --solver to auto" } else { "" },
         )),
         Status::Stalled if fit.stopped_by == "diverged" => {
             terminal.warn("not converged: J grew without bound; lower --learning-rate, or leave it out.");
         }
         Status::Stalled => terminal.warn(&format!(
-            "not converged: no step lowers J any more in this arithmetic, largest slope {:.1e}; try --solver newton, \
-             --device cpu, or a larger --tol.",
+            "not converged: no step lowers J any more in this arithmetic, largest slope {:.1e}; a larger --tol accepts \
+             that, a penalty (--l2) makes the problem easier.",
             fit.gradient_inf_norm
         )),
         Status::Interrupted => {

@@ -103,7 +103,8 @@ impl Table {
             (Use::Feature, Some(cells)) => {
                 if let (Some((at, cell)), Cells::Text(text)) = (&column.first_text, &cells) {
                     self.notes.push(format!(
-                        "column {} is categorical with {} levels, because line {} holds {cell} among numbers",
+                        "column {} is categorical with {} levels, because line {} holds {cell} among numbers; \
+                         mend the cell if it should be one",
                         column.name,
                         text.values.len(),
                         at.line

@@ -88,7 +88,6 @@ fn rank(kind: DeviceKind) -> u32 {
 fn listed(reports: &[AdapterReport]) -> String {
     let names: Vec<String> = reports
         .iter()
-        .filter(|report| report.same_gpu_as.is_none())
         .map(|report| {
             let reason = report.unusable.as_ref().map(|reason| format!(", unusable: {reason}")).unwrap_or_default();
             format!("{} ({}{reason})", report.info.id, report.info.name)
