@@ -9,7 +9,7 @@
 //             host adds the tiles in f64
 // Bytes:      reads 4·rows·features (from cache again for each batch of models) and r from cache;
 //             writes 4·models·(features + 1)·rows/256
-// CPU:        src/engine/cpu, gradient
+// CPU:        src/engine/cpu/kernels.rs, gradient
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;

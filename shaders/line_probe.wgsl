@@ -7,7 +7,7 @@
 // Dispatch:   a workgroup a tile of 256 rows, 64 lanes of 4 rows each
 // Numerics:   f32, exp and log as in common/logistic.wgsl; a tile's sums are taken by lane, then common/tile_sum.wgsl
 // Bytes:      reads 4·rows·(2·models + 2), again from cache for each step; writes 8·steps·models·rows/256
-// CPU:        src/engine/cpu, line_probe
+// CPU:        src/engine/cpu/kernels.rs, line_probe
 
 struct Probe {
     // Steps, four a vector.

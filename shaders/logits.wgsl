@@ -7,7 +7,7 @@
 // Dispatch:   a workgroup a tile of 256 rows, an invocation a row; the lanes of 32 rows read one line
 // Numerics:   f32; features are summed in runs of 8, so rounding grows with features/8 and not with features
 // Bytes:      reads 4·rows·features (again for each batch of models) and w from cache; writes 4·rows·models
-// CPU:        src/engine/cpu, logits
+// CPU:        src/engine/cpu/kernels.rs, logits
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

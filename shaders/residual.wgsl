@@ -6,7 +6,7 @@
 // Dispatch:   a workgroup a tile of 256 rows, 64 lanes of 4 rows each
 // Numerics:   f32, exp and log as in common/logistic.wgsl; a tile's loss is summed by lane, then common/tile_sum.wgsl
 // Bytes:      reads 4·rows·(models + 2); writes 4·rows·models
-// CPU:        src/engine/cpu, residual
+// CPU:        src/engine/cpu/kernels.rs, residual
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;
 @group(0) @binding(1) var<storage, read> a: array<Models>;

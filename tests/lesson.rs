@@ -261,16 +261,24 @@ fn the_text_fits_a_terminal() {
 #[test]
 fn the_lesson_says_who_computes_what() {
     let lesson = shown(1);
+    let read = |path: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    };
     let (mut kernels, mut hosts) = (Vec::new(), Vec::new());
     for block in lesson.sections.iter().flat_map(|section| &section.body) {
         if let Block::Code(code) = block {
             match (&code.shader, &code.function) {
                 (Some(shader), Some(function)) => {
                     assert_eq!(*shader, format!("shaders/{function}.wgsl"), "kernel and function have one name");
-                    assert_eq!(code.source, "src/engine/cpu");
+                    assert!(read(shader).contains(&format!("fn {function}(")), "{shader} has that entry point");
+                    assert!(read(&code.source).contains(&format!("pub fn {function}")), "{} has it too", code.source);
                     kernels.push(function.as_str());
                 }
-                _ => hosts.push(code.source.as_str()),
+                _ => {
+                    assert!(read(&code.source).contains("pub fn minimise("));
+                    hosts.push(code.source.as_str());
+                }
             }
         }
     }
@@ -285,6 +293,27 @@ fn the_lesson_serialises() {
     assert_eq!(json["numbers"].as_array().map(Vec::len), Some(lesson.numbers.len()));
     assert!(lesson.numbers.iter().all(|number| number.value.is_finite()), "JSON has no infinity");
     assert_eq!(json["sections"][0]["heading"], "1. The question");
+}
+
+#[test]
+fn the_tool_ends_where_the_lesson_does() {
+    use gpulogit::data::{DataOptions, load_training};
+    use gpulogit::engine::DeviceRequest;
+    use gpulogit::fit::{FitOptions, fit};
+    use gpulogit::monitor::Silent;
+    use gpulogit::solver::Solver;
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/lesson.csv");
+    let options = DataOptions { target: Some("passed".into()), ..DataOptions::default() };
+    let training = load_training(&[path], &options, &Silent).expect("the lesson's data");
+    let options = FitOptions { device: DeviceRequest::Cpu, solver: Some(Solver::Gd), ..FitOptions::default() };
+    let fitted = fit(&training.train, &options, &Silent).expect("a fit");
+    let lesson = shown(1);
+    let last =
+        |name: &str| lesson.numbers.iter().find(|number| number.name == name).expect("the end of the descent").value;
+    let ends = [("end.w1", fitted.coefficients[0]), ("end.w2", fitted.coefficients[1]), ("end.b", fitted.intercept)];
+    for (name, value) in ends {
+        assert!((last(name) - value).abs() < 1e-4, "{name}: {} {value}", last(name));
+    }
 }
 
 /// The first outputs of SplitMix64 for this seed, as published on Rosetta Code.

@@ -60,7 +60,7 @@ fn check_header(shader: &Shader) -> Result<(), String> {
             None => return Err(format!("the header has no {field} in its place")),
         }
     }
-    let counterpart = format!("src/engine/cpu, {}", shader.kernel.name);
+    let counterpart = format!("src/engine/cpu/kernels.rs, {}", shader.kernel.name);
     if !text.contains(&counterpart) {
         return Err(format!("the header does not name {counterpart}"));
     }
@@ -214,7 +214,10 @@ fn headers() {
     all_pass(check_header);
     assert!(check_header(&Shader::doctored("gradient", "// Bytes:", "// Size:")).is_err());
     assert!(check_header(&Shader::doctored("gradient", "// gradient:", "// slope:")).is_err());
-    assert!(check_header(&Shader::doctored("gradient", "src/engine/cpu, gradient", "src/engine/cpu")).is_err());
+    assert!(
+        check_header(&Shader::doctored("gradient", "src/engine/cpu/kernels.rs, gradient", "src/engine/cpu/kernels.rs"))
+            .is_err()
+    );
 }
 
 #[test]

@@ -35,7 +35,12 @@ impl Writer {
     /// Which kernel computes `does`: a file stem of `shaders/`, and the name of the function on the CPU.
     pub(super) fn kernel(&mut self, does: &str, name: &str) {
         let (shader, function) = (Some(format!("shaders/{name}.wgsl")), Some(name.to_owned()));
-        self.block(Block::Code(Code { does: does.into(), shader, function, source: "src/engine/cpu".into() }));
+        self.block(Block::Code(Code {
+            does: does.into(),
+            shader,
+            function,
+            source: "src/engine/cpu/kernels.rs".into(),
+        }));
     }
 
     /// Which file does `does`, whatever the device.
