@@ -185,17 +185,8 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     // With a penalty the optimum is unique, redundant columns or not.
     let independence = if options.l2 > 0.0 { None } else { certificate::rank(&host, &full) };
     let problem = Problem::new(&host, full, independence, options.l2);
-    let ranking = start.elapsed().as_secs_f64();
-    let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
-
-    let solving = Instant::now();
     let coordinates = problem.coordinates();
     let solver = options.solver.unwrap_or_else(|| choose_solver(data.rows, coordinates.len()));
-    let rule = StopRule {
-        tolerance: options.tolerance,
-        max_iterations: options.max_iterations.unwrap_or(solver.default_max_iterations()),
-        relative_decrease: RELATIVE_DECREASE,
-    };
     if solver == Solver::Newton && !certificate::affordable(data.rows, coordinates.len()) {
         return Err(Error::Usage(format!(
             "--solver newton would need the curvature of {} rows × {} columns at every step; use --solver lbfgs, or auto",
@@ -203,6 +194,15 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
             coordinates.len()
         )));
     }
+    let ranking = start.elapsed().as_secs_f64();
+    let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
+
+    let solving = Instant::now();
+    let rule = StopRule {
+        tolerance: options.tolerance,
+        max_iterations: options.max_iterations.unwrap_or(solver.default_max_iterations()),
+        relative_decrease: RELATIVE_DECREASE,
+    };
     let theta = starting_point(coordinates, &options.init);
     let mut objective = Objective::new(engine.as_mut(), &host, coordinates.clone(), options.l2);
     let solution = match solver {

@@ -39,6 +39,26 @@ fn sound_engines_pass_every_check() {
 }
 
 #[test]
+fn what_the_reference_cannot_afford_is_left_out_with_a_note() {
+    struct Notes(std::sync::Mutex<Vec<String>>);
+    impl gpulogit::monitor::Monitor for Notes {
+        fn event(&self, event: gpulogit::monitor::Event<'_>) {
+            if let gpulogit::monitor::Event::Note(note) = event {
+                self.0.lock().unwrap().push(note);
+            }
+        }
+    }
+    let notes = Notes(std::sync::Mutex::default());
+    let wide = Rows::random(1000, 2300, 22).pack(PackOptions::default());
+    let validation = validate(&[DeviceRequest::Cpu], &[wide], &GpuOptions::default(), &notes).unwrap();
+    assert!(validation.ok, "{:#?}", validation.kernels);
+    let names: Vec<&str> = validation.kernels.iter().map(|check| check.name).collect();
+    assert_eq!(names, ["logits", "residual", "gradient", "line_probe"]);
+    let notes = notes.0.into_inner().unwrap();
+    assert!(notes.len() == 1 && notes[0].contains("not compared"), "{notes:?}");
+}
+
+#[test]
 fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
     let faults = [
         // An off-by-one in the tail of the features, a wrong target, a lost row, a wrong step.

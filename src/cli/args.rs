@@ -211,9 +211,9 @@ impl DataArgs {
             weight_file: self.weight_file.clone(),
             weight: self.weight.clone(),
             offset: self.offset.clone(),
-            features: self.features.clone(),
-            drop: self.drop.clone(),
-            categorical: self.categorical.clone(),
+            features: trimmed(&self.features),
+            drop: trimmed(&self.drop),
+            categorical: trimmed(&self.categorical),
             encoding: match self.encoding {
                 EncodingArg::Full => Encoding::Full,
                 EncodingArg::Reference => Encoding::Reference,
@@ -234,6 +234,11 @@ impl DataArgs {
             pack: PackOptions::default(),
         })
     }
+}
+
+/// Names from a list as people type it, `a, b`; names in files have no blanks around them either.
+pub(super) fn trimmed(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| name.trim().to_owned()).collect()
 }
 
 fn class_weight(text: Option<&str>) -> Result<ClassWeight> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::args::PredictArgs;
+use super::args::{PredictArgs, trimmed};
 use super::exit::Outcome;
 use super::output::{device_words, json, plural};
 use super::progress::Terminal;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
     let options = ReadOptions {
         format: args.rows.format.map(Into::into),
         no_header: args.rows.no_header.then_some(true),
-        keep: args.keep.clone(),
+        keep: trimmed(&args.keep),
         ..ReadOptions::default()
     };
     let rows = load_rows(&args.rows.files, &model.design, &options, terminal)?;

@@ -68,11 +68,7 @@ fn table(validation: &Validation) -> String {
             check.cases,
             check.worst_error,
             check.bound,
-            match (check.ok, check.cases) {
-                (true, _) => "ok",
-                (false, 0) => "NOT COMPARED",
-                (false, _) => "FAILED",
-            }
+            if check.ok { "ok" } else { "FAILED" }
         );
     }
     let failed = validation.kernels.iter().filter(|check| !check.ok).count();
