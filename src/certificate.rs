@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::linalg::{Independence, independent_columns};
 use crate::monitor::Monitor;
 use crate::objective::{Coordinates, Evaluation, Objective};
-use crate::separation::{self, Separation};
+use crate::separation::{self, Proof, Separation};
 use crate::solver::{RELATIVE_DECREASE, StopReason, StopRule, advance, lbfgs, newton};
 
 /// A column whose variance, given the columns before it, is at most this part of its own is redundant: it is a
@@ -209,14 +209,16 @@ impl<'a> Problem<'a> {
         let mut objective = Objective::new(&mut engine, self.host, self.coordinates.clone(), self.l2);
         let before = objective.evaluate(theta)?;
         let before_value = before.value;
-        let mut polished = if affordable(self.host.data().rows, self.coordinates.len()) {
+        let polished = if affordable(self.host.data().rows, self.coordinates.len()) {
             self.newton_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
         } else {
             lbfgs_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
         };
-        if let Some(separation) = &mut polished.separation {
-            separation.columns = self.fewest_columns(&separation.direction);
-        }
+        let separation = polished.proof.map(|proof| Separation {
+            complete: proof.complete,
+            columns: self.fewest_columns(&proof.direction),
+            rows: proof.rows,
+        });
         let polished_norm = objective.gradient_norms(&polished.at).0;
         let mut objective = Objective::new(&mut engine, self.host, self.full.clone(), self.l2);
         // The coefficients as they will be written down are what is certified, redundant columns and all.
@@ -243,7 +245,7 @@ impl<'a> Problem<'a> {
             coefficients,
             intercept,
             certificate,
-            separation: polished.separation,
+            separation,
             interrupted: polished.interrupted,
             passes: engine.cost().passes,
         })
@@ -285,15 +287,15 @@ impl<'a> Problem<'a> {
         monitor: &dyn Monitor,
     ) -> Result<Polished> {
         objective.keep(&at)?;
-        let mut polished = Polished { at, steps: 0, predicted: None, separation: None, interrupted: false };
+        let mut polished = Polished::untouched(at);
         while let Some((step, predicted)) = newton::newton_step(objective, &polished.at) {
             let at = &polished.at;
             polished.predicted = Some(predicted);
             let scale = at.value.max(objective.weight_sum() / 1000.0);
             let suspicious = self.l2 == 0.0 && predicted <= SUSPICIOUS * scale;
             if suspicious {
-                polished.separation = separation::prove_moving(self.host, &self.coordinates, &at.theta, &step);
-                if polished.separation.is_some() {
+                polished.proof = separation::prove_moving(self.host, &self.coordinates, &at.theta, &step);
+                if polished.proof.is_some() {
                     break;
                 }
             }
@@ -304,7 +306,7 @@ impl<'a> Problem<'a> {
                 Some(next) => polished.at = next,
                 None => {
                     if suspicious {
-                        polished.separation = separation::prove_far_out(self.host, &self.coordinates, &at.theta);
+                        polished.proof = separation::prove_far_out(self.host, &self.coordinates, &at.theta);
                     }
                     break;
                 }
@@ -324,7 +326,7 @@ fn lbfgs_polish(
     monitor: &dyn Monitor,
 ) -> Result<Polished> {
     if !steps_allowed || objective.gradient_norms(&at).0 <= tolerance {
-        return Ok(Polished { at, steps: 0, predicted: None, separation: None, interrupted: false });
+        return Ok(Polished::untouched(at));
     }
     let rule = StopRule { tolerance, max_iterations: POLISH_STEPS_LBFGS, relative_decrease: 0.0 };
     let solution = lbfgs::minimise(objective, at.theta, rule, monitor)?;
@@ -332,7 +334,7 @@ fn lbfgs_polish(
         at: solution.at,
         steps: solution.iterations,
         predicted: solution.predicted,
-        separation: None,
+        proof: None,
         interrupted: solution.reason == StopReason::Interrupted,
     })
 }
@@ -343,6 +345,12 @@ struct Polished {
     steps: usize,
     /// Decrease that a further step promises, where that is known.
     predicted: Option<f64>,
-    separation: Option<Separation>,
+    proof: Option<Proof>,
     interrupted: bool,
+}
+
+impl Polished {
+    fn untouched(at: Evaluation) -> Self {
+        Polished { at, steps: 0, predicted: None, proof: None, interrupted: false }
+    }
 }

@@ -180,6 +180,9 @@ pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Resul
 pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn Monitor) -> Result<Fit> {
     check(data, options)?;
     let start = Instant::now();
+    // First of all, so that a device that is not there costs nobody a wait.
+    let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
+    let solving = Instant::now();
     let host = Host::new(data);
     let full = Coordinates::new(data, options.intercept);
     // With a penalty the optimum is unique, redundant columns or not.
@@ -194,10 +197,6 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
             coordinates.len()
         )));
     }
-    let ranking = start.elapsed().as_secs_f64();
-    let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
-
-    let solving = Instant::now();
     let rule = StopRule {
         tolerance: options.tolerance,
         max_iterations: options.max_iterations.unwrap_or(solver.default_max_iterations()),
@@ -211,7 +210,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         Solver::Newton => newton::minimise(&mut objective, theta, rule, monitor)?,
     };
     let at = solution.at;
-    let (gradient_inf_norm, gradient_inf_norm_raw) = objective.gradient_norms(&at);
+    let engine_norms = objective.gradient_norms(&at);
     let solve = solving.elapsed().as_secs_f64();
     let (device, cost) = (engine.device().clone(), engine.cost());
     drop(engine);
@@ -229,9 +228,15 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         Some(certified) => (certified.coefficients.clone(), certified.intercept),
         None => problem.shortest_coefficients(&at.theta),
     };
-    let certificate = certified.as_ref().map(|certified| certified.certificate.clone());
-    let separation = certified.as_ref().and_then(|certified| certified.separation.clone());
-    let interrupted = certified.as_ref().is_some_and(|certified| certified.interrupted);
+    // What f64 says of the point returned, or else what the engine saw at its own.
+    let (objective, loss, gradient_norms) = match certified.as_ref().map(|certified| &certified.certificate) {
+        Some(c) => (c.objective, c.loss, (c.gradient_inf_norm, c.gradient_inf_norm_raw)),
+        None => (at.value, at.loss, engine_norms),
+    };
+    let (certificate, separation, interrupted, verify_passes) = match certified {
+        Some(c) => (Some(c.certificate), c.separation, c.interrupted, c.passes),
+        None => (None, None, false, 0),
+    };
     let reason = if interrupted { StopReason::Interrupted } else { solution.reason };
     let (status, stopped_by) = conclude(reason, certificate.as_ref(), separation.as_ref(), options, data);
     Ok(Fit {
@@ -242,11 +247,11 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         solver,
         device,
         iterations: solution.iterations,
-        passes: cost.passes + certified.as_ref().map_or(0, |certified| certified.passes) + host.passes(),
-        objective: certificate.as_ref().map_or(at.value, |c| c.objective),
-        log_loss: certificate.as_ref().map_or(at.loss, |c| c.loss) / data.weight_sum,
-        gradient_inf_norm: certificate.as_ref().map_or(gradient_inf_norm, |c| c.gradient_inf_norm),
-        gradient_inf_norm_raw: certificate.as_ref().map_or(gradient_inf_norm_raw, |c| c.gradient_inf_norm_raw),
+        passes: cost.passes + verify_passes + host.passes(),
+        objective,
+        log_loss: loss / data.weight_sum,
+        gradient_inf_norm: gradient_norms.0,
+        gradient_inf_norm_raw: gradient_norms.1,
         certificate,
         rank: problem.rank(),
         redundant: problem.redundant(),
@@ -256,7 +261,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
             read: 0.0,
             setup: opening.setup,
             upload: opening.upload,
-            solve: ranking + solve,
+            solve,
             verify,
             total: start.elapsed().as_secs_f64(),
         },

@@ -21,9 +21,9 @@ impl Cholesky {
         if let Some(factor) = Cholesky::new(matrix) {
             return Some(factor);
         }
+        let largest = (0..matrix.nrows()).map(|i| matrix[(i, i)]).fold(0.0, f64::max);
         (0..12).find_map(|k| {
             let ridge = 1e-14 * 10f64.powi(k);
-            let largest = (0..matrix.nrows()).map(|i| matrix[(i, i)]).fold(0.0, f64::max);
             let mut ridged = matrix.clone();
             for i in 0..matrix.nrows() {
                 ridged[(i, i)] += ridge * matrix[(i, i)].max(1e-8 * largest);

@@ -92,10 +92,20 @@ pub fn evaluate(a: &[f64], t: &[f64], s: &[f64], threshold: f64) -> Result<Metri
     })
 }
 
-fn check(a: &[f64], t: &[f64], s: &[f64], threshold: f64) -> Result<()> {
-    if !(0.0..=1.0).contains(&threshold) {
-        return Err(Error::Usage(format!("the threshold is a probability between 0 and 1, not {threshold}")));
+/// That a threshold is a probability.
+///
+/// # Errors
+/// [`Error::Usage`] when it is not in [0, 1].
+pub fn check_threshold(threshold: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&threshold) {
+        Ok(())
+    } else {
+        Err(Error::Usage(format!("the threshold is a probability between 0 and 1, not {threshold}")))
     }
+}
+
+fn check(a: &[f64], t: &[f64], s: &[f64], threshold: f64) -> Result<()> {
+    check_threshold(threshold)?;
     let numerics = |message: String| Err(Error::Numerics(message));
     if a.len() != t.len() || a.len() != s.len() {
         return numerics(format!("{} predictions, {} targets and {} weights do not pair", a.len(), t.len(), s.len()));

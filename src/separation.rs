@@ -28,17 +28,33 @@ const ROUNDS: usize = 25;
 pub struct Separation {
     /// Whether every row lies strictly on its side.
     pub complete: bool,
-    /// d on the standardised columns (as θ of the coordinates the proof was sought in).
-    pub direction: Vec<f64>,
-    /// Features with an infinite estimate: those that d moves.
+    /// Features with an infinite estimate.
     pub columns: Vec<usize>,
     /// Rows strictly on their side.
     pub rows: usize,
 }
 
+/// A direction that was checked on every row.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// d on the standardised columns, as θ of the coordinates it was sought in.
+    pub direction: Vec<f64>,
+    /// Whether every row lies strictly on its side.
+    pub complete: bool,
+    /// Rows strictly on their side.
+    pub rows: usize,
+}
+
+impl Proof {
+    fn new(direction: Vec<f64>, margins: &[f64]) -> Self {
+        let rows = margins.iter().filter(|&&m| m > 0.0).count();
+        Proof { direction, complete: rows == margins.len(), rows }
+    }
+}
+
 /// Looks for a separating direction at a point θ where J has next to nothing left to lose although the Newton step
 /// there still moves linear predictors. Returns only what it has checked on every row.
-pub fn prove_moving(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Option<Separation> {
+pub fn prove_moving(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Option<Proof> {
     let rows = Rows::new(host);
     let moves = rows.margins(coordinates, step);
     if !moves.iter().any(|m| m.abs() > MOVING) {
@@ -46,17 +62,17 @@ pub fn prove_moving(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], s
     }
     let margins = rows.margins(coordinates, theta);
     if rows.are_complete(&margins) {
-        return Some(rows.separation(coordinates, theta.to_vec(), &margins));
+        return Some(Proof::new(theta.to_vec(), &margins));
     }
     prove_from(&rows, coordinates, step, &moves, SEPARATED)
 }
 
 /// The same where no step moves anything any more, because the rows in question are saturated already.
-pub fn prove_far_out(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64]) -> Option<Separation> {
+pub fn prove_far_out(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64]) -> Option<Proof> {
     let rows = Rows::new(host);
     let margins = rows.margins(coordinates, theta);
     if rows.are_complete(&margins) && margins.iter().all(|&m| m > FAR_OUT) {
-        return Some(rows.separation(coordinates, theta.to_vec(), &margins));
+        return Some(Proof::new(theta.to_vec(), &margins));
     }
     prove_from(&rows, coordinates, theta, &margins, FAR_OUT)
 }
@@ -69,7 +85,7 @@ fn prove_from(
     along: &[f64],
     margins: &[f64],
     beyond: f64,
-) -> Option<Separation> {
+) -> Option<Proof> {
     // A row whose target is a fraction has no side: a direction must leave it alone.
     let has_side: Vec<bool> = rows.sides.iter().map(|(_, side)| side.abs() == 1.0).collect();
     let mut separated: Vec<bool> = margins.iter().zip(&has_side).map(|(&m, &sided)| sided && m > beyond).collect();
@@ -89,7 +105,7 @@ fn prove_from(
             }
         }
         if !violated {
-            return margins.iter().any(|&m| m > 0.0).then(|| rows.separation(coordinates, direction, &margins));
+            return margins.iter().any(|&m| m > 0.0).then(|| Proof::new(direction, &margins));
         }
         // Projecting what is projected already also takes away what rounding had left.
         along = direction;
@@ -119,21 +135,23 @@ impl<'a> Rows<'a> {
         Rows { host, sides }
     }
 
-    /// x·d of each row, and the size of its terms.
+    /// x·d of every row of the data, and the size of its terms.
     fn products(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<(f64, f64)> {
         let (params, magnitudes) = (coordinates.to_params(d), coordinates.params_magnitudes(d));
-        let along = self.host.products(params.model(0), magnitudes.model(0));
-        self.sides.iter().map(|&(row, _)| along[row]).collect()
+        self.host.products(params.model(0), magnitudes.model(0))
     }
 
-    /// (2t−1)·(x·d) of each row, with values within rounding of zero set to zero.
+    /// (2t−1)·(x·d) of each row of positive weight, with values within rounding of zero set to zero.
     fn margins(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<f64> {
         // Each term is rounded a few times on its way, and as often as there are terms in the sum.
         let zero = 4.0 * (d.len() as f64 + 2.0) * f64::EPSILON;
-        let along = self.products(coordinates, d).into_iter();
-        along
-            .zip(&self.sides)
-            .map(|((value, magnitude), (_, side))| if value.abs() <= zero * magnitude { 0.0 } else { side * value })
+        let along = self.products(coordinates, d);
+        self.sides
+            .iter()
+            .map(|&(row, side)| {
+                let (value, magnitude) = along[row];
+                if value.abs() <= zero * magnitude { 0.0 } else { side * value }
+            })
             .collect()
     }
 
@@ -144,20 +162,12 @@ impl<'a> Rows<'a> {
 
     /// The part of `step` that leaves x·d = 0 on the rows not separated; `None` when nothing is left of it.
     fn fixing_the_others(&self, coordinates: &Coordinates, step: &[f64], separated: &[bool]) -> Option<Vec<f64>> {
-        let mut counts: Vec<Vec<f64>> =
-            self.host.data().blocks.iter().map(|block| vec![0.0; block.weight().len()]).collect();
-        let mut positions =
-            self.host.data().blocks.iter().enumerate().flat_map(|(b, block)| (0..block.rows()).map(move |i| (b, i)));
-        let mut next = 0;
+        // 1 for the rows to be left alone.
+        let mut others = vec![0.0; self.host.data().rows];
         for (&(row, _), &is_separated) in self.sides.iter().zip(separated) {
-            let (b, i) = positions.nth(row - next)?;
-            next = row + 1;
-            if !is_separated {
-                // Divided by s, for the Gram matrix multiplies by it.
-                counts[b][i] = 1.0 / self.host.data().blocks[b].weight()[i];
-            }
+            others[row] = f64::from(u8::from(!is_separated));
         }
-        let gram = self.host.hessian(coordinates.map(), Curvature::Rows(&counts), RowSample::All);
+        let gram = self.host.hessian(coordinates.map(), Curvature::Rows(&others), RowSample::All);
         let found = independent_columns(&gram, 1e-11);
         if found.redundant.is_empty() {
             return None;
@@ -169,13 +179,8 @@ impl<'a> Rows<'a> {
         let kept = &found.kept;
         let factor = Cholesky::new(&Mat::from_fn(kept.len(), kept.len(), |i, j| gram[(kept[i], kept[j])]))?;
         for _ in 0..REFINEMENTS {
-            let margins = self.products(coordinates, &direction);
-            let mut left = vec![0.0; self.host.data().rows];
-            for ((&(row, _), &is_separated), (value, _)) in self.sides.iter().zip(separated).zip(margins) {
-                if !is_separated {
-                    left[row] = value;
-                }
-            }
+            let moved = self.products(coordinates, &direction);
+            let left: Vec<f64> = moved.iter().zip(&others).map(|((value, _), other)| value * other).collect();
             let pulled = coordinates.pull_back(&self.host.transposed_products(&left));
             let correction = factor.solve(&kept.iter().map(|&k| pulled[k]).collect::<Vec<f64>>());
             kept.iter().zip(correction).for_each(|(&k, c)| direction[k] -= c);
@@ -196,13 +201,6 @@ impl<'a> Rows<'a> {
             direction[k] = d;
         }
         Some(direction)
-    }
-
-    fn separation(&self, coordinates: &Coordinates, direction: Vec<f64>, margins: &[f64]) -> Separation {
-        let moved = moved_columns(coordinates, &direction);
-        let columns = moved.into_iter().map(|k| coordinates.map().features[k]).collect();
-        let rows = margins.iter().filter(|&&m| m > 0.0).count();
-        Separation { complete: rows == margins.len(), direction, columns, rows }
     }
 }
 

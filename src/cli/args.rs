@@ -332,17 +332,6 @@ pub(super) struct RowArgs {
     pub(super) format: Option<FormatArg>,
 }
 
-impl RowArgs {
-    /// That the threshold is a probability.
-    pub(super) fn check(&self) -> Result<()> {
-        if (0.0..=1.0).contains(&self.threshold) {
-            Ok(())
-        } else {
-            Err(Error::Usage("--threshold must be between 0 and 1".into()))
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 pub(super) struct EvaluateArgs {
     /// The model that `train` wrote.

@@ -9,7 +9,7 @@ use super::progress::Terminal;
 use crate::data::{Dataset, ReadOptions, load_rows};
 use crate::engine::{DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
-use crate::metrics::{Metrics, evaluate};
+use crate::metrics::{Metrics, check_threshold, evaluate};
 use crate::model::Model;
 
 /// Metrics, and what computed the linear predictors.
@@ -19,7 +19,7 @@ pub(super) struct Scored {
 }
 
 pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
-    args.rows.check()?;
+    check_threshold(args.rows.threshold)?;
     let model = Model::load(&args.model)?;
     let options = ReadOptions {
         format: args.rows.format.map(Into::into),

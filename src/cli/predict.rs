@@ -12,13 +12,14 @@ use super::progress::Terminal;
 use crate::data::{ReadOptions, Rows, load_rows};
 use crate::error::{Error, Result};
 use crate::logistic::sigmoid;
+use crate::metrics::check_threshold;
 use crate::model::{Model, check_output, write_atomically};
 
 /// The columns that predictions have.
 const COLUMNS: [&str; 2] = ["probability", "label"];
 
 pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
-    args.rows.check()?;
+    check_threshold(args.rows.threshold)?;
     if let Some(path) = &args.output
         && path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("csv"))
     {

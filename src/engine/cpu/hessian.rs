@@ -42,8 +42,8 @@ impl ColumnMap {
 pub enum Curvature<'a> {
     /// c = 1: the plain Gram matrix.
     Gram,
-    /// c given for each row: one list a block, padded to whole groups.
-    Rows(&'a [Vec<f64>]),
+    /// These in the place of s·c: one entry a row.
+    Rows(&'a [f64]),
     /// c = y(1−y) at these parameters (stored units, p slopes and the intercept): the Hessian of the loss.
     At(&'a [f64]),
 }
@@ -69,10 +69,14 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
         RowSample::All => 1,
         RowSample::EveryNthGroup(stride) => stride.max(1),
     };
-    let groups: Vec<(usize, usize)> = blocks
+    let mut first = 0;
+    let groups: Vec<Group<'_>> = blocks
         .iter()
-        .enumerate()
-        .flat_map(|(b, block)| (0..block.groups()).map(move |g| (b, g)))
+        .flat_map(|block| {
+            let start = first;
+            first += block.rows();
+            (0..block.groups()).map(move |g| Group { block, g, first_row: start + g * LANES })
+        })
         .step_by(stride)
         .collect();
     let part_len = groups.len().div_ceil(parts(width)).max(1);
@@ -84,17 +88,12 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
             let mut sampled_weight = 0.0;
             for panel_groups in part.chunks(PANEL_GROUPS) {
                 panel.fill(0.0);
-                for (i, &(b, g)) in panel_groups.iter().enumerate() {
-                    let block = &blocks[b];
-                    let root = match block.x() {
-                        Values::F32(x) => row_roots(block, b, x, g, curvature),
-                        Values::F64(x) => row_roots(block, b, x, g, curvature),
-                    };
-                    match block.x() {
-                        Values::F32(x) => fill_panel(group(x, g, block.features()), &root, map, i * LANES, &mut panel),
-                        Values::F64(x) => fill_panel(group(x, g, block.features()), &root, map, i * LANES, &mut panel),
+                for (i, place) in panel_groups.iter().enumerate() {
+                    match place.block.x() {
+                        Values::F32(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
+                        Values::F64(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
                     }
-                    sampled_weight += lanes(block.weight(), g).iter().sum::<f64>();
+                    sampled_weight += lanes(place.block.weight(), place.g).iter().sum::<f64>();
                 }
                 matmul(
                     sum.as_mut(),
@@ -132,33 +131,55 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
     total
 }
 
-/// √(s·c) of the rows of one group.
-fn row_roots<T: Stored>(block: &RowBlock, b: usize, x: &[T], g: usize, curvature: Curvature<'_>) -> Lanes {
+/// A group of rows.
+struct Group<'a> {
+    block: &'a RowBlock,
+    /// Its number in the block.
+    g: usize,
+    /// The number of its first row among the rows of all blocks.
+    first_row: usize,
+}
+
+/// √(s·c) of the rows of one group, whose values are `x`; 0 for padding.
+fn row_roots<T: Stored>(x: &[T], place: &Group<'_>, curvature: Curvature<'_>) -> Lanes {
+    let (block, g) = (place.block, place.g);
     let mut root = [0.0; LANES];
-    root.copy_from_slice(lanes(block.weight(), g));
     match curvature {
-        Curvature::Gram => {}
-        Curvature::Rows(rows) => root.iter_mut().zip(lanes(&rows[b], g)).for_each(|(root, c)| *root *= c),
+        Curvature::Gram => root.copy_from_slice(lanes(block.weight(), g)),
+        Curvature::Rows(rows) => {
+            let present = LANES.min(block.rows() - g * LANES);
+            root[..present].copy_from_slice(&rows[place.first_row..place.first_row + present]);
+        }
         Curvature::At(w) => {
-            let offset = block.offset().map(|offset| lanes(offset, g));
-            let a = kernels::logits(group(x, g, block.features()), w, offset);
-            root.iter_mut().zip(a).for_each(|(root, a)| *root *= variance(a));
+            let a = kernels::logits(x, w, block.offset().map(|offset| lanes(offset, g)));
+            for ((root, a), s) in root.iter_mut().zip(a).zip(lanes(block.weight(), g)) {
+                *root = s * variance(a);
+            }
         }
     }
     root.map(f64::sqrt)
 }
 
-/// Writes `root`·x̃ of one group, whose values are `x`, to rows `start..` of `panel`.
-fn fill_panel<T: Stored>(x: &[T], root: &Lanes, map: &ColumnMap, start: usize, panel: &mut Mat<f64>) {
+/// Writes √(s·c)·x̃ of one group of the block with values `x` to rows `at..` of `panel`.
+fn fill_panel<T: Stored>(
+    x: &[T],
+    place: &Group<'_>,
+    map: &ColumnMap,
+    curvature: Curvature<'_>,
+    at: usize,
+    panel: &mut Mat<f64>,
+) {
+    let x = group(x, place.g, place.block.features());
+    let root = row_roots(x, place, curvature);
     for (column, &feature) in map.features.iter().enumerate() {
         let (factor, shift) = (map.factor[column], map.shift[column]);
         let values = &x[feature * LANES..(feature + 1) * LANES];
-        let out = &mut panel.col_as_slice_mut(column)[start..start + LANES];
+        let out = &mut panel.col_as_slice_mut(column)[at..at + LANES];
         for ((out, value), root) in out.iter_mut().zip(values).zip(root) {
             *out = root * (factor * value.wide() + shift);
         }
     }
     if map.intercept {
-        panel.col_as_slice_mut(map.features.len())[start..start + LANES].copy_from_slice(root);
+        panel.col_as_slice_mut(map.features.len())[at..at + LANES].copy_from_slice(&root);
     }
 }
