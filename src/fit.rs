@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::certificate::{self, Certificate, Problem, Status};
 use crate::data::{Dataset, Design, hash};
-use crate::engine::cpu::{Host, gram_cost};
+use crate::engine::cpu::{CpuEngine, Host};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, Cost, DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
@@ -15,9 +15,6 @@ use crate::monitor::Monitor;
 use crate::objective::{Coordinates, Objective};
 use crate::separation::Separation;
 use crate::solver::{RELATIVE_DECREASE, Solver, StopReason, StopRule, gradient_descent, lbfgs, newton};
-
-/// Multiply-adds a Newton iteration may cost on the host for `--solver auto` to choose it.
-const NEWTON_COST: f64 = 4e9;
 
 /// How to fit. One struct for the command line and the library.
 #[derive(Debug, Clone)]
@@ -189,7 +186,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     let independence = if options.l2 > 0.0 { None } else { certificate::rank(&host, &full) };
     let problem = Problem::new(&host, full, independence, options.l2);
     let coordinates = problem.coordinates();
-    let solver = options.solver.unwrap_or_else(|| choose_solver(data.rows, coordinates.len()));
+    let solver = options.solver.unwrap_or_else(|| choose_solver(data, coordinates.len()));
     if solver == Solver::Newton && !certificate::affordable(data.rows, coordinates.len()) {
         return Err(Error::Usage(format!(
             "--solver newton would need the curvature of {} rows × {} columns at every step; use --solver lbfgs, or auto",
@@ -207,37 +204,50 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     let solution = match solver {
         Solver::Gd => gradient_descent::minimise(&mut objective, theta, options.learning_rate, rule, monitor)?,
         Solver::Lbfgs => lbfgs::minimise(&mut objective, theta, rule, monitor)?,
-        Solver::Newton => newton::minimise(&mut objective, theta, rule, monitor)?,
+        Solver::Newton if data.samples.is_empty() => newton::minimise(&mut objective, theta, rule, monitor)?,
+        Solver::Newton => {
+            let hosts: Vec<Host<'_>> = data.samples.iter().map(Host::new).collect();
+            let mut engines: Vec<CpuEngine<'_>> = hosts.iter().map(Host::engine).collect();
+            let mut samples: Vec<Objective<'_>> = hosts
+                .iter()
+                .zip(engines.iter_mut())
+                .map(|(host, engine)| Objective::of_sample(engine, host, coordinates.clone(), options.l2))
+                .collect();
+            let warm = matches!(options.init, Init::Coefficients(..));
+            let exact = certificate::affordable(data.rows, coordinates.len());
+            newton::minimise_sampled(&mut objective, &mut samples, theta, warm, exact, rule, monitor)?
+        }
     };
-    let at = solution.at;
-    let engine_norms = objective.gradient_norms(&at);
+    let engine_norms = objective.gradient_norms(&solution.at);
+    let (iterations, reason) = (solution.iterations, solution.reason);
+    let (engine_value, engine_loss) = (solution.at.value, solution.at.loss);
     let solve = solving.elapsed().as_secs_f64();
     let (device, cost) = (engine.device().clone(), engine.cost());
     drop(engine);
 
     let verifying = Instant::now();
-    let stopped_early =
-        matches!(solution.reason, StopReason::MaxIterations | StopReason::Interrupted | StopReason::Diverged);
+    let stopped_early = matches!(reason, StopReason::MaxIterations | StopReason::Interrupted | StopReason::Diverged);
+    let engine_coefficients = problem.shortest_coefficients(&solution.at.theta);
     let certified = if options.verify {
-        Some(problem.certify(at.theta.clone(), !stopped_early, options.tolerance, monitor)?)
+        Some(problem.certify(solution, device.kind, !stopped_early, options.tolerance, monitor)?)
     } else {
         None
     };
     let verify = verifying.elapsed().as_secs_f64();
     let (coefficients, intercept) = match &certified {
         Some(certified) => (certified.coefficients.clone(), certified.intercept),
-        None => problem.shortest_coefficients(&at.theta),
+        None => engine_coefficients,
     };
     // What f64 says of the point returned, or else what the engine saw at its own.
     let (objective, loss, gradient_norms) = match certified.as_ref().map(|certified| &certified.certificate) {
         Some(c) => (c.objective, c.loss, (c.gradient_inf_norm, c.gradient_inf_norm_raw)),
-        None => (at.value, at.loss, engine_norms),
+        None => (engine_value, engine_loss, engine_norms),
     };
     let (certificate, separation, interrupted, verify_passes) = match certified {
         Some(c) => (Some(c.certificate), c.separation, c.interrupted, c.passes),
         None => (None, None, false, 0),
     };
-    let reason = if interrupted { StopReason::Interrupted } else { solution.reason };
+    let reason = if interrupted { StopReason::Interrupted } else { reason };
     let (status, stopped_by) = conclude(reason, certificate.as_ref(), separation.as_ref(), options, data);
     Ok(Fit {
         coefficients,
@@ -246,7 +256,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         stopped_by,
         solver,
         device,
-        iterations: solution.iterations,
+        iterations,
         passes: cost.passes + verify_passes + host.passes(),
         objective,
         log_loss: loss / data.weight_sum,
@@ -294,9 +304,9 @@ fn check(data: &Dataset, options: &FitOptions) -> Result<()> {
     Ok(())
 }
 
-/// Newton where its matrix is cheap beside the reading of data, else L-BFGS.
-fn choose_solver(rows: usize, parameters: usize) -> Solver {
-    if certificate::affordable(rows, parameters) && gram_cost(rows, parameters) <= NEWTON_COST {
+/// Newton where there are row samples to begin with, or its matrix is cheap beside the reading of data; else L-BFGS.
+fn choose_solver(data: &Dataset, parameters: usize) -> Solver {
+    if !data.samples.is_empty() || certificate::exact_is_cheap(data, parameters) {
         Solver::Newton
     } else {
         Solver::Lbfgs

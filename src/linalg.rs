@@ -1,10 +1,15 @@
 //! Small dense linear algebra on symmetric matrices, over `faer`.
 
-use faer::linalg::solvers::{Llt, Solve};
+use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
 use faer::{Mat, Side};
 
 /// A Cholesky factor of a symmetric positive definite matrix.
-pub struct Cholesky(Llt<f64>);
+#[derive(Debug)]
+pub struct Cholesky {
+    factor: Llt<f64>,
+    /// Whether it is the factor of the matrix as given, without a ridge.
+    exact: bool,
+}
 
 impl Cholesky {
     /// Factors `matrix`, or says `None` where it is not positive definite to working precision.
@@ -13,7 +18,7 @@ impl Cholesky {
         if !finite {
             return None;
         }
-        matrix.llt(Side::Lower).ok().map(Cholesky)
+        matrix.llt(Side::Lower).ok().map(|factor| Cholesky { factor, exact: true })
     }
 
     /// Factors `matrix`, adding the smallest multiple of its diagonal (from 10⁻¹⁴ up) that makes it positive definite.
@@ -28,15 +33,39 @@ impl Cholesky {
             for i in 0..matrix.nrows() {
                 ridged[(i, i)] += ridge * matrix[(i, i)].max(1e-8 * largest);
             }
-            Cholesky::new(&ridged)
+            Some(Cholesky { exact: false, ..Cholesky::new(&ridged)? })
         })
     }
 
     /// x with A·x = b.
     pub fn solve(&self, b: &[f64]) -> Vec<f64> {
         let rhs = Mat::from_fn(b.len(), 1, |i, _| b[i]);
-        let x = self.0.solve(&rhs);
+        let x = self.factor.solve(&rhs);
         x.col(0).iter().copied().collect()
+    }
+
+    /// Whether no ridge was added.
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// The smallest pivot: the least that a column of A keeps of its own once the columns before it are projected out.
+    pub fn smallest_pivot(&self) -> f64 {
+        let l = self.factor.L();
+        (0..l.nrows()).map(|i| l[(i, i)] * l[(i, i)]).fold(f64::INFINITY, f64::min)
+    }
+
+    /// The largest diagonal entry of A.
+    pub fn largest_diagonal(&self) -> f64 {
+        let l = self.factor.L();
+        let entry = |i: usize| (0..=i).map(|j| l[(i, j)] * l[(i, j)]).sum::<f64>();
+        (0..l.nrows()).map(entry).fold(0.0, f64::max)
+    }
+
+    /// Trace of A⁻¹, at least the inverse of A's smallest eigenvalue.
+    pub fn inverse_trace(&self) -> f64 {
+        let inverse = self.factor.inverse();
+        (0..inverse.nrows()).map(|i| inverse[(i, i)]).sum()
     }
 }
 

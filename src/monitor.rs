@@ -48,3 +48,12 @@ pub trait Monitor: Sync {
 pub struct Silent;
 
 impl Monitor for Silent {}
+
+/// Passes on whether the user asked to stop, and no event: for work within the work that is reported on.
+pub(crate) struct Unheard<'a>(pub(crate) &'a dyn Monitor);
+
+impl Monitor for Unheard<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}

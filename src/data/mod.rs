@@ -49,6 +49,8 @@ pub struct Dataset {
     pub rows: usize,
     /// S = Σ s.
     pub weight_sum: f64,
+    /// Nested row samples of this data, smallest first.
+    pub samples: Vec<Dataset>,
 }
 
 impl Dataset {
@@ -74,6 +76,7 @@ impl Dataset {
             moments: packed.moments,
             rows: source.rows(),
             weight_sum: vectors.weight.iter().sum(),
+            samples: Vec::new(),
         })
     }
 

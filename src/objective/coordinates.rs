@@ -1,6 +1,6 @@
 //! The coordinates that solvers work in: standardised columns, so that nobody has to scale their data.
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Moments};
 use crate::engine::Params;
 use crate::engine::cpu::ColumnMap;
 
@@ -97,6 +97,17 @@ impl Coordinates {
         curvature
     }
 
+    /// Largest |x̃| of each column over all rows that `moments` are of, and of the column of ones.
+    pub fn reach(&self, moments: &[Moments]) -> Vec<f64> {
+        let end = |z: f64, k: usize| (self.map.factor[k] * z + self.map.shift[k]).abs();
+        let features = self.map.features.iter().enumerate();
+        let mut reach: Vec<f64> = features.map(|(k, &j)| end(moments[j].min, k).max(end(moments[j].max, k))).collect();
+        if self.map.intercept {
+            reach.push(1.0);
+        }
+        reach
+    }
+
     /// θ as parameters of an engine.
     pub fn to_params(&self, theta: &[f64]) -> Params {
         self.params_of(theta, |value| value)
@@ -144,6 +155,12 @@ impl Coordinates {
             intercept -= beta[j] * self.centre[k];
         }
         (beta, intercept)
+    }
+
+    /// How much writing θ down on the original scale may move a linear predictor through the rounding of the intercept.
+    pub fn blur(&self, theta: &[f64]) -> f64 {
+        let moved = theta.iter().zip(&self.unit).zip(&self.centre).map(|((t, unit), centre)| (t / unit * centre).abs());
+        f64::EPSILON * (moved.sum::<f64>() + self.intercept_of(theta).abs())
     }
 
     /// θ of coefficients of the original columns; those of columns not present are ignored.

@@ -10,6 +10,9 @@ use crate::engine::cpu::{Curvature, Host, RowSample};
 use crate::engine::{DeviceKind, Engine, LineId, PointId};
 use crate::error::Result;
 
+/// Rows of a sample that must be able to carry a column's variance for the sample to be trusted with it.
+const SUPPORT: f64 = 64.0;
+
 /// J(θ) = Σ s·ℓ + ½·l2·‖β(θ)‖², its gradient and curvature in the standardised coordinates θ.
 pub struct Objective<'a> {
     engine: &'a mut dyn Engine,
@@ -59,9 +62,35 @@ impl<'a> Objective<'a> {
         Objective { engine, host, coordinates, penalty, weight_sum: host.data().weight_sum }
     }
 
+    /// The objective of a row sample, for a first idea of that of all rows.
+    ///
+    /// A column whose variance a few rows carry, such as a rare level, may have none of them in the sample, or all of
+    /// one class. The sample has nothing to say about it, so a ridge of its expected curvature holds it in place.
+    pub fn of_sample(engine: &'a mut dyn Engine, host: &'a Host<'a>, coordinates: Coordinates, l2: f64) -> Self {
+        let mut objective = Objective::new(engine, host, coordinates, l2);
+        let rows = host.data().rows as f64;
+        let reach = objective.coordinates.reach(&host.data().moments);
+        for (penalty, reach) in objective.penalty.iter_mut().zip(reach) {
+            if !(rows >= SUPPORT * reach * reach) {
+                *penalty += 0.125 * objective.weight_sum;
+            }
+        }
+        objective
+    }
+
     /// The coordinates θ.
     pub fn coordinates(&self) -> &Coordinates {
         &self.coordinates
+    }
+
+    /// Rows n.
+    pub fn rows(&self) -> usize {
+        self.engine.shape().rows
+    }
+
+    /// What a pass costs, beside curvature on the host: 1 on the CPU engine, and no more on a real GPU.
+    pub fn pass_cost(&self) -> usize {
+        if self.engine.device().kind == DeviceKind::SoftwareGpu { 4 } else { 1 }
     }
 
     /// S = Σ s.
@@ -150,6 +179,11 @@ impl<'a> Objective<'a> {
         self.hessian_of(theta, sample)
     }
 
+    /// A matrix that ∂²J/∂θ² at θ exceeds: the part of about `rows` rows, evenly spread.
+    pub fn hessian_below(&self, theta: &[f64], rows: usize) -> Mat<f64> {
+        self.sampled_hessian(theta, rows)
+    }
+
     fn hessian_of(&self, theta: &[f64], sample: RowSample) -> Mat<f64> {
         let params = self.coordinates.to_params(theta);
         let mut h = self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample);
@@ -167,6 +201,11 @@ impl<'a> Objective<'a> {
 
     /// The gradient as `--tol` measures it, and on the original columns (see [`Coordinates::gradient_norms`]).
     pub fn gradient_norms(&self, at: &Evaluation) -> (f64, f64) {
-        self.coordinates.gradient_norms(&at.gradient, self.weight_sum)
+        self.norms_of(&at.gradient)
+    }
+
+    /// The same of any gradient in θ.
+    pub fn norms_of(&self, gradient: &[f64]) -> (f64, f64) {
+        self.coordinates.gradient_norms(gradient, self.weight_sum)
     }
 }

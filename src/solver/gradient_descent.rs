@@ -27,13 +27,13 @@ pub fn minimise(
     report(objective, &at, iterations, monitor);
     loop {
         if let Some(reason) = rule.check(objective, &at, iterations, None, monitor) {
-            return Ok(Solution { at, reason, iterations, predicted: None });
+            return Ok(Solution { at, reason, iterations, predicted: None, metric: None });
         }
         let theta = at.theta.iter().zip(&at.gradient).map(|(w, slope)| w - eta * slope).collect();
         at = match objective.evaluate(theta) {
             Ok(next) if next.value <= worst => next,
             Ok(_) | Err(Error::Numerics(_)) => {
-                return Ok(Solution { at, reason: StopReason::Diverged, iterations, predicted: None });
+                return Ok(Solution { at, reason: StopReason::Diverged, iterations, predicted: None, metric: None });
             }
             Err(failure) => return Err(failure),
         };

@@ -3,13 +3,16 @@
 pub mod gradient_descent;
 pub mod lbfgs;
 mod line_search;
+mod metric;
 pub mod newton;
+pub mod quasi_newton;
 mod stopping;
 
 use crate::error::Result;
 use crate::monitor::{Event, Monitor};
 use crate::objective::{Evaluation, Objective};
 
+pub use metric::Metric;
 pub use stopping::{RELATIVE_DECREASE, StopReason, StopRule};
 
 /// Which method minimises.
@@ -45,7 +48,7 @@ impl Solver {
 }
 
 /// What a solver ended with. Ending early is data, not an error.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Solution {
     /// The point reached.
     pub at: Evaluation,
@@ -55,6 +58,8 @@ pub struct Solution {
     pub iterations: usize,
     /// The decrease of J that the next step would have promised, where the method can tell.
     pub predicted: Option<f64>,
+    /// The metric of the last step, where the method has one that is worth keeping.
+    pub metric: Option<Metric>,
 }
 
 /// Reports an iteration to the monitor.

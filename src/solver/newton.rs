@@ -1,25 +1,43 @@
-//! Newton's method: H·Δw = −∇J with the curvature of all rows, in f64 on the host.
+//! Newton's method, H·Δw = −∇J, in two forms.
 //!
-//! The gradient comes from the engine, so each iteration costs one evaluation there and one Gram matrix here: the
-//! method for data whose n·p² is small. It is the one that gets there when columns are nearly collinear or classes
-//! nearly separated.
+//! [`minimise`] takes the curvature of all rows, in f64 on the host, at every point: the gradient comes from the engine,
+//! so each iteration costs one evaluation there and one Gram matrix here. It is the method for data whose n·p² is small,
+//! and the one that gets there when columns are nearly collinear or classes nearly separated.
+//!
+//! [`minimise_sampled`] is for many rows. It fits nested row samples first, on the host in f64; the sample's optimum is
+//! within some √(p/rows) of that of all rows, and so is the sample's curvature, which then serves as the metric of all
+//! rows: each pass over X lowers the gradient by that factor, and by more as the metric learns.
 
+use super::metric::Metric;
 use super::stopping::{StopReason, StopRule};
-use super::{Solution, advance, dot, report};
-use crate::error::Result;
+use super::{Solution, advance, dot, quasi_newton, report};
+use crate::error::{Error, Result};
 use crate::linalg::Cholesky;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Unheard};
 use crate::objective::{Evaluation, Objective};
 
-/// The Newton step Δθ from `at` and the decrease of J it promises, ½·∇JᵀH⁻¹∇J; `None` when H is not positive definite
-/// to working precision.
-pub fn newton_step(objective: &Objective<'_>, at: &Evaluation) -> Option<(Vec<f64>, f64)> {
+/// When a sample is fitted well enough: far below the error of its being a sample.
+const SAMPLE_RULE: StopRule = StopRule { tolerance: 1e-6, max_iterations: 50, relative_decrease: 1e-7 };
+
+/// A Newton step and what it was made of.
+#[derive(Debug)]
+pub struct NewtonStep {
+    /// Δθ.
+    pub step: Vec<f64>,
+    /// The decrease of J that it promises, ½·∇JᵀH⁻¹∇J.
+    pub predicted: f64,
+    /// The factor of H.
+    pub factor: Cholesky,
+}
+
+/// The Newton step from `at`; `None` when H is not positive definite to working precision.
+pub fn newton_step(objective: &Objective<'_>, at: &Evaluation) -> Option<NewtonStep> {
     let factor = Cholesky::with_ridge(&objective.hessian(&at.theta))?;
     let mut step = factor.solve(&at.gradient);
     step.iter_mut().for_each(|d| *d = -*d);
     let predicted = -0.5 * dot(&at.gradient, &step);
     let usable = predicted.is_finite() && predicted >= 0.0 && step.iter().all(|d| d.is_finite());
-    usable.then_some((step, predicted))
+    usable.then_some(NewtonStep { step, predicted, factor })
 }
 
 /// Minimises `objective` from `start`.
@@ -38,10 +56,10 @@ pub fn minimise(
     report(objective, &at, iterations, monitor);
     loop {
         if let Some(reason) = rule.check(objective, &at, iterations, None, monitor) {
-            return Ok(Solution { at, reason, iterations, predicted: None });
+            return Ok(Solution { at, reason, iterations, predicted: None, metric: None });
         }
         let (step, predicted) = match newton_step(objective, &at) {
-            Some((step, predicted)) => (step, Some(predicted)),
+            Some(newton) => (newton.step, Some(newton.predicted)),
             // Every row is so far out that its curvature underflows: only the gradient still points anywhere.
             None => {
                 let eta = 1.0 / objective.curvature_bound();
@@ -49,13 +67,56 @@ pub fn minimise(
             }
         };
         if let Some(reason) = rule.check(objective, &at, iterations, predicted, monitor) {
-            return Ok(Solution { at, reason, iterations, predicted });
+            return Ok(Solution { at, reason, iterations, predicted, metric: None });
         }
         match advance(objective, &at, &step)? {
             Some(next) => at = next,
-            None => return Ok(Solution { at, reason: StopReason::NoProgress, iterations, predicted }),
+            None => return Ok(Solution { at, reason: StopReason::NoProgress, iterations, predicted, metric: None }),
         }
         iterations += 1;
         report(objective, &at, iterations, monitor);
     }
+}
+
+/// Minimises `objective` with the help of its row `samples`, smallest first; `start` is where the first sample is fitted
+/// from, or, for a `warm` start, where all rows are.
+///
+/// `exact` says whether the curvature of all rows can be afforded where the samples' does not lead to the optimum.
+///
+/// # Errors
+/// As [`Objective::evaluate`].
+pub fn minimise_sampled(
+    objective: &mut Objective<'_>,
+    samples: &mut [Objective<'_>],
+    start: Vec<f64>,
+    warm: bool,
+    exact: bool,
+    rule: StopRule,
+    monitor: &dyn Monitor,
+) -> Result<Solution> {
+    let mut theta = start.clone();
+    for sample in samples.iter_mut().filter(|_| !warm) {
+        let at = sample.evaluate(theta)?;
+        let metric = metric_at(sample, &at.theta);
+        let renew = |sample: &Objective<'_>, theta: &[f64], _| Some(metric_at(sample, theta));
+        theta = quasi_newton::minimise(sample, at, metric, renew, SAMPLE_RULE, &Unheard(monitor))?.at.theta;
+    }
+    let Some(largest) = samples.last() else { return minimise(objective, start, rule, monitor) };
+    let at = match objective.evaluate(theta) {
+        // What a sample's optimum is worth is not known before all rows have been asked.
+        Err(Error::Numerics(_)) => objective.evaluate(start)?,
+        evaluated => evaluated?,
+    };
+    let metric = metric_at(largest, &at.theta);
+    let renew = |objective: &Objective<'_>, theta: &[f64], before: usize| match before {
+        0 => Some(metric_at(largest, theta)),
+        _ if exact => Some(metric_at(objective, theta)),
+        _ => None,
+    };
+    quasi_newton::minimise(objective, at, metric, renew, rule, monitor)
+}
+
+/// The metric of the curvature at θ.
+fn metric_at(objective: &Objective<'_>, theta: &[f64]) -> Metric {
+    Metric::of(&objective.hessian(theta)).unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound()))
 }

@@ -1,30 +1,36 @@
 //! The answer re-checked in f64 on the host, and what only f64 can decide: rank, and the last steps to the optimum.
 
+mod bounds;
+mod polish;
+
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Engine;
+use crate::data::Dataset;
 use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample, gram_cost};
+use crate::engine::{DeviceKind, Engine};
 use crate::error::Result;
-use crate::linalg::{Independence, independent_columns};
+use crate::linalg::{Cholesky, Independence, independent_columns};
 use crate::monitor::Monitor;
-use crate::objective::{Coordinates, Evaluation, Objective};
-use crate::separation::{self, Proof, Separation};
-use crate::solver::{RELATIVE_DECREASE, StopReason, StopRule, advance, lbfgs, newton};
+use crate::objective::{Coordinates, Objective};
+use crate::separation::{self, Separation};
+use crate::solver::{RELATIVE_DECREASE, Solution};
 
 /// A column whose variance, given the columns before it, is at most this part of its own is redundant: it is a
 /// combination of them to a millionth of its standard deviation. Rounding of a Gram matrix in f64 stays far below.
 const REDUNDANT: f64 = 1e-12;
+/// The same for what a column has left on some of the rows, well clear of it.
+const REDUNDANT_ON_SOME: f64 = 1e-9;
 /// Multiply-adds that a rank decision or a Newton step on the host may cost (some ten seconds on two cores).
 const AFFORDABLE: f64 = 1e11;
 /// Columns up to which a matrix of their products is kept.
 const MAX_COLUMNS: usize = 2048;
-/// Steps of a polish at the most: Newton's, and where their matrix does not fit those of L-BFGS.
-const POLISH_STEPS: usize = 50;
-const POLISH_STEPS_LBFGS: usize = 1000;
-/// Predicted decrease, as a part of max(J, S/1000), below which a further Newton step only stirs rounding.
-const EXACT: f64 = 1e-20;
-/// Predicted decrease, likewise, below which separation is looked for.
-const SUSPICIOUS: f64 = 1e3 * RELATIVE_DECREASE;
+/// Multiply-adds of curvature of all rows that are cheap beside everything else.
+const CHEAP: f64 = 4e9;
+/// Rows that may show that no column is redundant: this many for each column, and at the least.
+const WITNESSES_PER_COLUMN: usize = 4;
+const WITNESSES: usize = 8192;
+/// Rounding of a linear predictor, as a part of the tolerance, that changes nothing worth another pass.
+const NO_BLUR: f64 = 1e-3;
 /// Factors of a combination below this are rounding.
 const NEGLIGIBLE: f64 = 1e-7;
 
@@ -95,6 +101,11 @@ pub fn affordable(rows: usize, columns: usize) -> bool {
     columns <= MAX_COLUMNS && gram_cost(rows, columns) <= AFFORDABLE
 }
 
+/// Whether Newton's method on all rows of `data` is cheap: no row sample is worth the trouble then.
+pub fn exact_is_cheap(data: &Dataset, columns: usize) -> bool {
+    data.samples.is_empty() && columns <= MAX_COLUMNS && gram_cost(data.rows, columns) <= CHEAP
+}
+
 /// What is fitted, as the host knows it: rows, coordinates, which columns are redundant, and the penalty.
 pub struct Problem<'a> {
     host: &'a Host<'a>,
@@ -123,13 +134,25 @@ pub struct Certified {
 
 /// Which columns (positions in `coordinates`) are combinations of others; `None` where it cannot be afforded.
 ///
-/// Decided on all rows: rare levels vanish from samples.
+/// Columns that are independent on some rows are independent on all, so a few rows are asked first; that columns are
+/// redundant is decided on all rows alone, for rare levels vanish from samples.
 pub fn rank(host: &Host<'_>, coordinates: &Coordinates) -> Option<Independence> {
-    if !affordable(host.data().rows, coordinates.len()) {
+    let (rows, columns) = (host.data().rows, coordinates.len());
+    if !affordable(rows, columns) {
         return None;
     }
     // The standardised columns are orthogonal to the column of ones, so it needs no place in the matrix.
     let map = ColumnMap { intercept: false, ..coordinates.map().clone() };
+    let stride = rows / WITNESSES.max(WITNESSES_PER_COLUMN * columns);
+    if stride > 1 {
+        // The column of ones is not orthogonal to the others on some of the rows.
+        let gram = host.hessian(coordinates.map(), Curvature::Gram, RowSample::EveryNthGroup(stride));
+        // What is left of a column can only grow with more rows; S is all that it has of its own.
+        let least = REDUNDANT_ON_SOME * host.data().weight_sum;
+        if Cholesky::new(&gram).is_some_and(|factor| factor.smallest_pivot() > least) {
+            return Some(Independence { kept: (0..map.width()).collect(), redundant: Vec::new() });
+        }
+    }
     let gram = host.hessian(&map, Curvature::Gram, RowSample::All);
     Some(independent_columns(&gram, REDUNDANT))
 }
@@ -194,44 +217,48 @@ impl<'a> Problem<'a> {
         all
     }
 
-    /// Takes a solver's point to the optimum in f64 (where `steps_allowed`), and certifies where it ends.
+    /// Takes the point where a solver on `engine` ended to the optimum in f64 (where `steps_allowed`), and certifies where
+    /// that ends.
     ///
     /// # Errors
     /// As [`Objective::evaluate`].
     pub fn certify(
         &self,
-        theta: Vec<f64>,
+        end: Solution,
+        engine: DeviceKind,
         steps_allowed: bool,
         tolerance: f64,
         monitor: &dyn Monitor,
     ) -> Result<Certified> {
-        let mut engine = self.host.engine();
-        let mut objective = Objective::new(&mut engine, self.host, self.coordinates.clone(), self.l2);
-        let before = objective.evaluate(theta)?;
-        let before_value = before.value;
-        let polished = if affordable(self.host.data().rows, self.coordinates.len()) {
-            self.newton_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
-        } else {
-            lbfgs_polish(&mut objective, before, steps_allowed, tolerance, monitor)?
-        };
+        let mut host_engine = self.host.engine();
+        let mut objective = Objective::new(&mut host_engine, self.host, self.coordinates.clone(), self.l2);
+        let polished = self.polish(&mut objective, end, engine, steps_allowed, tolerance, monitor)?;
         let separation = polished.proof.map(|proof| Separation {
             complete: proof.complete,
             columns: self.fewest_columns(&proof.direction),
             rows: proof.rows,
         });
-        let polished_norm = objective.gradient_norms(&polished.at).0;
-        let mut objective = Objective::new(&mut engine, self.host, self.full.clone(), self.l2);
+        let polished_norms = objective.gradient_norms(&polished.at);
+        let mut objective = Objective::new(&mut host_engine, self.host, self.full.clone(), self.l2);
         // The coefficients as they will be written down are what is certified, redundant columns and all.
         let mut certify = |(coefficients, intercept): (Vec<f64>, f64)| -> Result<_> {
             let at = objective.evaluate(self.full.from_original(&coefficients, intercept))?;
             Ok((coefficients, intercept, objective.gradient_norms(&at), at))
         };
-        let mut chosen = certify(self.shortest_coefficients(&polished.at.theta))?;
-        if chosen.2.0 > tolerance && polished_norm <= tolerance {
-            // Columns are redundant to a millionth of their spread only; where that shows, the plain solution stays.
-            chosen = certify(self.coordinates.to_original(&polished.at.theta))?;
-        }
-        let (coefficients, intercept, (gradient_inf_norm, gradient_inf_norm_raw), at) = chosen;
+        let plain = self.coordinates.to_original(&polished.at.theta);
+        let as_polished =
+            self.redundant_columns() == 0 && self.coordinates.blur(&polished.at.theta) <= NO_BLUR * tolerance;
+        let (coefficients, intercept, (gradient_inf_norm, gradient_inf_norm_raw), at) = if as_polished {
+            (plain.0, plain.1, polished_norms, polished.at)
+        } else {
+            let shortest = certify(self.shortest_coefficients(&polished.at.theta))?;
+            if shortest.2.0 > tolerance && polished_norms.0 <= tolerance && self.redundant_columns() > 0 {
+                // Columns are redundant to a millionth of their spread only; where that shows, the plain solution stays.
+                certify(plain)?
+            } else {
+                shortest
+            }
+        };
         let certificate = Certificate {
             objective: at.value,
             loss: at.loss,
@@ -239,7 +266,7 @@ impl<'a> Problem<'a> {
             gradient_inf_norm_raw,
             predicted_decrease: polished.predicted,
             polish_steps: polished.steps,
-            polish_decrease: before_value - at.value,
+            polish_decrease: polished.first_value - at.value,
         };
         Ok(Certified {
             coefficients,
@@ -247,8 +274,12 @@ impl<'a> Problem<'a> {
             certificate,
             separation,
             interrupted: polished.interrupted,
-            passes: engine.cost().passes,
+            passes: host_engine.cost().passes,
         })
+    }
+
+    fn redundant_columns(&self) -> usize {
+        self.independence.as_ref().map_or(0, |found| found.redundant.len())
     }
 
     /// Features that the direction `d` moves, in as few columns as redundancy allows (looked for greedily): with all
@@ -272,85 +303,5 @@ impl<'a> Problem<'a> {
             }
         }
         (0..present.len()).filter(|&k| moved(all[k])).map(|k| present[k]).collect()
-    }
-
-    /// Newton steps until they only stir rounding.
-    ///
-    /// Where J has next to nothing left to lose, and there is no penalty, a proof of separation is sought: first where
-    /// a step still moves linear predictors, and at the end where they are far out already.
-    fn newton_polish(
-        &self,
-        objective: &mut Objective<'_>,
-        at: Evaluation,
-        steps_allowed: bool,
-        tolerance: f64,
-        monitor: &dyn Monitor,
-    ) -> Result<Polished> {
-        objective.keep(&at)?;
-        let mut polished = Polished::untouched(at);
-        while let Some((step, predicted)) = newton::newton_step(objective, &polished.at) {
-            let at = &polished.at;
-            polished.predicted = Some(predicted);
-            let scale = at.value.max(objective.weight_sum() / 1000.0);
-            let suspicious = self.l2 == 0.0 && predicted <= SUSPICIOUS * scale;
-            if suspicious {
-                polished.proof = separation::prove_moving(self.host, &self.coordinates, &at.theta, &step);
-                if polished.proof.is_some() {
-                    break;
-                }
-            }
-            polished.interrupted = monitor.interrupted();
-            let within = objective.gradient_norms(at).0 <= tolerance && predicted <= EXACT * scale;
-            let stop = within || !steps_allowed || polished.interrupted || polished.steps >= POLISH_STEPS;
-            match if stop { None } else { advance(objective, at, &step)? } {
-                Some(next) => polished.at = next,
-                None => {
-                    if suspicious {
-                        polished.proof = separation::prove_far_out(self.host, &self.coordinates, &at.theta);
-                    }
-                    break;
-                }
-            }
-            polished.steps += 1;
-        }
-        Ok(polished)
-    }
-}
-
-/// L-BFGS steps until the tolerance holds, where a Newton matrix does not fit.
-fn lbfgs_polish(
-    objective: &mut Objective<'_>,
-    at: Evaluation,
-    steps_allowed: bool,
-    tolerance: f64,
-    monitor: &dyn Monitor,
-) -> Result<Polished> {
-    if !steps_allowed || objective.gradient_norms(&at).0 <= tolerance {
-        return Ok(Polished::untouched(at));
-    }
-    let rule = StopRule { tolerance, max_iterations: POLISH_STEPS_LBFGS, relative_decrease: 0.0 };
-    let solution = lbfgs::minimise(objective, at.theta, rule, monitor)?;
-    Ok(Polished {
-        at: solution.at,
-        steps: solution.iterations,
-        predicted: solution.predicted,
-        proof: None,
-        interrupted: solution.reason == StopReason::Interrupted,
-    })
-}
-
-/// Where a polish ended.
-struct Polished {
-    at: Evaluation,
-    steps: usize,
-    /// Decrease that a further step promises, where that is known.
-    predicted: Option<f64>,
-    proof: Option<Proof>,
-    interrupted: bool,
-}
-
-impl Polished {
-    fn untouched(at: Evaluation) -> Self {
-        Polished { at, steps: 0, predicted: None, proof: None, interrupted: false }
     }
 }

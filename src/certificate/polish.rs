@@ -1,0 +1,195 @@
+//! The last steps to the optimum, in f64 on the host.
+
+use super::bounds::basin;
+use super::{Problem, affordable, exact_is_cheap};
+use crate::engine::DeviceKind;
+use crate::error::{Error, Result};
+use crate::linalg::Cholesky;
+use crate::monitor::{Monitor, Unheard};
+use crate::objective::{Evaluation, Objective};
+use crate::separation::{self, Proof};
+use crate::solver::{Metric, RELATIVE_DECREASE, Solution, StopReason, StopRule, advance, lbfgs, newton, quasi_newton};
+
+/// Newton steps of a polish at the most, and steps along a metric.
+const NEWTON_STEPS: usize = 50;
+const METRIC_STEPS: usize = 1000;
+/// Predicted decrease, as a part of max(J, S/1000), below which a further Newton step only stirs rounding.
+const EXACT: f64 = 1e-20;
+/// Predicted decrease, likewise, below which separation is looked for.
+const SUSPICIOUS: f64 = 1e3 * RELATIVE_DECREASE;
+/// Rows for each parameter whose curvature is asked whether there is an optimum, and rows at the least.
+const WITNESSES_PER_PARAMETER: usize = 4;
+const WITNESSES: usize = 8192;
+
+/// Where a polish ended.
+pub(super) struct Polished {
+    pub(super) at: Evaluation,
+    pub(super) steps: usize,
+    /// J in f64 at the first point that the host evaluated.
+    pub(super) first_value: f64,
+    /// Decrease that a further step promises, where that is known.
+    pub(super) predicted: Option<f64>,
+    /// Bound on J − min J that curvature proves; its being there proves that there is a minimum.
+    pub(super) gap: Option<f64>,
+    pub(super) proof: Option<Proof>,
+    pub(super) interrupted: bool,
+}
+
+impl Polished {
+    fn untouched(at: Evaluation) -> Self {
+        let first_value = at.value;
+        Polished { at, steps: 0, first_value, predicted: None, gap: None, proof: None, interrupted: false }
+    }
+}
+
+impl Problem<'_> {
+    /// Takes the point where a solver ended on to the optimum, by exact Newton steps where they are cheap and otherwise
+    /// along the solver's own metric.
+    pub(super) fn polish(
+        &self,
+        objective: &mut Objective<'_>,
+        end: Solution,
+        engine: DeviceKind,
+        steps_allowed: bool,
+        tolerance: f64,
+        monitor: &dyn Monitor,
+    ) -> Result<Polished> {
+        if exact_is_cheap(self.host.data(), self.coordinates.len()) {
+            let at = objective.evaluate(end.at.theta)?;
+            return self.newton_polish(objective, Polished::untouched(at), steps_allowed, tolerance, monitor);
+        }
+        let mut polished = match end.metric {
+            Some(metric) if steps_allowed => {
+                let theta = end.at.theta;
+                metric_polish(objective, (theta, end.at.gradient), metric, engine, tolerance, monitor)?
+            }
+            _ => {
+                let at = objective.evaluate(end.at.theta)?;
+                if steps_allowed && !(objective.gradient_norms(&at).0 <= tolerance) {
+                    let first_value = at.value;
+                    let rule = polish_rule(tolerance);
+                    let solution = lbfgs::minimise(objective, at.theta, rule, &Unheard(monitor))?;
+                    Polished { first_value, ..Polished::ended(solution, 0) }
+                } else {
+                    Polished::untouched(at)
+                }
+            }
+        };
+        if self.l2 == 0.0 && affordable(self.host.data().rows, self.coordinates.len()) {
+            polished.gap = self.gap(objective, &polished.at);
+            if polished.gap.is_none() && !polished.interrupted {
+                polished = self.newton_polish(objective, polished, steps_allowed, tolerance, monitor)?;
+            }
+        }
+        Ok(polished)
+    }
+
+    /// What the curvature of some rows proves about the optimum.
+    fn gap(&self, objective: &Objective<'_>, at: &Evaluation) -> Option<f64> {
+        let rows = WITNESSES.max(WITNESSES_PER_PARAMETER * self.coordinates.len());
+        let factor = Cholesky::new(&objective.hessian_below(&at.theta, rows))?;
+        basin(&factor, &at.gradient, self.reach())
+    }
+
+    /// No row is longer than this in the coordinates.
+    fn reach(&self) -> f64 {
+        self.coordinates.reach(&self.host.data().moments).iter().map(|r| r * r).sum::<f64>().sqrt()
+    }
+
+    /// Newton steps until they only stir rounding.
+    ///
+    /// Where J has next to nothing left to lose, there is no penalty and no proof of an optimum, a proof of separation is
+    /// sought: first where a step still moves linear predictors, and at the end where they are far out already.
+    fn newton_polish(
+        &self,
+        objective: &mut Objective<'_>,
+        from: Polished,
+        steps_allowed: bool,
+        tolerance: f64,
+        monitor: &dyn Monitor,
+    ) -> Result<Polished> {
+        let mut polished = from;
+        // The point may not be the latest any more.
+        polished.at = objective.evaluate(polished.at.theta)?;
+        objective.keep(&polished.at)?;
+        while let Some(newton) = newton::newton_step(objective, &polished.at) {
+            let at = &polished.at;
+            polished.predicted = Some(newton.predicted);
+            polished.gap = basin(&newton.factor, &at.gradient, self.reach());
+            let scale = at.value.max(objective.weight_sum() / 1000.0);
+            let suspicious = self.l2 == 0.0 && polished.gap.is_none() && newton.predicted <= SUSPICIOUS * scale;
+            if suspicious {
+                polished.proof = separation::prove_moving(self.host, &self.coordinates, &at.theta, &newton.step);
+                if polished.proof.is_some() {
+                    break;
+                }
+            }
+            polished.interrupted = monitor.interrupted();
+            let within = objective.gradient_norms(at).0 <= tolerance && newton.predicted <= EXACT * scale;
+            let stop = within || !steps_allowed || polished.interrupted || polished.steps >= NEWTON_STEPS;
+            match if stop { None } else { advance(objective, at, &newton.step)? } {
+                Some(next) => polished.at = next,
+                None => {
+                    if suspicious {
+                        polished.proof = separation::prove_far_out(self.host, &self.coordinates, &at.theta);
+                    }
+                    break;
+                }
+            }
+            polished.steps += 1;
+        }
+        Ok(polished)
+    }
+}
+
+impl Polished {
+    fn ended(solution: Solution, steps_before: usize) -> Self {
+        Polished {
+            steps: steps_before + solution.iterations,
+            predicted: solution.predicted,
+            interrupted: solution.reason == StopReason::Interrupted,
+            ..Polished::untouched(solution.at)
+        }
+    }
+}
+
+fn polish_rule(tolerance: f64) -> StopRule {
+    StopRule { tolerance, max_iterations: METRIC_STEPS, relative_decrease: 0.0 }
+}
+
+/// Steps along `metric` from the point θ with the gradient that the engine found there.
+///
+/// The step that the solver would have taken next is taken at once, and judged by the host's own evaluation of its end:
+/// where the solver was good that is the only pass.
+fn metric_polish(
+    objective: &mut Objective<'_>,
+    (theta, gradient): (Vec<f64>, Vec<f64>),
+    mut metric: Metric,
+    engine: DeviceKind,
+    tolerance: f64,
+    monitor: &dyn Monitor,
+) -> Result<Polished> {
+    let step = metric.direction(&gradient);
+    let ahead = theta.iter().zip(&step).map(|(t, d)| t + d).collect();
+    let claimed = objective.norms_of(&gradient).0;
+    let taken = match objective.evaluate(ahead) {
+        Ok(at) if objective.gradient_norms(&at).0 <= claimed => Some(at),
+        Ok(_) | Err(Error::Numerics(_)) => None,
+        Err(failure) => return Err(failure),
+    };
+    let (at, steps) = match taken {
+        Some(at) => {
+            // A gradient in f32 says too little about a change this small.
+            if engine == DeviceKind::Cpu {
+                let change = at.gradient.iter().zip(&gradient).map(|(after, before)| after - before).collect();
+                metric.correct(step, change);
+            }
+            (at, 1)
+        }
+        None => (objective.evaluate(theta)?, 0),
+    };
+    let first_value = at.value;
+    let renew = |objective: &Objective<'_>, theta: &[f64], _| lbfgs::sampled(objective, theta);
+    let solution = quasi_newton::minimise(objective, at, metric, renew, polish_rule(tolerance), &Unheard(monitor))?;
+    Ok(Polished { first_value, ..Polished::ended(solution, steps) })
+}
