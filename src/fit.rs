@@ -14,7 +14,8 @@ use crate::model::{Coefficient, FORMAT_VERSION, Model, ObjectiveRecord, Training
 use crate::monitor::Monitor;
 use crate::objective::{Coordinates, Objective};
 use crate::separation::Separation;
-use crate::solver::{RELATIVE_DECREASE, Solver, StopReason, StopRule, gradient_descent, lbfgs, newton};
+use crate::solver::newton::{self, SampleFit};
+use crate::solver::{RELATIVE_DECREASE, Solution, Solver, StopReason, StopRule, gradient_descent, lbfgs};
 
 /// How to fit. One struct for the command line and the library.
 #[derive(Debug, Clone)]
@@ -101,7 +102,9 @@ pub struct Fit {
     pub solver: Solver,
     /// What computed.
     pub device: DeviceInfo,
-    /// Iterations of the solver.
+    /// The row samples that were fitted first, on the host in f64.
+    pub samples: Vec<SampleFit>,
+    /// Iterations of the solver on all rows.
     pub iterations: usize,
     /// Full reads of X: by the engine, by verify, and by the host for rank and curvature.
     pub passes: u64,
@@ -187,7 +190,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     let problem = Problem::new(&host, full, independence, options.l2);
     let coordinates = problem.coordinates();
     let solver = options.solver.unwrap_or_else(|| choose_solver(data, coordinates.len()));
-    if solver == Solver::Newton && !certificate::affordable(data.rows, coordinates.len()) {
+    if solver == Solver::Newton && data.samples.is_empty() && !certificate::affordable(data.rows, coordinates.len()) {
         return Err(Error::Usage(format!(
             "--solver newton would need the curvature of {} rows × {} columns at every step; use --solver lbfgs, or auto",
             data.rows,
@@ -201,21 +204,15 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     };
     let theta = starting_point(coordinates, &options.init);
     let mut objective = Objective::new(engine.as_mut(), &host, coordinates.clone(), options.l2);
+    let mut samples = Vec::new();
     let solution = match solver {
         Solver::Gd => gradient_descent::minimise(&mut objective, theta, options.learning_rate, rule, monitor)?,
         Solver::Lbfgs => lbfgs::minimise(&mut objective, theta, rule, monitor)?,
         Solver::Newton if data.samples.is_empty() => newton::minimise(&mut objective, theta, rule, monitor)?,
         Solver::Newton => {
-            let hosts: Vec<Host<'_>> = data.samples.iter().map(Host::new).collect();
-            let mut engines: Vec<CpuEngine<'_>> = hosts.iter().map(Host::engine).collect();
-            let mut samples: Vec<Objective<'_>> = hosts
-                .iter()
-                .zip(engines.iter_mut())
-                .map(|(host, engine)| Objective::of_sample(engine, host, coordinates.clone(), options.l2))
-                .collect();
-            let warm = matches!(options.init, Init::Coefficients(..));
-            let exact = certificate::affordable(data.rows, coordinates.len());
-            newton::minimise_sampled(&mut objective, &mut samples, theta, warm, exact, rule, monitor)?
+            let solution;
+            (solution, samples) = sampled_newton(&mut objective, data, options, theta, rule, monitor)?;
+            solution
         }
     };
     let engine_norms = objective.gradient_norms(&solution.at);
@@ -256,6 +253,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         stopped_by,
         solver,
         device,
+        samples,
         iterations,
         passes: cost.passes + verify_passes + host.passes(),
         objective,
@@ -277,6 +275,26 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         },
         cost,
     })
+}
+
+/// Newton's method on the row samples of `data`, then on all rows.
+fn sampled_newton(
+    objective: &mut Objective<'_>,
+    data: &Dataset,
+    options: &FitOptions,
+    theta: Vec<f64>,
+    rule: StopRule,
+    monitor: &dyn Monitor,
+) -> Result<(Solution, Vec<SampleFit>)> {
+    let coordinates = objective.coordinates().clone();
+    let hosts: Vec<Host<'_>> = data.samples.iter().map(Host::new).collect();
+    let mut engines: Vec<CpuEngine<'_>> = hosts.iter().map(Host::engine).collect();
+    let pairs = hosts.iter().zip(&mut engines);
+    let mut samples: Vec<Objective<'_>> =
+        pairs.map(|(host, engine)| Objective::of_sample(engine, host, coordinates.clone(), options.l2)).collect();
+    let warm = matches!(options.init, Init::Coefficients(..));
+    let exact = certificate::affordable(data.rows, coordinates.len());
+    newton::minimise_sampled(objective, &mut samples, theta, warm, exact, rule, monitor)
 }
 
 fn check(data: &Dataset, options: &FitOptions) -> Result<()> {

@@ -62,10 +62,10 @@ impl Cholesky {
         (0..l.nrows()).map(entry).fold(0.0, f64::max)
     }
 
-    /// Trace of A⁻¹, at least the inverse of A's smallest eigenvalue.
-    pub fn inverse_trace(&self) -> f64 {
+    /// The diagonal of A⁻¹.
+    pub fn inverse_diagonal(&self) -> Vec<f64> {
         let inverse = self.factor.inverse();
-        (0..inverse.nrows()).map(|i| inverse[(i, i)]).sum()
+        (0..inverse.nrows()).map(|i| inverse[(i, i)]).collect()
     }
 }
 

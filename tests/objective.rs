@@ -3,12 +3,13 @@
 
 mod common;
 
-use common::{ENGINES, Rows, difference, fit_on, parameters};
+use common::{ENGINES, Rows, fit_on, parameters};
 use gpulogit::certificate::Status;
 use gpulogit::data::PackOptions;
 use gpulogit::engine::cpu::Host;
 use gpulogit::engine::gpu::GpuOptions;
 use gpulogit::engine::{DeviceRequest, open};
+use gpulogit::fit::Fit;
 use gpulogit::objective::{Coordinates, Objective};
 use gpulogit::reference::Problem;
 
@@ -115,15 +116,23 @@ fn blocks_of_f32_reach_the_reference_optimum_on_both_engines() {
     let rows = Rows::random(300_000, 64, 32);
     let data = rows.pack(PackOptions::default());
     assert!(data.blocks.len() > 1);
-    let fits: Vec<Vec<f64>> = ENGINES
+    let fits: Vec<Fit> = ENGINES
         .iter()
         .map(|device| {
             let fitted = fit_on(device, &data, 0.0);
             assert_eq!(fitted.status, Status::Converged);
-            parameters(&fitted)
+            fitted
         })
         .collect();
-    assert!(difference(&fits[0], &fits[1]) <= 1e-9, "{:e}", difference(&fits[0], &fits[1]));
+    // Two engines' answers are no further apart than what each certificate allows.
+    let apart = |a: &Fit, b: &Fit| {
+        let squares = a.coefficients.iter().zip(&b.coefficients).map(|(a, b)| (a - b).powi(2));
+        squares.sum::<f64>().sqrt()
+    };
+    let allowed: f64 = fits.iter().map(|fit| fit.certificate.as_ref().unwrap().coefficient_gap.unwrap()).sum();
+    assert!(allowed <= 1e-4, "{allowed:e}");
+    assert!(apart(&fits[0], &fits[1]) <= allowed, "{:e} {allowed:e}", apart(&fits[0], &fits[1]));
+    let fits: Vec<Vec<f64>> = fits.iter().map(parameters).collect();
     let problem = Problem {
         x: &rows.x,
         features: 64,

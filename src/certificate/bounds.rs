@@ -2,34 +2,135 @@
 
 use crate::linalg::Cholesky;
 
-/// Largest λ·R/√μ for which [`basin`] is proved, and what J can be above its minimum then, as a multiple of λ².
-const BASIN: f64 = 0.5;
-const BASIN_GAP: f64 = 0.62;
+/// Largest λ·R/√μ for which a [`Basin`] is proved; what J can be above its minimum then, as a multiple of λ²; and how
+/// far away that can be, as a multiple of λ.
+const NEAR: f64 = 0.5;
+const BASIN_DEPTH: f64 = 0.62;
+const BASIN_WIDTH: f64 = 1.39;
 /// Condition number up to which a factor in f64 is believed.
 const TRUSTED: f64 = 1e13;
 
-/// An upper bound of J − min J, which is also the proof that there is a minimum; `None` where nothing is proved.
+/// That there is a minimum, and how near.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Basin {
+    /// Upper bound of J − min J.
+    pub(super) objective: f64,
+    /// Upper bound of ‖w − w*‖ in the norm of the Hessian H at w: no coefficient is further from the minimum's than this
+    /// many times √(H⁻¹)ⱼⱼ, its standard error.
+    pub(super) distance: f64,
+    /// Upper bounds of (H⁻¹)ⱼⱼ.
+    pub(super) variances: Vec<f64>,
+}
+
+/// Proves that there is a minimum near the point whose gradient is `gradient`; `None` where nothing is proved.
 ///
-/// `factor` is of a matrix below the Hessian H at the point whose gradient is `gradient` (H itself, or that of some of its
-/// rows), in coordinates where no row is longer than `reach`.
+/// `factor` is of a matrix that the Hessian H at the point exceeds (H itself, or the part of some rows), in coordinates
+/// where no row is longer than `reach`.
 ///
-/// Along a unit vector u let φ(s) = J(θ + s·u). The third derivative of a row's loss is at most its second, so φ″ falls
+/// Along a unit vector u let φ(s) = J(w + s·u). The third derivative of a row's loss is at most its second, so φ″ falls
 /// no faster than e^−Rs for R = `reach` (J is self-concordant in the sense of Bach 2010, Electronic Journal of Statistics
-/// 4:384). With λ² = ∇JᵀH⁻¹∇J and h² = φ″(0) ≥ μ, the smallest eigenvalue, φ′(s) ≥ −λ·h + h²·(1 − e^−Rs)/R: where
-/// x = λR/√μ ≤ ½ every line rises in the end, so there is a minimum, and integrating bounds the way down to it by
-/// λ²·(x + (1−x)·log(1−x))/x² ≤ 0.62·λ². √μ is bounded from below by the trace of H⁻¹.
-pub(super) fn basin(factor: &Cholesky, gradient: &[f64], reach: f64) -> Option<f64> {
-    let trace = factor.inverse_trace();
+/// 4:384). With λ² = ∇JᵀH⁻¹∇J and h² = φ″(0) ≥ μ, the smallest eigenvalue, φ′(s) ≥ −λ·h + h²·(1 − e^−Rs)/R. Where
+/// x = λR/√μ ≤ ½ every line therefore rises from s = −log(1−x)/R on: there is a minimum, no further away than
+/// −λ·log(1−x)/x ≤ 1.39·λ in the norm of H, and integrating bounds the way down to it by
+/// λ²·(x + (1−x)·log(1−x))/x² ≤ 0.62·λ². √μ is bounded from below by the trace of H⁻¹, which a smaller matrix only enlarges.
+pub(super) fn basin(factor: &Cholesky, gradient: &[f64], reach: f64) -> Option<Basin> {
+    let variances = factor.inverse_diagonal();
+    let trace: f64 = variances.iter().sum();
     let decrement_squared: f64 = factor.solve(gradient).iter().zip(gradient).map(|(x, g)| x * g).sum();
     let sound = factor.is_exact() && trace * factor.largest_diagonal() <= TRUSTED && decrement_squared >= 0.0;
-    let inside = decrement_squared.sqrt() * reach * trace.sqrt() <= BASIN;
-    (sound && inside).then_some(BASIN_GAP * decrement_squared)
+    let decrement = decrement_squared.sqrt();
+    let proved = sound && decrement * reach * trace.sqrt() <= NEAR;
+    let (objective, distance) = (BASIN_DEPTH * decrement_squared, BASIN_WIDTH * decrement);
+    proved.then_some(Basin { objective, distance, variances })
+}
+
+/// What the bounds of a penalised fit are computed from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Penalised<'a> {
+    /// ∂J/∂βⱼ with every column centred.
+    pub(super) slopes: &'a [f64],
+    /// Standard deviation of every column.
+    pub(super) spreads: &'a [f64],
+    /// ∂J/∂β₀ and ∂²J/∂β₀² on centred columns, where there is an intercept.
+    pub(super) intercept: Option<(f64, f64)>,
+    /// S = Σ s.
+    pub(super) weight_sum: f64,
+    /// The penalty's factor, positive.
+    pub(super) l2: f64,
+}
+
+/// Upper bounds of J − min J and of ‖β − β*‖, up to rounding in f64; `None` where the intercept is too far off.
+///
+/// The minimum of J over the intercept is a function of β that is l2-strongly convex, so with g its gradient
+/// J − min J ≤ ‖g‖²/(2·l2) and ‖β − β*‖ ≤ ‖g‖/l2. g is ∇_βJ where the intercept is the best one for β. That is a step δ
+/// away: ∂²J/∂β₀² falls no faster than e^−|δ|, so |δ| ≤ −log(1 − |∂J/∂β₀|/(∂²J/∂β₀²)). Over δ each slope on a centred column
+/// changes by at most ¼·|δ|·Σ s|x − mean| ≤ ¼·|δ|·S·sd, and J by at most |∂J/∂β₀|·|δ|. No pass over X is needed.
+pub(super) fn penalised(at: Penalised<'_>) -> Option<(f64, f64)> {
+    let shift = match at.intercept {
+        None => 0.0,
+        Some((slope, curvature)) if slope.abs() < curvature => -(-slope.abs() / curvature).ln_1p(),
+        Some(_) => return None,
+    };
+    let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let slope = norm(at.slopes) + 0.25 * shift * at.weight_sum * norm(at.spreads);
+    let lost = at.intercept.map_or(0.0, |(slope, _)| slope.abs() * shift);
+    Some((slope * slope / (2.0 * at.l2) + lost, slope / at.l2))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use faer::Mat;
+
+    #[test]
+    fn the_bounds_of_a_penalty_hold_and_are_of_use() {
+        let x = [0.3, -1.2, 0.8, 0.1, -0.5, 2.0, 1.4, -0.9];
+        let mean = x.iter().sum::<f64>() / 8.0;
+        let x: Vec<f64> = x.iter().map(|x| x - mean).collect();
+        let target = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+        let l2 = 0.7;
+        // J, its two slopes, and its curvature in β, in both, and in β₀.
+        let objective = |w: &[f64]| {
+            let mut all = [0.5 * l2 * w[0] * w[0], l2 * w[0], 0.0, l2, 0.0, 0.0];
+            for (x, t) in x.iter().zip(&target) {
+                let a = x * w[0] + w[1];
+                let y = 1.0 / (1.0 + (-a).exp());
+                let (r, c) = (y - t, y * (1.0 - y));
+                let terms = [(1.0 + a.exp()).ln() - t * a, r * x, r, c * x * x, c * x, c];
+                all.iter_mut().zip(terms).for_each(|(all, term)| *all += term);
+            }
+            all
+        };
+        let mut best = vec![0.0, 0.0];
+        for _ in 0..50 {
+            let [_, slope, intercept_slope, h, mixed, intercept_h] = objective(&best);
+            let determinant = h * intercept_h - mixed * mixed;
+            best[0] -= (intercept_h * slope - mixed * intercept_slope) / determinant;
+            best[1] -= (h * intercept_slope - mixed * slope) / determinant;
+        }
+        let spread = (x.iter().map(|x| x * x).sum::<f64>() / 8.0).sqrt();
+        let mut seen = 0;
+        for (off, intercept_off) in [(0.0, 0.0), (1e-3, 0.0), (0.0, 1e-3), (0.1, -0.2), (-0.4, 0.3)] {
+            let w = [best[0] + off, best[1] + intercept_off];
+            let [value, slope, intercept_slope, _, _, intercept_h] = objective(&w);
+            let bound = |intercept| {
+                let at = Penalised { slopes: &[slope], spreads: &[spread], intercept, weight_sum: 8.0, l2 };
+                penalised(at).unwrap()
+            };
+            let (most, coefficients) = bound(Some((intercept_slope, intercept_h)));
+            let gap = value - objective(&best)[0];
+            assert!(gap <= most + 1e-14 && off.abs() <= coefficients + 1e-14, "{w:?}: {gap} {most}");
+            assert!(most <= 30.0 * gap + 1e-14, "{w:?}: {most} is no use against {gap}");
+            // Negative control: an intercept that is off and not accounted for.
+            if off == 0.0 && intercept_off != 0.0 {
+                assert!(!(gap <= bound(None).0 / 30.0));
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, 5);
+        let far = Penalised { slopes: &[0.0], spreads: &[1.0], intercept: Some((2.0, 1.0)), weight_sum: 8.0, l2 };
+        assert_eq!(penalised(far), None);
+    }
 
     /// J of one coefficient: two rows x = 1 with targets 1 and `t`, as [value, slope, curvature].
     fn pair(t: f64, w: f64) -> [f64; 3] {
@@ -47,10 +148,12 @@ mod tests {
             let w = best - 2.0 + 0.1 * f64::from(k);
             let [value, slope, curvature] = pair(0.2, w);
             let factor = Cholesky::new(&Mat::from_fn(1, 1, |_, _| curvature)).unwrap();
-            if let Some(gap) = basin(&factor, &[slope], 1.0) {
-                let true_gap = value - pair(0.2, best)[0];
-                assert!(true_gap <= gap + 1e-15, "{w}: {true_gap:e} {gap:e}");
-                assert!(gap <= 2.0 * true_gap + 1e-15, "{w}: {gap:e} is no use against {true_gap:e}");
+            if let Some(basin) = basin(&factor, &[slope], 1.0) {
+                let above = value - pair(0.2, best)[0];
+                let away = (w - best).abs() * curvature.sqrt();
+                assert!(above <= basin.objective + 1e-15 && away <= basin.distance + 1e-15, "{w}: {basin:?}");
+                assert!(basin.objective <= 2.0 * above + 1e-15, "{w}: {basin:?} is no use against {above:e}");
+                assert!(basin.distance <= 2.0 * away + 1e-15, "{w}: {basin:?} is no use against {away:e}");
                 proved += 1;
             }
         }

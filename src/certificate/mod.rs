@@ -6,14 +6,15 @@ mod polish;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
-use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample, gram_cost};
+use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, Host, RowSample, gram_cost};
 use crate::engine::{DeviceKind, Engine};
 use crate::error::Result;
 use crate::linalg::{Cholesky, Independence, independent_columns};
 use crate::monitor::Monitor;
-use crate::objective::{Coordinates, Objective};
+use crate::objective::{Coordinates, Evaluation, Objective};
 use crate::separation::{self, Separation};
 use crate::solver::{RELATIVE_DECREASE, Solution};
+use bounds::Penalised;
 
 /// A column whose variance, given the columns before it, is at most this part of its own is redundant: it is a
 /// combination of them to a millionth of its standard deviation. Rounding of a Gram matrix in f64 stays far below.
@@ -74,8 +75,15 @@ pub struct Certificate {
     pub gradient_inf_norm: f64,
     /// Largest |∂J/∂βⱼ|/S on the original columns.
     pub gradient_inf_norm_raw: f64,
-    /// ½·∇JᵀH⁻¹∇J, the decrease of J that one more step of the polish would promise, where that is known.
+    /// ½·∇JᵀH⁻¹∇J, the decrease of J that one more step of the polish would promise, where that is known; H is exact
+    /// after Newton steps, else as good as the metric.
     pub predicted_decrease: Option<f64>,
+    /// Proved upper bound of J − min J, where there is one: from the penalty, or from the curvature at the point.
+    pub objective_gap: Option<f64>,
+    /// Proved upper bound of ‖β − β*‖ on the original columns, redundant ones left out, likewise.
+    pub coefficient_gap: Option<f64>,
+    /// Proved upper bound of |βⱼ − βⱼ*| for every j, in units of √(H⁻¹)ⱼⱼ: standard errors, where there is no penalty.
+    pub standard_error_gap: Option<f64>,
     /// f64 steps taken on the host after the solver ended.
     pub polish_steps: usize,
     /// How far the solver's own point was above the returned one in J.
@@ -259,7 +267,18 @@ impl<'a> Problem<'a> {
                 shortest
             }
         };
+        let bounds = if self.l2 > 0.0 { self.penalised_bounds(&host_engine, &at)? } else { None };
+        let basin = polished.basin.as_ref();
+        let smallest = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
         let certificate = Certificate {
+            // A bound below the rounding of J itself would say more than f64 can know.
+            objective_gap: smallest(basin.map(|basin| basin.objective), bounds.map(|(objective, _)| objective))
+                .map(|gap| gap.max(f64::EPSILON * at.value)),
+            standard_error_gap: basin.map(|basin| basin.distance),
+            coefficient_gap: smallest(
+                basin.map(|basin| basin.distance * self.coordinates.length_on_original(&basin.variances)),
+                bounds.map(|(_, coefficients)| coefficients),
+            ),
             objective: at.value,
             loss: at.loss,
             gradient_inf_norm,
@@ -276,6 +295,18 @@ impl<'a> Problem<'a> {
             interrupted: polished.interrupted,
             passes: host_engine.cost().passes,
         })
+    }
+
+    /// What the penalty proves of the point `at`, in the full coordinates and still held by `engine`.
+    fn penalised_bounds(&self, engine: &CpuEngine<'_>, at: &Evaluation) -> Result<Option<(f64, f64)>> {
+        let spreads = self.full.units();
+        let slopes: Vec<f64> = at.gradient.iter().zip(spreads).map(|(g, unit)| g / unit).collect();
+        let intercept = match self.full.map().intercept {
+            true => Some((at.gradient[spreads.len()], engine.curvature_sum(at.point())?)),
+            false => None,
+        };
+        let weight_sum = self.host.data().weight_sum;
+        Ok(bounds::penalised(Penalised { slopes: &slopes, spreads, intercept, weight_sum, l2: self.l2 }))
     }
 
     fn redundant_columns(&self) -> usize {

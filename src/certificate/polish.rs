@@ -1,13 +1,15 @@
 //! The last steps to the optimum, in f64 on the host.
 
-use super::bounds::basin;
+use super::bounds::{Basin, basin};
 use super::{Problem, affordable, exact_is_cheap};
 use crate::engine::DeviceKind;
+use crate::engine::cpu::gram_cost;
 use crate::error::{Error, Result};
 use crate::linalg::Cholesky;
 use crate::monitor::{Monitor, Unheard};
 use crate::objective::{Evaluation, Objective};
 use crate::separation::{self, Proof};
+use crate::solver::lbfgs::SomeRows;
 use crate::solver::{Metric, RELATIVE_DECREASE, Solution, StopReason, StopRule, advance, lbfgs, newton, quasi_newton};
 
 /// Newton steps of a polish at the most, and steps along a metric.
@@ -20,6 +22,8 @@ const SUSPICIOUS: f64 = 1e3 * RELATIVE_DECREASE;
 /// Rows for each parameter whose curvature is asked whether there is an optimum, and rows at the least.
 const WITNESSES_PER_PARAMETER: usize = 4;
 const WITNESSES: usize = 8192;
+/// Multiply-adds that a sharper bound is worth where the penalty gives one already.
+const CHEAP_PROOF: f64 = 2e8;
 
 /// Where a polish ended.
 pub(super) struct Polished {
@@ -29,8 +33,8 @@ pub(super) struct Polished {
     pub(super) first_value: f64,
     /// Decrease that a further step promises, where that is known.
     pub(super) predicted: Option<f64>,
-    /// Bound on J − min J that curvature proves; its being there proves that there is a minimum.
-    pub(super) gap: Option<f64>,
+    /// The proof that there is a minimum near the point.
+    pub(super) basin: Option<Basin>,
     pub(super) proof: Option<Proof>,
     pub(super) interrupted: bool,
 }
@@ -38,7 +42,7 @@ pub(super) struct Polished {
 impl Polished {
     fn untouched(at: Evaluation) -> Self {
         let first_value = at.value;
-        Polished { at, steps: 0, first_value, predicted: None, gap: None, proof: None, interrupted: false }
+        Polished { at, steps: 0, first_value, predicted: None, basin: None, proof: None, interrupted: false }
     }
 }
 
@@ -75,20 +79,26 @@ impl Problem<'_> {
                 }
             }
         };
-        if self.l2 == 0.0 && affordable(self.host.data().rows, self.coordinates.len()) {
-            polished.gap = self.gap(objective, &polished.at);
-            if polished.gap.is_none() && !polished.interrupted {
-                polished = self.newton_polish(objective, polished, steps_allowed, tolerance, monitor)?;
-            }
+        let columns = self.coordinates.len();
+        if self.l2 == 0.0 || gram_cost(self.witnesses(), columns) <= CHEAP_PROOF {
+            polished.basin = self.basin(objective, &polished.at);
+        }
+        let unsettled = self.l2 == 0.0 && polished.basin.is_none() && !polished.interrupted;
+        if unsettled && affordable(self.host.data().rows, columns) {
+            polished = self.newton_polish(objective, polished, steps_allowed, tolerance, monitor)?;
         }
         Ok(polished)
     }
 
     /// What the curvature of some rows proves about the optimum.
-    fn gap(&self, objective: &Objective<'_>, at: &Evaluation) -> Option<f64> {
-        let rows = WITNESSES.max(WITNESSES_PER_PARAMETER * self.coordinates.len());
-        let factor = Cholesky::new(&objective.hessian_below(&at.theta, rows))?;
+    fn basin(&self, objective: &Objective<'_>, at: &Evaluation) -> Option<Basin> {
+        let factor = Cholesky::new(&objective.hessian_below(&at.theta, self.witnesses()))?;
         basin(&factor, &at.gradient, self.reach())
+    }
+
+    /// Rows whose curvature is asked.
+    fn witnesses(&self) -> usize {
+        WITNESSES.max(WITNESSES_PER_PARAMETER * self.coordinates.len())
     }
 
     /// No row is longer than this in the coordinates.
@@ -115,9 +125,9 @@ impl Problem<'_> {
         while let Some(newton) = newton::newton_step(objective, &polished.at) {
             let at = &polished.at;
             polished.predicted = Some(newton.predicted);
-            polished.gap = basin(&newton.factor, &at.gradient, self.reach());
+            polished.basin = basin(&newton.factor, &at.gradient, self.reach());
             let scale = at.value.max(objective.weight_sum() / 1000.0);
-            let suspicious = self.l2 == 0.0 && polished.gap.is_none() && newton.predicted <= SUSPICIOUS * scale;
+            let suspicious = self.l2 == 0.0 && polished.basin.is_none() && newton.predicted <= SUSPICIOUS * scale;
             if suspicious {
                 polished.proof = separation::prove_moving(self.host, &self.coordinates, &at.theta, &newton.step);
                 if polished.proof.is_some() {
@@ -189,7 +199,7 @@ fn metric_polish(
         None => (objective.evaluate(theta)?, 0),
     };
     let first_value = at.value;
-    let renew = |objective: &Objective<'_>, theta: &[f64], _| lbfgs::sampled(objective, theta);
-    let solution = quasi_newton::minimise(objective, at, metric, renew, polish_rule(tolerance), &Unheard(monitor))?;
+    let rule = polish_rule(tolerance);
+    let solution = quasi_newton::minimise(objective, at, metric, SomeRows, rule, &Unheard(monitor))?;
     Ok(Polished { first_value, ..Polished::ended(solution, steps) })
 }

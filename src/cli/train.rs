@@ -225,6 +225,7 @@ fn report(fit: &Fit, training: &Training, held_out: Option<&Scored>, path: &Path
         "cells_filled": training.summary.filled_cells,
         "device": fit.device,
         "solver": fit.solver,
+        "samples": fit.samples,
         "status": fit.status,
         "stopped_by": fit.stopped_by,
         "iterations": fit.iterations,
@@ -285,6 +286,15 @@ fn text(fit: &Fit, training: &Training, model: &Model, path: &Path) -> String {
     }
     let penalty =
         if model.objective.l2 > 0.0 { format!(", l2 = {}", short(model.objective.l2)) } else { String::new() };
+    if !fit.samples.is_empty() {
+        let rows: Vec<String> = fit.samples.iter().map(|sample| count(sample.rows as u64)).collect();
+        let iterations: Vec<String> = fit.samples.iter().map(|sample| sample.iterations.to_string()).collect();
+        text += &format!(
+            "samples    {} rows fitted first, on the host in f64: {} iterations\n",
+            rows.join(", then "),
+            iterations.join(" and "),
+        );
+    }
     text += &format!(
         "solver     {}{penalty}: {}, {} of X in {:.3} s\n",
         fit.solver.name(),
@@ -300,14 +310,25 @@ fn text(fit: &Fit, training: &Training, model: &Model, path: &Path) -> String {
         _ => format!("status     {status}\n"),
     };
     text += &match &fit.certificate {
-        Some(c) => format!(
-            "certified  largest slope {:.1e} of S·sd, re-computed in f64{}\n",
-            c.gradient_inf_norm,
-            match c.polish_steps {
+        Some(c) => {
+            let steps = match c.polish_steps {
                 0 => String::new(),
                 steps => format!(" after {steps} f64 step{}", if steps == 1 { "" } else { "s" }),
-            }
-        ),
+            };
+            let gaps = match (c.objective_gap, c.coefficient_gap) {
+                (Some(gap), Some(distance)) => format!(
+                    "\nproved     J is within {gap:.1e} of its minimum, β within {distance:.1e} of the optimum's{}",
+                    match c.standard_error_gap {
+                        Some(errors) if model.objective.l2 == 0.0 => {
+                            format!(", each within {errors:.1e} standard errors")
+                        }
+                        _ => String::new(),
+                    }
+                ),
+                _ => String::new(),
+            };
+            format!("certified  largest slope {:.1e} of S·sd, re-computed in f64{steps}{gaps}\n", c.gradient_inf_norm)
+        }
         None => format!("slope      {:.1e} of S·sd as the engine saw it; not verified\n", fit.gradient_inf_norm),
     };
     text += &format!("log loss   {:.9} (J = {})\n\ncoefficients\n", fit.log_loss, short(fit.objective));

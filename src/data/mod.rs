@@ -16,6 +16,7 @@ mod options;
 pub mod pack;
 mod roles;
 mod rows;
+mod sample;
 mod size;
 mod source;
 mod split;
@@ -69,7 +70,7 @@ impl Dataset {
             return Err(Error::Usage(format!("{found} features were given {names} names")));
         }
         let packed = pack::pack(source, vectors, options)?;
-        Ok(Dataset {
+        let mut data = Dataset {
             features,
             blocks: packed.blocks,
             columns: packed.columns,
@@ -77,7 +78,9 @@ impl Dataset {
             rows: source.rows(),
             weight_sum: vectors.weight.iter().sum(),
             samples: Vec::new(),
-        })
+        };
+        data.samples = sample::draw(&data)?;
+        Ok(data)
     }
 
     /// Packs a row-major n×p matrix with targets, weights 1 and no offset, naming the features x0, x1, …

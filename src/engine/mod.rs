@@ -288,6 +288,15 @@ impl Stamps {
         }
     }
 
+    /// Whether `point` is the kept one (and not the latest).
+    pub(crate) fn is_kept(&self, point: PointId) -> Result<bool> {
+        match point.0 {
+            id if self.latest == Some(id) => Ok(false),
+            id if self.kept == Some(id) => Ok(true),
+            _ => Err(Error::Numerics("internal: a point was asked for that is no longer held".into())),
+        }
+    }
+
     /// The latest point becomes the kept one; a line is no longer held.
     pub(crate) fn keep(&mut self, point: PointId) -> Result<()> {
         if self.latest != Some(point.0) {

@@ -83,6 +83,16 @@ impl Coordinates {
         self.len() == 0
     }
 
+    /// The unit of each column: x = unit·x̃ + centre.
+    pub fn units(&self) -> &[f64] {
+        &self.unit
+    }
+
+    /// √Σ varⱼ/unitⱼ² over the features: the length on the original columns of a vector whose square in θⱼ is varⱼ.
+    pub fn length_on_original(&self, squares: &[f64]) -> f64 {
+        squares.iter().zip(&self.unit).map(|(square, unit)| square / (unit * unit)).sum::<f64>().sqrt()
+    }
+
     /// x̃ in terms of the stored columns.
     pub fn map(&self) -> &ColumnMap {
         &self.map

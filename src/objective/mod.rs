@@ -36,6 +36,13 @@ pub struct Evaluation {
     point: PointId,
 }
 
+impl Evaluation {
+    /// The stamp under which the engine may still hold the logits.
+    pub fn point(&self) -> PointId {
+        self.point
+    }
+}
+
 /// A line between two evaluated points: step 0 is the kept one, step 1 the other.
 #[derive(Debug)]
 pub struct Line {

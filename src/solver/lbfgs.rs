@@ -5,18 +5,20 @@
 //! It is the method where rows are too few for a sample that stands for all of them, or columns too many. Where p is too
 //! large for a p × p factor, the usual scaled identity serves.
 
+use super::Solution;
 use super::metric::Metric;
+use super::quasi_newton::{self, Renewal};
 use super::stopping::StopRule;
-use super::{Solution, quasi_newton};
 use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::objective::Objective;
 
 /// Parameters up to which a factor of the curvature is kept.
 const MAX_FACTOR: usize = 2048;
-/// The curvature of this many times n/p rows costs about as much as eight passes over X on the CPU engine, and so much
-/// more where a pass is slower.
+/// The curvature of this many times n/p rows costs about as much as eight passes over X on the CPU engine; with the
+/// factor that is ten.
 const ROWS: usize = 100;
+const RENEWAL_PASSES: f64 = 10.0;
 /// Rows for each parameter that the curvature is taken from at the least.
 const ROWS_PER_PARAMETER: usize = 4;
 /// Share of the off-diagonal part that must be more than noise for that.
@@ -35,11 +37,24 @@ pub fn minimise(
     let at = objective.evaluate(start)?;
     let metric = sampled(objective, &at.theta);
     let metric = metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound()));
-    quasi_newton::minimise(objective, at, metric, |objective, theta, _| sampled(objective, theta), rule, monitor)
+    quasi_newton::minimise(objective, at, metric, SomeRows, rule, monitor)
+}
+
+/// Renews a metric by the curvature of some rows.
+pub(crate) struct SomeRows;
+
+impl Renewal for SomeRows {
+    fn cost(&self) -> f64 {
+        RENEWAL_PASSES
+    }
+
+    fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Option<Metric> {
+        sampled(objective, theta)
+    }
 }
 
 /// The metric of the curvature of some rows at θ, where it can be had.
-pub(crate) fn sampled(objective: &Objective<'_>, theta: &[f64]) -> Option<Metric> {
+fn sampled(objective: &Objective<'_>, theta: &[f64]) -> Option<Metric> {
     let parameters = theta.len();
     if parameters > MAX_FACTOR {
         return None;

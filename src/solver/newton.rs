@@ -8,14 +8,18 @@
 //! within some √(p/rows) of that of all rows, and so is the sample's curvature, which then serves as the metric of all
 //! rows: each pass over X lowers the gradient by that factor, and by more as the metric learns.
 
+use super::lbfgs::SomeRows;
 use super::metric::Metric;
+use super::quasi_newton::{self, Renewal};
 use super::stopping::{StopReason, StopRule};
-use super::{Solution, advance, dot, quasi_newton, report};
+use super::{Solution, advance, dot, report};
 use crate::error::{Error, Result};
 use crate::linalg::Cholesky;
 use crate::monitor::{Monitor, Unheard};
 use crate::objective::{Evaluation, Objective};
 
+/// The curvature of all rows costs a pass over X for this many parameters.
+const PARAMETERS_A_PASS: f64 = 12.0;
 /// When a sample is fitted well enough: far below the error of its being a sample.
 const SAMPLE_RULE: StopRule = StopRule { tolerance: 1e-6, max_iterations: 50, relative_decrease: 1e-7 };
 
@@ -78,6 +82,15 @@ pub fn minimise(
     }
 }
 
+/// How a row sample was fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct SampleFit {
+    /// Its rows.
+    pub rows: usize,
+    /// Iterations on them.
+    pub iterations: usize,
+}
+
 /// Minimises `objective` with the help of its row `samples`, smallest first; `start` is where the first sample is fitted
 /// from, or, for a `warm` start, where all rows are.
 ///
@@ -93,27 +106,50 @@ pub fn minimise_sampled(
     exact: bool,
     rule: StopRule,
     monitor: &dyn Monitor,
-) -> Result<Solution> {
+) -> Result<(Solution, Vec<SampleFit>)> {
     let mut theta = start.clone();
+    let mut fits = Vec::new();
     for sample in samples.iter_mut().filter(|_| !warm) {
         let at = sample.evaluate(theta)?;
         let metric = metric_at(sample, &at.theta);
-        let renew = |sample: &Objective<'_>, theta: &[f64], _| Some(metric_at(sample, theta));
-        theta = quasi_newton::minimise(sample, at, metric, renew, SAMPLE_RULE, &Unheard(monitor))?.at.theta;
+        let solution = quasi_newton::minimise(sample, at, metric, AllRows::of(sample), SAMPLE_RULE, &Unheard(monitor))?;
+        fits.push(SampleFit { rows: sample.rows(), iterations: solution.iterations });
+        theta = solution.at.theta;
     }
-    let Some(largest) = samples.last() else { return minimise(objective, start, rule, monitor) };
+    let Some(largest) = samples.last() else { return Ok((minimise(objective, start, rule, monitor)?, fits)) };
     let at = match objective.evaluate(theta) {
         // What a sample's optimum is worth is not known before all rows have been asked.
         Err(Error::Numerics(_)) => objective.evaluate(start)?,
         evaluated => evaluated?,
     };
     let metric = metric_at(largest, &at.theta);
-    let renew = |objective: &Objective<'_>, theta: &[f64], before: usize| match before {
-        0 => Some(metric_at(largest, theta)),
-        _ if exact => Some(metric_at(objective, theta)),
-        _ => None,
+    let solution = if exact {
+        quasi_newton::minimise(objective, at, metric, AllRows::of(objective), rule, monitor)?
+    } else {
+        quasi_newton::minimise(objective, at, metric, SomeRows, rule, monitor)?
     };
-    quasi_newton::minimise(objective, at, metric, renew, rule, monitor)
+    Ok((solution, fits))
+}
+
+/// Renews a metric by the curvature of all rows.
+struct AllRows {
+    parameters: usize,
+}
+
+impl AllRows {
+    fn of(objective: &Objective<'_>) -> Self {
+        AllRows { parameters: objective.coordinates().len() }
+    }
+}
+
+impl Renewal for AllRows {
+    fn cost(&self) -> f64 {
+        2.0 + self.parameters as f64 / PARAMETERS_A_PASS
+    }
+
+    fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Option<Metric> {
+        Some(metric_at(objective, theta))
+    }
 }
 
 /// The metric of the curvature at θ.

@@ -7,14 +7,22 @@ use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::objective::{Evaluation, Objective};
 
-/// Iterations after which a metric is taken anew, unless they lowered the predicted decrease by this factor.
-const RENEW: usize = 8;
-const GOOD_PROGRESS: f64 = 1e-4;
+/// Iterations that the pace of a metric is judged by.
+const JUDGED: usize = 3;
+
+/// How a metric is taken anew.
+pub trait Renewal {
+    /// Passes over X that it costs.
+    fn cost(&self) -> f64;
+
+    /// A new metric at θ; `None` is to go on with what there is.
+    fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Option<Metric>;
+}
 
 /// Minimises `objective` from the evaluated `start`, which need not be kept yet.
 ///
-/// `renew` gives a new metric at θ, told how many it has given before; it is asked after every few iterations and where
-/// the present metric offers no descent. `None` is to go on with what there is.
+/// The metric is renewed where the present one offers no descent, and where it would take more passes to the tolerance, at the
+/// pace of its last iterations, than a new one costs.
 ///
 /// # Errors
 /// As [`Objective::evaluate`].
@@ -22,31 +30,27 @@ pub fn minimise(
     objective: &mut Objective<'_>,
     start: Evaluation,
     mut metric: Metric,
-    mut renew: impl FnMut(&Objective<'_>, &[f64], usize) -> Option<Metric>,
+    mut renewal: impl Renewal,
     rule: StopRule,
     monitor: &dyn Monitor,
 ) -> Result<Solution> {
     let mut at = start;
     objective.keep(&at)?;
-    let (mut iterations, mut since, mut renewals) = (0, 0, 0);
-    let mut reference = f64::INFINITY;
+    let mut iterations = 0;
+    // Decreases predicted with the present metric, the latest last.
+    let mut decreases: Vec<f64> = Vec::new();
     report(objective, &at, iterations, monitor);
     loop {
         let mut step = metric.direction(&at.gradient);
         let mut decrease = -0.5 * dot(&at.gradient, &step);
-        if since == RENEW {
-            if !(decrease <= GOOD_PROGRESS * reference)
-                && let Some(new) = renew(objective, &at.theta, renewals)
-            {
-                metric = new;
-                renewals += 1;
-                step = metric.direction(&at.gradient);
-                decrease = -0.5 * dot(&at.gradient, &step);
-            }
-            since = 0;
-        }
-        if since == 0 {
-            reference = decrease;
+        decreases.push(decrease);
+        if passes_to_go(&decreases, objective.gradient_norms(&at).0 / rule.tolerance) > renewal.cost()
+            && let Some(new) = renewal.renew(objective, &at.theta)
+        {
+            metric = new;
+            step = metric.direction(&at.gradient);
+            decrease = -0.5 * dot(&at.gradient, &step);
+            decreases = vec![decrease];
         }
         // Before a metric has formed, the step says nothing about how far away the optimum is.
         let predicted = metric.is_informed().then_some(decrease);
@@ -58,16 +62,14 @@ pub fn minimise(
                 metric.correct(difference(&next.theta, &at.theta), difference(&next.gradient, &at.gradient));
                 at = next;
                 iterations += 1;
-                since += 1;
                 report(objective, &at, iterations, monitor);
             }
             // A stale metric can offer no descent; a fresh one that offers none means the noise floor.
             None if metric.forget() => {
-                if let Some(new) = renew(objective, &at.theta, renewals) {
+                if let Some(new) = renewal.renew(objective, &at.theta) {
                     metric = new;
-                    renewals += 1;
                 }
-                since = 0;
+                decreases.clear();
             }
             None => {
                 let reason = StopReason::NoProgress;
@@ -77,6 +79,30 @@ pub fn minimise(
     }
 }
 
+/// Passes until the slope has fallen by `factor`, at the pace of the last iterations; 0 while that is not known.
+///
+/// The predicted decrease is quadratic in the slope.
+fn passes_to_go(decreases: &[f64], factor: f64) -> f64 {
+    let Some(earlier) = decreases.len().checked_sub(JUDGED + 1) else { return 0.0 };
+    let pace = (decreases[earlier] / decreases[decreases.len() - 1]).ln() / JUDGED as f64;
+    if pace > 0.0 { 2.0 * factor.max(1.0).ln() / pace } else { f64::INFINITY }
+}
+
 fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_says_how_many_passes_are_left() {
+        // The slope falls tenfold a pass, so six more take it down by 10⁶.
+        let decreases = [1.0, 1e-2, 1e-4, 1e-6];
+        assert!((passes_to_go(&decreases, 1e6) - 6.0).abs() < 1e-9);
+        assert_eq!(passes_to_go(&decreases[..3], 1e6), 0.0);
+        assert_eq!(passes_to_go(&[1.0, 1.0, 1.0, 1.0], 10.0), f64::INFINITY);
+        assert_eq!(passes_to_go(&decreases, 0.5), 0.0);
+    }
 }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::data::{LANES, RowBlock, Values};
 use crate::error::{Error, Result};
+use crate::logistic::variance;
 
 /// Groups of rows that one task takes at the least; more when there are so many rows that the tasks' partial sums
 /// would fill memory.
@@ -59,6 +60,20 @@ impl<'a> CpuEngine<'a> {
                 ..Cost::default()
             },
         }
+    }
+
+    /// Σ s·y(1−y) over the rows at `point`, of the first model: the curvature in the intercept. No pass over X.
+    ///
+    /// # Errors
+    /// [`Error::Numerics`] when `point` is neither the kept nor the latest one.
+    pub fn curvature_sum(&self, point: PointId) -> Result<f64> {
+        let logits = if self.stamps.is_kept(point)? { &self.kept } else { &self.latest };
+        Ok(self
+            .blocks
+            .iter()
+            .zip(logits)
+            .map(|(block, logits)| block.weight().iter().zip(logits).map(|(s, a)| s * variance(*a)).sum::<f64>())
+            .sum())
     }
 
     fn count_pass(&mut self, kernel: usize, start: Instant) {

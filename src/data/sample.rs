@@ -1,0 +1,213 @@
+//! Row samples: a first idea of large data, drawn the same way every time.
+//!
+//! A row's place among all rows is hashed, and a class keeps the rows whose hash lies below a threshold: the largest power
+//! of two that leaves no more of them than wanted. Such samples are nested, depend on nothing but the row's number and its
+//! class, and need not know how many rows will come: the threshold halves as they do. A small class stays whole. A row
+//! that stands for 2ᵏ rows of its class weighs 2ᵏ times as much, so the sample's J estimates that of all rows.
+
+use rayon::prelude::*;
+
+use super::block::{LANES, RowBlock, Values};
+use super::{Dataset, hash};
+use crate::error::Result;
+
+/// Rows of a class in the largest sample at the most, and this many for each feature where that is more.
+const ROWS: usize = 32_768;
+const ROWS_PER_FEATURE: usize = 512;
+/// The sample is drawn where there are at least so many times as many rows.
+const WORTH_IT: usize = 3;
+/// The smaller sample has so many times fewer rows of a class, at the most.
+const SMALLER: usize = 8;
+/// Seed of the hash: any number does.
+const SEED: u64 = 0x5a3b_1e5a;
+
+/// The row samples of `data`, smallest first; none where there are too few rows for them to be worth it.
+///
+/// # Errors
+/// As [`RowBlock::new`].
+pub(super) fn draw(data: &Dataset) -> Result<Vec<Dataset>> {
+    let most = ROWS.max(ROWS_PER_FEATURE * data.features.len());
+    if data.rows < WORTH_IT * 2 * most {
+        return Ok(Vec::new());
+    }
+    let ranks = ranks(data);
+    let sample = |most| drawn(data, &ranks, [0, 1].map(|class| thinning(&ranks, class, most)));
+    [most / SMALLER, most].into_iter().map(sample).collect()
+}
+
+/// A row of positive weight: its class, and the number of halvings that it survives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rank {
+    class: usize,
+    halvings: u32,
+}
+
+/// The rank of every row; `None` for rows of weight 0.
+fn ranks(data: &Dataset) -> Vec<Option<Rank>> {
+    let mut ranks = Vec::with_capacity(data.rows);
+    for block in &data.blocks {
+        for (t, s) in block.target().iter().zip(block.weight()).take(block.rows()) {
+            let halvings = hash::mix(SEED, ranks.len() as u64).leading_zeros();
+            let class = usize::from(*t > 0.5);
+            ranks.push((*s > 0.0).then_some(Rank { class, halvings }));
+        }
+    }
+    ranks
+}
+
+/// Halvings after which no more than `most` rows of `class` are left.
+fn thinning(ranks: &[Option<Rank>], class: usize, most: usize) -> u32 {
+    let mut survive = [0usize; 65];
+    for rank in ranks.iter().flatten().filter(|rank| rank.class == class) {
+        survive[rank.halvings as usize] += 1;
+    }
+    let mut left: usize = survive.iter().sum();
+    let mut halvings = 0;
+    while left > most {
+        left -= survive[halvings];
+        halvings += 1;
+    }
+    halvings as u32
+}
+
+/// The rows that survive as many halvings as their class is thinned by.
+fn drawn(data: &Dataset, ranks: &[Option<Rank>], thinning: [u32; 2]) -> Result<Dataset> {
+    let numbered = data.blocks.iter().flat_map(|block| (0..block.rows()).map(move |i| (block, i)));
+    let rows: Vec<Row<'_>> = numbered
+        .zip(ranks)
+        .filter_map(|((block, i), rank)| {
+            let Rank { class, halvings } = (*rank)?;
+            (halvings >= thinning[class]).then(|| Row { block, i, factor: 2f64.powi(thinning[class] as i32) })
+        })
+        .collect();
+    let features = data.features.len();
+    let x = match data.blocks.first().map(RowBlock::x) {
+        Some(Values::F64(_)) => Values::F64(gathered(&rows, features, |x| match x {
+            Values::F64(x) => Some(x),
+            Values::F32(_) => None,
+        })),
+        _ => Values::F32(gathered(&rows, features, |x| match x {
+            Values::F32(x) => Some(x),
+            Values::F64(_) => None,
+        })),
+    };
+    let of = |vector: fn(&RowBlock) -> &[f64]| rows.iter().map(|row| vector(row.block)[row.i]).collect::<Vec<f64>>();
+    let weight: Vec<f64> = rows.iter().map(|row| row.block.weight()[row.i] * row.factor).collect();
+    let has_offset = data.blocks.iter().any(|block| block.offset().is_some());
+    let offset = has_offset.then(|| of(|block| block.offset().unwrap_or_default()));
+    Ok(Dataset {
+        features: data.features.clone(),
+        rows: rows.len(),
+        weight_sum: weight.iter().sum(),
+        blocks: vec![RowBlock::new(rows.len(), features, x, of(RowBlock::target), weight, offset)?],
+        columns: data.columns.clone(),
+        moments: data.moments.clone(),
+        samples: Vec::new(),
+    })
+}
+
+/// A row that was drawn.
+struct Row<'a> {
+    block: &'a RowBlock,
+    /// Its number in the block.
+    i: usize,
+    /// Rows of its class that it stands for.
+    factor: f64,
+}
+
+/// The values of `rows`, interleaved as a block's; `values` picks those of the precision at hand.
+fn gathered<T: Copy + Default + Send + Sync>(
+    rows: &[Row<'_>],
+    features: usize,
+    values: impl Fn(&Values) -> Option<&Vec<T>> + Sync,
+) -> Vec<T> {
+    let mut x = vec![T::default(); rows.len().div_ceil(LANES) * LANES * features];
+    if features > 0 {
+        x.par_chunks_mut(features * LANES).zip(rows.par_chunks(LANES)).for_each(|(group, rows)| {
+            for (lane, row) in rows.iter().enumerate() {
+                let Some(from) = values(row.block.x()) else { continue };
+                let start = RowBlock::index(row.i, 0, features);
+                let to = group[lane..].iter_mut().step_by(LANES);
+                to.zip(from[start..].iter().step_by(LANES)).for_each(|(to, from)| *to = *from);
+            }
+        });
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{PackOptions, Precision, RowMajor, RowVectors};
+
+    /// `rows` rows of two features, the first of which numbers them; every seventh row is of class 1, every fifth weighs 0.
+    fn numbered(rows: usize, precision: Precision, block_rows: Option<usize>) -> Dataset {
+        let values: Vec<f64> = (0..rows).flat_map(|i| [i as f64, (i % 3) as f64]).collect();
+        let vectors = RowVectors {
+            target: (0..rows).map(|i| f64::from(u8::from(i % 7 == 0))).collect(),
+            weight: (0..rows).map(|i| f64::from(u8::from(i % 5 != 0)) * 0.5).collect(),
+            offset: Some((0..rows).map(|i| i as f64 * 1e-6).collect()),
+        };
+        let source = RowMajor { values: &values, features: 2, rows };
+        let options = PackOptions { block_rows, precision: Some(precision) };
+        Dataset::pack(vec!["number".into(), "other".into()], &source, &vectors, options).unwrap()
+    }
+
+    /// Number, class and weight of the rows of a sample.
+    fn listed(data: &Dataset) -> Vec<(usize, f64, f64)> {
+        let column = data.columns[0];
+        let mut list = Vec::new();
+        for block in &data.blocks {
+            for i in 0..block.rows() {
+                let number = block.value(i, 0) * column.scale + column.centre;
+                assert!((block.offset().unwrap()[i] - number * 1e-6).abs() < 1e-12);
+                list.push((number.round() as usize, block.target()[i], block.weight()[i]));
+            }
+        }
+        list
+    }
+
+    #[test]
+    fn samples_are_nested_stand_for_all_rows_and_keep_small_classes_whole() {
+        let data = numbered(400_000, Precision::F32, None);
+        assert_eq!(data.samples.len(), 2);
+        let [small, large] = [0, 1].map(|k| listed(&data.samples[k]));
+        assert!(small.iter().all(|row| large.iter().any(|other| other.0 == row.0 && other.1 == row.1)));
+        for sample in [&small, &large] {
+            assert!(sample.iter().all(|(number, class, weight)| {
+                *class == f64::from(u8::from(number % 7 == 0)) && number % 5 != 0 && *weight >= 0.5
+            }));
+        }
+        for class in [0.0, 1.0] {
+            let weight = |rows: &[(usize, f64, f64)]| rows.iter().filter(|r| r.1 == class).map(|r| r.2).sum::<f64>();
+            let all: f64 = data
+                .blocks
+                .iter()
+                .map(|b| b.target().iter().zip(b.weight()).filter(|(t, _)| **t == class).map(|(_, s)| s).sum::<f64>())
+                .sum();
+            assert!((weight(&large) / all - 1.0).abs() < 0.03, "class {class}: {} of {all}", weight(&large));
+            assert!((weight(&small) / all - 1.0).abs() < 0.08, "class {class}: {} of {all}", weight(&small));
+            let rows = large.iter().filter(|row| row.1 == class).count();
+            assert!(rows <= ROWS && rows > ROWS / 2, "class {class}: {rows} rows");
+        }
+    }
+
+    #[test]
+    fn neither_blocks_nor_precision_change_who_is_drawn() {
+        let whole = numbered(300_000, Precision::F32, None);
+        for other in [numbered(300_000, Precision::F32, Some(1000)), numbered(300_000, Precision::F64, None)] {
+            for (a, b) in whole.samples.iter().zip(&other.samples) {
+                assert_eq!(listed(a), listed(b));
+            }
+            assert_eq!(other.samples.len(), 2);
+        }
+    }
+
+    #[test]
+    fn few_rows_are_not_sampled() {
+        assert!(numbered(WORTH_IT * 2 * ROWS - 1, Precision::F32, None).samples.is_empty());
+        let none = Rank { class: 0, halvings: 0 };
+        assert_eq!(thinning(&[Some(none), None], 0, 1), 0);
+        assert_eq!(thinning(&[Some(none); 2], 0, 1), 1);
+    }
+}

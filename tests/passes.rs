@@ -1,0 +1,35 @@
+//! The regression guard: how often a fixed fit reads X. Counts, not times; a change that raises one must say why.
+
+mod common;
+
+use common::{Rows, fit_on};
+use gpulogit::certificate::Status;
+use gpulogit::data::{Dataset, PackOptions};
+use gpulogit::engine::DeviceRequest;
+use gpulogit::fit::Fit;
+
+/// Reads of X of a fit, verification counted, with and without a penalty.
+fn passes(device: &DeviceRequest, data: &Dataset) -> Vec<u64> {
+    let fits = [0.0, 1.0].map(|l2| fit_on(device, data, l2));
+    fits.iter()
+        .map(|fit: &Fit| {
+            assert_eq!(fit.status, Status::Converged);
+            assert!(fit.gradient_inf_norm <= 1e-8);
+            let certificate = fit.certificate.as_ref().unwrap();
+            assert!(certificate.objective_gap.unwrap() <= 1e-9 * fit.objective);
+            fit.passes
+        })
+        .collect()
+}
+
+#[test]
+fn half_a_million_rows_of_32_features_are_read_five_times_on_the_cpu() {
+    let data = Rows::random(500_000, 32, 41).pack(PackOptions::default());
+    assert_eq!(passes(&DeviceRequest::Cpu, &data), [5, 5]);
+}
+
+#[test]
+fn half_a_million_rows_of_128_features_are_read_six_times_on_the_cpu() {
+    let data = Rows::random(500_000, 128, 42).pack(PackOptions::default());
+    assert_eq!(passes(&DeviceRequest::Cpu, &data), [6, 6]);
+}
