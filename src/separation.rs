@@ -126,8 +126,8 @@ impl<'a> Rows<'a> {
         let mut first = 0;
         for block in &host.data().blocks {
             for i in 0..block.rows() {
-                if block.weight()[i] > 0.0 {
-                    sides.push((first + i, 2.0 * block.target()[i] - 1.0));
+                if block.weight().at(i) > 0.0 {
+                    sides.push((first + i, 2.0 * block.target().at(i) - 1.0));
                 }
             }
             first += block.rows();

@@ -82,11 +82,11 @@ fn vector(data: &Dataset, get: impl Fn(&gpulogit::data::RowBlock) -> Vec<f64>) -
 }
 
 fn targets(data: &Dataset) -> Vec<f64> {
-    vector(data, |block| block.target().to_vec())
+    vector(data, |block| block.target().iter().collect())
 }
 
 fn weights(data: &Dataset) -> Vec<f64> {
-    vector(data, |block| block.weight().to_vec())
+    vector(data, |block| block.weight().iter().collect())
 }
 
 /// A .npy file of version 1.
@@ -333,7 +333,7 @@ fn weights_offsets_and_class_weights_reach_the_rows() {
     assert_eq!(weights(&read.train), [1.0, 0.0, 3.0, 1.0]);
     assert_eq!(read.train.weight_sum, 5.0);
     assert_eq!(read.train.features, ["a"]);
-    assert_eq!(vector(&read.train, |b| b.offset().unwrap().to_vec()), [0.5, -1.0, 0.0, 2.0]);
+    assert_eq!(vector(&read.train, |b| b.offset().unwrap().iter().collect()), [0.5, -1.0, 0.0, 2.0]);
     let balanced = train(text, &DataOptions { class_weight: ClassWeight::Balanced, ..options.clone() }).unwrap();
     let sums = |k: f64| {
         let of_class = |(t, s): (f64, f64)| if t == k { s } else { 0.0 };
@@ -481,7 +481,7 @@ fn an_offset_is_needed_to_predict_and_its_gaps_are_listed() {
     let model = train("a,o,y\n1,1,0\n2,2,1\n", &options).unwrap().design;
     let rows = rows_of("a,o\n1,0.5\n2,NA\n", &model, &ReadOptions::default()).unwrap();
     assert_eq!(rows.missing_rows, [1]);
-    assert_eq!(vector(&rows.data, |b| b.offset().unwrap().to_vec()), [0.5, 0.0]);
+    assert_eq!(vector(&rows.data, |b| b.offset().unwrap().iter().collect()), [0.5, 0.0]);
     assert!(failure(rows_of("a\n1\n", &model, &ReadOptions::default())).contains("no column 'o'"));
 }
 

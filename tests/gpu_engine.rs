@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gpulogit::data::{LANES, RowBlock, Values};
+use gpulogit::data::{LANES, RowBlock, RowVector, Values};
 use gpulogit::engine::gpu::{
     GpuEngine, GpuOptions, GpuRequest, LOSS_ERROR, SIGMOID_ERROR, ShaderSources, adapters, kernels,
 };
@@ -56,9 +56,10 @@ impl Problem {
                 x[RowBlock::index(i, j, self.features)] = self.x[(start + i) * self.features + j];
             }
         }
-        let x = if f32_values { Values::F32(x.iter().map(|x| *x as f32).collect()) } else { Values::F64(x) };
-        let offset = self.offset.as_ref().map(|offset| offset[start..end].to_vec());
-        RowBlock::new(rows, self.features, x, self.t[start..end].to_vec(), self.s[start..end].to_vec(), offset).unwrap()
+        let x = if f32_values { Values::from(x.iter().map(|x| *x as f32).collect::<Vec<f32>>()) } else { x.into() };
+        let offset = self.offset.as_ref().map(|offset| RowVector::new(&offset[start..end]));
+        let (t, s) = (RowVector::new(&self.t[start..end]), RowVector::new(&self.s[start..end]));
+        RowBlock::new(self.features, x, t, s, offset).unwrap()
     }
 
     fn open(&self, models: usize, options: &GpuOptions) -> GpuEngine {
@@ -291,7 +292,8 @@ fn more_tiles_than_a_dispatch_dimension_holds() {
     let rows = 65_537 * 256;
     let mut x = vec![1f32; rows];
     x[rows - 256..].fill(-2.0);
-    let block = RowBlock::new(rows, 1, Values::F32(x), vec![0.0; rows], vec![1.0; rows], None).unwrap();
+    let block =
+        RowBlock::new(1, x.into(), RowVector::new(&vec![0.0; rows]), RowVector::new(&vec![1.0; rows]), None).unwrap();
     let mut engine = GpuEngine::open(&GpuRequest::Any, &[block], 1, 1, &GpuOptions::default()).unwrap();
     let grid = engine.plan().chunks[0].grid;
     assert!(grid[1] > 1, "one dimension was enough: {grid:?}");

@@ -9,7 +9,8 @@ use std::path::Path;
 /// it, never in a circle. A new room is an error until it is placed here.
 const LAYERS: &[&[&str]] = &[
     &["error"],
-    &["monitor", "linalg", "logistic"],
+    &["monitor", "linalg", "octet"],
+    &["logistic"],
     &["data"],
     &["engine"],
     &["objective"],

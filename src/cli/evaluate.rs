@@ -69,8 +69,7 @@ pub(super) fn score(
     let (predictors, device) = model.linear_predictors(data, device)?;
     let mut missing = missing.iter().copied().peekable();
     let (mut a, mut t, mut s) = (Vec::new(), Vec::new(), Vec::new());
-    let labelled =
-        data.blocks.iter().flat_map(|block| (0..block.rows()).map(move |i| (block.target()[i], block.weight()[i])));
+    let labelled = data.blocks.iter().flat_map(|block| block.target().iter().zip(block.weight().iter()));
     for (row, (predictor, (target, weight))) in predictors.into_iter().zip(labelled).enumerate() {
         if missing.next_if_eq(&row).is_none() {
             a.push(predictor);

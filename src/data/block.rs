@@ -1,5 +1,9 @@
 //! Rows as the engines see them: blocks of standardised, interleaved values.
 
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use super::vector::RowVector;
 use crate::error::{Error, Result};
 
 /// Rows interleaved with each other: lane `l` of group `g` is row `g·LANES + l` of its block, and the values of one
@@ -7,13 +11,54 @@ use crate::error::{Error, Result};
 /// lanes of a GPU's subgroup read one contiguous line.
 pub const LANES: usize = 32;
 
+/// A stretch of numbers that lie in one piece with those of other blocks.
+#[derive(Debug, Clone)]
+pub struct Stretch<T> {
+    all: Arc<Vec<T>>,
+    range: Range<usize>,
+}
+
+impl<T> Stretch<T> {
+    /// The numbers of `all` in `range`.
+    pub(super) fn of(all: &Arc<Vec<T>>, range: Range<usize>) -> Self {
+        Stretch { all: Arc::clone(all), range }
+    }
+}
+
+impl<T> From<Vec<T>> for Stretch<T> {
+    fn from(all: Vec<T>) -> Self {
+        let range = 0..all.len();
+        Stretch { all: Arc::new(all), range }
+    }
+}
+
+impl<T> Deref for Stretch<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.all[self.range.clone()]
+    }
+}
+
 /// Values of X, in the precision they are kept in.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Values {
     /// What large data is stored, fitted and certified in.
-    F32(Vec<f32>),
+    F32(Stretch<f32>),
     /// What small data is kept in on the host; a GPU rounds it to f32 while uploading.
-    F64(Vec<f64>),
+    F64(Stretch<f64>),
+}
+
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Values::F32(values.into())
+    }
+}
+
+impl From<Vec<f64>> for Values {
+    fn from(values: Vec<f64>) -> Self {
+        Values::F64(values.into())
+    }
 }
 
 impl Values {
@@ -29,50 +74,41 @@ impl Values {
 ///
 /// The value of feature `j` in row `i` lies at [`RowBlock::index`]`(i, j)`. Rows beyond `rows` that fill the last
 /// group hold zeros and weight 0, so that a kernel may run over whole groups.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct RowBlock {
     rows: usize,
     features: usize,
     x: Values,
-    target: Vec<f64>,
-    weight: Vec<f64>,
-    offset: Option<Vec<f64>>,
+    target: RowVector,
+    weight: RowVector,
+    offset: Option<RowVector>,
 }
 
 impl RowBlock {
-    /// A block of `rows` rows.
-    ///
-    /// `x` is interleaved by [`LANES`] (`groups·features·LANES` values); `target` (t in [0, 1]) and `weight` (s ≥ 0)
-    /// have one entry a row, `offset` too where there is one (added to the linear predictor). Padding is added here.
+    /// A block of the rows that `target` (t in [0, 1]) and `weight` (s ≥ 0) have numbers of, and `offset` where there is one
+    /// (added to the linear predictor). `x` is interleaved by [`LANES`]: `groups·features·LANES` values.
     ///
     /// # Errors
     /// [`Error::Usage`] when there is no row, [`Error::Numerics`] when a length is wrong.
     pub fn new(
-        rows: usize,
         features: usize,
         x: Values,
-        mut target: Vec<f64>,
-        mut weight: Vec<f64>,
-        mut offset: Option<Vec<f64>>,
+        target: RowVector,
+        weight: RowVector,
+        offset: Option<RowVector>,
     ) -> Result<Self> {
+        let rows = target.rows();
         if rows == 0 {
             return Err(Error::Usage("a block must have at least one row".to_string()));
         }
-        let padded = rows.div_ceil(LANES) * LANES;
         let stored = x.len();
-        let offset_len = offset.as_ref().map_or(rows, Vec::len);
-        if stored != padded * features || target.len() != rows || weight.len() != rows || offset_len != rows {
+        let offset_len = offset.as_ref().map_or(rows, RowVector::rows);
+        if stored != rows.div_ceil(LANES) * LANES * features || weight.rows() != rows || offset_len != rows {
             return Err(Error::Numerics(format!(
-                "a block of {rows} rows × {features} features was given {stored} values, {} targets, {} weights and \
-                 {offset_len} offsets",
-                target.len(),
-                weight.len()
+                "a block of {rows} rows × {features} features was given {stored} values, {} weights and {offset_len} \
+                 offsets",
+                weight.rows()
             )));
-        }
-        target.resize(padded, 0.0);
-        weight.resize(padded, 0.0);
-        if let Some(offset) = &mut offset {
-            offset.resize(padded, 0.0);
         }
         Ok(RowBlock { rows, features, x, target, weight, offset })
     }
@@ -120,19 +156,19 @@ impl RowBlock {
         }
     }
 
-    /// Targets t in [0, 1], padded with 0 to whole groups.
-    pub fn target(&self) -> &[f64] {
+    /// Targets t in [0, 1].
+    pub fn target(&self) -> &RowVector {
         &self.target
     }
 
-    /// Sample weights s ≥ 0, padded with 0 to whole groups.
-    pub fn weight(&self) -> &[f64] {
+    /// Sample weights s ≥ 0.
+    pub fn weight(&self) -> &RowVector {
         &self.weight
     }
 
-    /// Offsets, padded with 0 to whole groups, where the data has them.
-    pub fn offset(&self) -> Option<&[f64]> {
-        self.offset.as_deref()
+    /// Offsets, where the data has them.
+    pub fn offset(&self) -> Option<&RowVector> {
+        self.offset.as_ref()
     }
 }
 
@@ -142,9 +178,12 @@ mod tests {
 
     #[test]
     fn a_block_has_rows_and_tells_its_bytes() {
-        let block = |rows: usize, x| RowBlock::new(rows, 2, x, vec![0.0; rows], vec![1.0; rows], None);
-        assert_eq!(block(3, Values::F32(vec![0.0; 2 * LANES])).unwrap().x_bytes(), 4 * 2 * LANES as u64);
-        assert_eq!(block(3, Values::F64(vec![0.0; 2 * LANES])).unwrap().x_bytes(), 8 * 2 * LANES as u64);
-        assert!(block(0, Values::F32(Vec::new())).is_err());
+        let vector = |rows: usize| RowVector::new(&vec![1.0; rows]);
+        let block = |rows: usize, x| RowBlock::new(2, x, vector(rows), vector(rows), None);
+        assert_eq!(block(3, vec![0f32; 2 * LANES].into()).unwrap().x_bytes(), 4 * 2 * LANES as u64);
+        assert_eq!(block(3, vec![0f64; 2 * LANES].into()).unwrap().x_bytes(), 8 * 2 * LANES as u64);
+        assert!(block(0, Vec::<f32>::new().into()).is_err());
+        assert!(block(3, vec![0f32; LANES].into()).is_err());
+        assert!(RowBlock::new(2, vec![0f32; 2 * LANES].into(), vector(3), vector(4), None).is_err());
     }
 }

@@ -23,8 +23,9 @@ mod split;
 mod table;
 mod target;
 mod text;
+mod vector;
 
-pub use block::{LANES, RowBlock, Values};
+pub use block::{LANES, RowBlock, Stretch, Values};
 pub use design::{Design, InputColumn};
 pub use load::{ReadSummary, Training, load_training};
 pub use options::{ClassWeight, DataOptions, Encoding, Format, Missing, ReadOptions};
@@ -32,6 +33,7 @@ pub use pack::{Moments, PackOptions, Precision, StoredColumn};
 pub use rows::{Rows, load_rows};
 pub use source::{ColumnSource, RowMajor, RowVectors};
 pub use target::Target;
+pub use vector::{Group, RowVector};
 
 use crate::error::{Error, Result};
 

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Values};
 use super::source::{ColumnSource, RowVectors};
+use super::vector::RowVector;
 use crate::error::{Error, Result};
 
 /// First rows that suggest a column's centre and scale.
@@ -181,12 +182,11 @@ fn fill_blocks(
             let range = start..rows.min(start + block_rows);
             let x = fill_values(source, columns, precision, range.clone())?;
             RowBlock::new(
-                range.len(),
                 columns.len(),
                 x,
-                vectors.target[range.clone()].to_vec(),
-                vectors.weight[range.clone()].to_vec(),
-                vectors.offset.as_ref().map(|offset| offset[range].to_vec()),
+                RowVector::new(&vectors.target[range.clone()]),
+                RowVector::new(&vectors.weight[range.clone()]),
+                vectors.offset.as_ref().map(|offset| RowVector::new(&offset[range])),
             )
         })
         .collect()
@@ -243,13 +243,13 @@ fn fill_values(
         Precision::F32 => {
             let mut values = vec![0f32; len];
             write(&mut values, chunk_groups, features, group_fill, |_, z| Some(z as f32).filter(|z| z.is_finite()))
-                .map(|()| Values::F32(values))
+                .map(|()| values.into())
         }
         Precision::F64 => {
             let mut values = vec![0f64; len];
             // A GPU will round these to f32, so they must be in its range as well.
             write(&mut values, chunk_groups, features, group_fill, |_, z| Some(z).filter(|z| (*z as f32).is_finite()))
-                .map(|()| Values::F64(values))
+                .map(|()| values.into())
         }
     };
     stored.map_err(|feature| {
@@ -263,7 +263,7 @@ fn fill_values(
 
 /// Moments of every column, from the blocks (values) and the source (what rounding lost).
 fn moments(source: &impl ColumnSource, blocks: &[RowBlock], columns: &[StoredColumn]) -> Vec<Moments> {
-    let weight_sum: f64 = blocks.iter().flat_map(|b| b.weight()).sum();
+    let weight_sum: f64 = blocks.iter().flat_map(|b| b.weight().iter()).sum();
     (0..columns.len())
         .into_par_iter()
         .map(|j| {
@@ -271,7 +271,7 @@ fn moments(source: &impl ColumnSource, blocks: &[RowBlock], columns: &[StoredCol
             let mut mean = 0.0;
             for block in blocks {
                 for i in 0..block.rows() {
-                    let s = block.weight()[i];
+                    let s = block.weight().at(i);
                     if s > 0.0 {
                         let z = block.value(i, j);
                         mean += s / weight_sum * z;
@@ -290,7 +290,7 @@ fn moments(source: &impl ColumnSource, blocks: &[RowBlock], columns: &[StoredCol
                 }
                 start += block.rows();
                 for (i, raw) in raw.iter().enumerate() {
-                    let s = block.weight()[i];
+                    let s = block.weight().at(i);
                     let z = block.value(i, j);
                     variance += s / weight_sum * (z - mean).powi(2);
                     if s > 0.0 && !stored_exactly {

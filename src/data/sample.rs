@@ -7,7 +7,8 @@
 
 use rayon::prelude::*;
 
-use super::block::{LANES, RowBlock, Values};
+use super::block::{LANES, RowBlock, Stretch, Values};
+use super::vector::RowVector;
 use super::{Dataset, hash};
 use crate::error::Result;
 
@@ -46,10 +47,10 @@ struct Rank {
 fn ranks(data: &Dataset) -> Vec<Option<Rank>> {
     let mut ranks = Vec::with_capacity(data.rows);
     for block in &data.blocks {
-        for (t, s) in block.target().iter().zip(block.weight()).take(block.rows()) {
+        for (t, s) in block.target().iter().zip(block.weight().iter()) {
             let halvings = hash::mix(SEED, ranks.len() as u64).leading_zeros();
-            let class = usize::from(*t > 0.5);
-            ranks.push((*s > 0.0).then_some(Rank { class, halvings }));
+            let class = usize::from(t > 0.5);
+            ranks.push((s > 0.0).then_some(Rank { class, halvings }));
         }
     }
     ranks
@@ -82,24 +83,27 @@ fn drawn(data: &Dataset, ranks: &[Option<Rank>], thinning: [u32; 2]) -> Result<D
         .collect();
     let features = data.features.len();
     let x = match data.blocks.first().map(RowBlock::x) {
-        Some(Values::F64(_)) => Values::F64(gathered(&rows, features, |x| match x {
+        Some(Values::F64(_)) => gathered(&rows, features, |x| match x {
             Values::F64(x) => Some(x),
             Values::F32(_) => None,
-        })),
-        _ => Values::F32(gathered(&rows, features, |x| match x {
+        })
+        .into(),
+        _ => gathered(&rows, features, |x| match x {
             Values::F32(x) => Some(x),
             Values::F64(_) => None,
-        })),
+        })
+        .into(),
     };
-    let of = |vector: fn(&RowBlock) -> &[f64]| rows.iter().map(|row| vector(row.block)[row.i]).collect::<Vec<f64>>();
-    let weight: Vec<f64> = rows.iter().map(|row| row.block.weight()[row.i] * row.factor).collect();
+    let numbers = |of: &dyn Fn(&Row<'_>) -> f64| RowVector::new(&rows.iter().map(of).collect::<Vec<f64>>());
+    let target = numbers(&|row| row.block.target().at(row.i));
+    let weight = numbers(&|row| row.block.weight().at(row.i) * row.factor);
     let has_offset = data.blocks.iter().any(|block| block.offset().is_some());
-    let offset = has_offset.then(|| of(|block| block.offset().unwrap_or_default()));
+    let offset = has_offset.then(|| numbers(&|row| row.block.offset().map_or(0.0, |offset| offset.at(row.i))));
     Ok(Dataset {
         features: data.features.clone(),
         rows: rows.len(),
         weight_sum: weight.iter().sum(),
-        blocks: vec![RowBlock::new(rows.len(), features, x, of(RowBlock::target), weight, offset)?],
+        blocks: vec![RowBlock::new(features, x, target, weight, offset)?],
         columns: data.columns.clone(),
         moments: data.moments.clone(),
         samples: Vec::new(),
@@ -119,7 +123,7 @@ struct Row<'a> {
 fn gathered<T: Copy + Default + Send + Sync>(
     rows: &[Row<'_>],
     features: usize,
-    values: impl Fn(&Values) -> Option<&Vec<T>> + Sync,
+    values: impl Fn(&Values) -> Option<&Stretch<T>> + Sync,
 ) -> Vec<T> {
     let mut x = vec![T::default(); rows.len().div_ceil(LANES) * LANES * features];
     if features > 0 {
@@ -160,8 +164,8 @@ mod tests {
         for block in &data.blocks {
             for i in 0..block.rows() {
                 let number = block.value(i, 0) * column.scale + column.centre;
-                assert!((block.offset().unwrap()[i] - number * 1e-6).abs() < 1e-12);
-                list.push((number.round() as usize, block.target()[i], block.weight()[i]));
+                assert!((block.offset().unwrap().at(i) - number * 1e-6).abs() < 1e-12);
+                list.push((number.round() as usize, block.target().at(i), block.weight().at(i)));
             }
         }
         list
@@ -183,7 +187,9 @@ mod tests {
             let all: f64 = data
                 .blocks
                 .iter()
-                .map(|b| b.target().iter().zip(b.weight()).filter(|(t, _)| **t == class).map(|(_, s)| s).sum::<f64>())
+                .map(|b| {
+                    b.target().iter().zip(b.weight().iter()).filter(|(t, _)| *t == class).map(|(_, s)| s).sum::<f64>()
+                })
                 .sum();
             assert!((weight(&large) / all - 1.0).abs() < 0.03, "class {class}: {} of {all}", weight(&large));
             assert!((weight(&small) / all - 1.0).abs() < 0.08, "class {class}: {} of {all}", weight(&small));

@@ -170,13 +170,6 @@ pub trait Engine {
     /// [`Error::Device`] when the device fails, [`Error::Numerics`] when a result is not finite.
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient>;
 
-    /// The residuals s·(y−t) of the latest point, of every row in input order, model after model. Solvers have no use
-    /// for them; `validate` compares them.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the device fails.
-    fn residuals(&mut self) -> Result<Vec<f64>>;
-
     /// Makes `point`, the latest, the *kept* one: its logits outlive the next [`Engine::loss_gradient`].
     ///
     /// # Errors
@@ -278,14 +271,6 @@ impl Stamps {
         let id = self.next();
         self.latest = Some(id);
         PointId(id)
-    }
-
-    /// That there is a latest point.
-    pub(crate) fn check_latest(&self) -> Result<()> {
-        match self.latest {
-            Some(_) => Ok(()),
-            None => Err(Error::Numerics("internal: no point has been evaluated since the last one was kept".into())),
-        }
     }
 
     /// Whether `point` is the kept one (and not the latest).

@@ -82,7 +82,7 @@ pub(super) fn has_optimum(data: &Dataset) -> bool {
     let mut labelled = data
         .blocks
         .iter()
-        .flat_map(|block| (0..block.rows()).filter(|&i| block.weight()[i] > 0.0).map(|i| block.target()[i]));
+        .flat_map(|block| block.target().iter().zip(block.weight().iter()).filter(|(_, s)| *s > 0.0).map(|(t, _)| t));
     labelled.next().is_some_and(|first| labelled.any(|t| t != first))
 }
 
@@ -115,10 +115,10 @@ fn rows_in(data: &Dataset, value: impl Fn(usize, f64) -> f64) -> Rows {
         for i in 0..block.rows() {
             rows.x.extend((0..features).map(|j| value(j, block.value(i, j))));
         }
-        rows.target.extend_from_slice(&block.target()[..block.rows()]);
-        rows.weight.extend_from_slice(&block.weight()[..block.rows()]);
+        rows.target.extend(block.target().iter());
+        rows.weight.extend(block.weight().iter());
         if let (Some(all), Some(offset)) = (&mut rows.offset, block.offset()) {
-            all.extend_from_slice(&offset[..block.rows()]);
+            all.extend(offset.iter());
         }
     }
     rows

@@ -4,10 +4,10 @@ use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
-use super::kernels::{self, Lanes, Stored};
-use super::{group, lanes};
+use super::kernels::{self, Column, OCTETS};
 use crate::data::{LANES, RowBlock, Values};
-use crate::logistic::variance;
+use crate::logistic::variance_octet;
+use crate::octet::{Octet, Stored, Work, dispatch};
 
 /// Rows gathered into one dense panel before it is multiplied with itself.
 const PANEL_GROUPS: usize = 8;
@@ -86,15 +86,20 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
             let mut sum = Mat::<f64>::zeros(width, width);
             let mut panel = Mat::<f64>::zeros(PANEL_GROUPS * LANES, width);
             let mut sampled_weight = 0.0;
-            for panel_groups in part.chunks(PANEL_GROUPS) {
-                panel.fill(0.0);
-                for (i, place) in panel_groups.iter().enumerate() {
+            for groups in part.chunks(PANEL_GROUPS) {
+                if groups.len() < PANEL_GROUPS {
+                    panel.fill(0.0);
+                }
+                for (i, place) in groups.iter().enumerate() {
                     match place.block.x() {
                         Values::F32(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
                         Values::F64(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
                     }
-                    sampled_weight += lanes(place.block.weight(), place.g).iter().sum::<f64>();
                 }
+                sampled_weight += groups
+                    .iter()
+                    .map(|place| place.block.weight().group(place.g).lanes().iter().sum::<f64>())
+                    .sum::<f64>();
                 matmul(
                     sum.as_mut(),
                     BlockStructure::TriangularLower,
@@ -119,7 +124,7 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
     let scale = if stride == 1 || sampled_weight == 0.0 {
         1.0
     } else {
-        blocks.iter().flat_map(|b| b.weight()).sum::<f64>() / sampled_weight
+        blocks.iter().flat_map(|block| block.weight().iter()).sum::<f64>() / sampled_weight
     };
     for j in 0..width {
         for i in j..width {
@@ -140,27 +145,6 @@ struct Group<'a> {
     first_row: usize,
 }
 
-/// √(s·c) of the rows of one group, whose values are `x`; 0 for padding.
-fn row_roots<T: Stored>(x: &[T], place: &Group<'_>, curvature: Curvature<'_>) -> Lanes {
-    let (block, g) = (place.block, place.g);
-    let mut root = [0.0; LANES];
-    match curvature {
-        Curvature::Gram => root.copy_from_slice(lanes(block.weight(), g)),
-        Curvature::Rows(rows) => {
-            let present = LANES.min(block.rows() - g * LANES);
-            root[..present].copy_from_slice(&rows[place.first_row..place.first_row + present]);
-        }
-        Curvature::At(w) => {
-            let a = kernels::logits(x, w, block.offset().map(|offset| lanes(offset, g)));
-            for ((root, a), s) in root.iter_mut().zip(a).zip(lanes(block.weight(), g)) {
-                *root = s * variance(a);
-            }
-        }
-    }
-    root.map(f64::sqrt)
-}
-
-/// Writes √(s·c)·x̃ of one group of the block with values `x` to rows `at..` of `panel`.
 fn fill_panel<T: Stored>(
     x: &[T],
     place: &Group<'_>,
@@ -169,17 +153,67 @@ fn fill_panel<T: Stored>(
     at: usize,
     panel: &mut Mat<f64>,
 ) {
-    let x = group(x, place.g, place.block.features());
-    let root = row_roots(x, place, curvature);
-    for (column, &feature) in map.features.iter().enumerate() {
-        let (factor, shift) = (map.factor[column], map.shift[column]);
-        let values = &x[feature * LANES..(feature + 1) * LANES];
-        let out = &mut panel.col_as_slice_mut(column)[at..at + LANES];
-        for ((out, value), root) in out.iter_mut().zip(values).zip(root) {
-            *out = root * (factor * value.wide() + shift);
+    let features = place.block.features();
+    let x = &kernels::columns(x)[place.g * features..(place.g + 1) * features];
+    dispatch(FillPanel { place, x, map, curvature, at, panel });
+}
+
+/// Writes √(s·c)·x̃ of one group with columns `x` to rows `at..` of `panel`.
+struct FillPanel<'a, T> {
+    place: &'a Group<'a>,
+    x: &'a [Column<T>],
+    map: &'a ColumnMap,
+    curvature: Curvature<'a>,
+    at: usize,
+    panel: &'a mut Mat<f64>,
+}
+
+impl<T: Stored> Work for FillPanel<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) {
+        let FillPanel { place, x, map, curvature, at, panel } = self;
+        let root = roots(o, x, place, curvature);
+        for (column, &feature) in map.features.iter().enumerate() {
+            let (factor, shift) = (o.splat(map.factor[column]), o.splat(map.shift[column]));
+            let out = panel.col_as_slice_mut(column)[at..at + LANES].as_chunks_mut().0;
+            for k in 0..OCTETS {
+                let value = o.mul_add(factor, T::octet(o, &x[feature][k]), shift);
+                out[k] = o.store(o.mul(root[k], value));
+            }
+        }
+        if map.intercept {
+            let out = panel.col_as_slice_mut(map.features.len())[at..at + LANES].as_chunks_mut().0;
+            out.iter_mut().zip(root).for_each(|(out, root)| *out = o.store(root));
         }
     }
-    if map.intercept {
-        panel.col_as_slice_mut(map.features.len())[at..at + LANES].copy_from_slice(&root);
+}
+
+/// √(s·c) of the rows of one group with columns `x`; 0 for padding.
+#[inline(always)]
+fn roots<O: Octet, T: Stored>(o: O, x: &[Column<T>], place: &Group<'_>, curvature: Curvature<'_>) -> [O::F; OCTETS] {
+    let (block, g) = (place.block, place.g);
+    let weight = kernels::lanes(o, block.weight().group(g));
+    let mut root = match curvature {
+        Curvature::Gram => weight,
+        Curvature::Rows(rows) => {
+            let mut lanes = [0.0; LANES];
+            let present = LANES.min(block.rows() - g * LANES);
+            lanes[..present].copy_from_slice(&rows[place.first_row..place.first_row + present]);
+            kernels::stored(o, &lanes)
+        }
+        Curvature::At(w) => {
+            let a = kernels::logits(o, x, w, block.offset().map(|offset| offset.group(g)));
+            let mut square = weight;
+            for k in 0..OCTETS {
+                square[k] = o.mul(weight[k], variance_octet(o, a[k]));
+            }
+            square
+        }
+    };
+    for root in &mut root {
+        *root = o.sqrt(*root);
     }
+    root
 }

@@ -5,10 +5,11 @@ use std::cell::Cell;
 use faer::Mat;
 use rayon::prelude::*;
 
+use super::CpuEngine;
 use super::hessian::{ColumnMap, Curvature, RowSample, hessian};
-use super::kernels::{self, Lanes, PARTIALS, Stored};
-use super::{CpuEngine, group};
+use super::kernels::{self, Column, OCTETS};
 use crate::data::{Dataset, LANES, RowBlock, Values};
+use crate::octet::{Octet, Stored, Work, dispatch};
 
 /// A data set on the host, and how often it was read in full.
 #[derive(Debug)]
@@ -81,25 +82,68 @@ impl<'a> Host<'a> {
     }
 }
 
+/// z·w + w₀ and |z|·m + m₀ of the rows of one group.
+struct Products<'a, T> {
+    x: &'a [Column<T>],
+    w: &'a [f64],
+    m: &'a [f64],
+}
+
+impl<T: Stored> Work for Products<'_, T> {
+    type Output = [[[f64; 8]; OCTETS]; 2];
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) -> Self::Output {
+        let Products { x, w, m } = self;
+        let (mut value, mut size) = ([o.splat(w[x.len()]); OCTETS], [o.splat(m[x.len()]); OCTETS]);
+        for ((column, &w), &m) in x.iter().zip(w).zip(m) {
+            for k in 0..OCTETS {
+                let z = T::octet(o, &column[k]);
+                value[k] = o.mul_add(z, o.splat(w), value[k]);
+                size[k] = o.mul_add(o.abs(z), o.splat(m), size[k]);
+            }
+        }
+        [value.map(|octet| o.store(octet)), size.map(|octet| o.store(octet))]
+    }
+}
+
 fn block_products<T: Stored>(block: &RowBlock, x: &[T], w: &[f64], m: &[f64]) -> Vec<(f64, f64)> {
+    let (columns, features) = (kernels::columns(x), block.features());
     let mut out: Vec<(f64, f64)> = (0..block.groups())
         .into_par_iter()
         .flat_map_iter(|g| {
-            let x = group(x, g, block.features());
-            let sizes: Vec<f64> = x.iter().map(|z| z.wide().abs()).collect();
-            kernels::logits(x, w, None).into_iter().zip(kernels::logits(&sizes, m, None))
+            let x = &columns[g * features..(g + 1) * features];
+            let [value, size] = dispatch(Products { x, w, m });
+            (0..LANES).map(move |lane| (value[lane / 8][lane % 8], size[lane / 8][lane % 8]))
         })
         .collect();
     out.truncate(block.rows());
     out
 }
 
-fn block_transposed<T: Stored>(block: &RowBlock, x: &[T], r: &[f64]) -> Vec<f64> {
-    let mut sums = vec![0.0; (block.features() + 1) * PARTIALS];
-    for (g, r) in r.chunks(LANES).enumerate() {
-        let mut lanes: Lanes = [0.0; LANES];
-        lanes[..r.len()].copy_from_slice(r);
-        kernels::gradient(group(x, g, block.features()), &lanes, &mut sums);
+/// Zᵀr of a block in eight parts, the sum of r last.
+struct Transposed<'a, T> {
+    x: &'a [Column<T>],
+    r: &'a [f64],
+    features: usize,
+}
+
+impl<T: Stored> Work for Transposed<'_, T> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) -> Vec<f64> {
+        let mut sums = vec![[0.0; 8]; self.features + 1];
+        for (g, r) in self.r.chunks(LANES).enumerate() {
+            let mut padded = [0.0; LANES];
+            padded[..r.len()].copy_from_slice(r);
+            let x = &self.x[g * self.features..(g + 1) * self.features];
+            kernels::gradient(o, [x], &[kernels::stored(o, &padded)], &mut sums);
+        }
+        sums.iter().map(|parts| parts.iter().sum()).collect()
     }
-    sums.chunks_exact(PARTIALS).map(|partials| partials.iter().sum()).collect()
+}
+
+fn block_transposed<T: Stored>(block: &RowBlock, x: &[T], r: &[f64]) -> Vec<f64> {
+    dispatch(Transposed { x: kernels::columns(x), r, features: block.features() })
 }

@@ -1,96 +1,297 @@
-//! The kernels, one function each, named as its shader. Each works on one group of [`LANES`] rows.
+//! The kernels, one function each, named as its shader. Each works on groups of [`LANES`] rows, eight rows at a time.
 //!
 //! Arithmetic is f64 whatever the precision X is stored in; the padding rows of a last group have weight 0, so they
-//! add exact zeros to every sum.
+//! add exact zeros to every sum. [`loss_gradient`] reads the rows once from memory: `logits`, `residual` and `gradient` of a
+//! few groups follow each other while these are in cache.
 
-use crate::data::LANES;
-use crate::engine::LossSlope;
-use crate::logistic::residual_and_loss;
+use std::ops::Range;
 
-/// A precision X is stored in.
-pub trait Stored: Copy + Send + Sync {
-    /// The value in f64.
-    fn wide(self) -> f64;
+use crate::data::{Group, LANES, RowBlock};
+use crate::engine::{LossSlope, Params};
+use crate::logistic::{residual_and_loss_octet, variance_octet};
+use crate::octet::{Octet, Stored, Work};
+
+/// Octets in a group.
+pub const OCTETS: usize = LANES / 8;
+/// Bytes that are asked for ahead of the ones being read.
+const AHEAD: usize = 4096;
+/// Groups that [`loss_gradient`] takes together, so that a feature's sums are loaded and stored once for all of them.
+const TOGETHER: usize = 2;
+
+/// The values of one feature in a group of rows.
+pub type Column<T> = [[T; 8]; OCTETS];
+
+/// One number for each row of a group.
+type Lanes<O> = [<O as Octet>::F; OCTETS];
+
+/// `x` as columns, group by group, p to a group.
+pub fn columns<T>(x: &[T]) -> &[Column<T>] {
+    x.as_chunks().0.as_chunks().0
 }
 
-impl Stored for f32 {
-    #[inline]
-    fn wide(self) -> f64 {
-        f64::from(self)
+/// A group of a vector with one number a row.
+#[inline(always)]
+pub fn lanes<O: Octet>(o: O, group: Group<'_>) -> Lanes<O> {
+    match group {
+        Group::Same(value) => [o.splat(value); OCTETS],
+        Group::F32(numbers) => stored(o, numbers),
+        Group::F64(numbers) => stored(o, numbers),
     }
 }
 
-impl Stored for f64 {
-    #[inline]
-    fn wide(self) -> f64 {
-        self
-    }
+/// A group of stored numbers.
+#[inline(always)]
+pub fn stored<O: Octet, T: Stored>(o: O, numbers: &[T; LANES]) -> Lanes<O> {
+    let octets = numbers.as_chunks().0;
+    [T::octet(o, &octets[0]), T::octet(o, &octets[1]), T::octet(o, &octets[2]), T::octet(o, &octets[3])]
 }
 
-/// One value for each row of a group.
-pub type Lanes = [f64; LANES];
-
-/// Lanes that a feature's gradient sum is kept in until the end of a chunk, so that no group needs a horizontal sum.
-pub const PARTIALS: usize = 8;
-
-/// a = z·w + w₀ (+ offset) for the rows of a group; `x` holds `p·LANES` values, `w` p slopes and the intercept.
-#[inline]
-pub fn logits<T: Stored>(x: &[T], w: &[f64], offset: Option<&[f64]>) -> Lanes {
-    let (slopes, intercept) = w.split_at(w.len() - 1);
-    let mut a = [intercept[0]; LANES];
+/// a = z·w + w₀ (+ offset) for the rows of a group; `x` holds its p columns, `w` p slopes and the intercept.
+#[inline(always)]
+pub fn logits<O: Octet, T: Stored>(o: O, x: &[Column<T>], w: &[f64], offset: Option<Group<'_>>) -> Lanes<O> {
+    let (slopes, intercept) = w.split_at(x.len());
+    let mut a = [o.splat(intercept[0]); OCTETS];
     if let Some(offset) = offset {
-        for (a, offset) in a.iter_mut().zip(offset) {
-            *a += offset;
+        let offset = lanes(o, offset);
+        for k in 0..OCTETS {
+            a[k] = o.add(a[k], offset[k]);
         }
     }
-    for (column, &slope) in x.chunks_exact(LANES).zip(slopes) {
-        for (a, value) in a.iter_mut().zip(column) {
-            *a += value.wide() * slope;
+    for (column, &slope) in x.iter().zip(slopes) {
+        o.prefetch(column, AHEAD);
+        o.prefetch(column, AHEAD + size_of::<Column<T>>() / 2);
+        let slope = o.splat(slope);
+        for k in 0..OCTETS {
+            a[k] = o.mul_add(T::octet(o, &column[k]), slope, a[k]);
         }
     }
     a
 }
 
-/// r = s·(σ(a) − t) for the rows of a group, and Σ s·ℓ(t, a).
-#[inline]
-pub fn residual(a: &Lanes, target: &[f64], weight: &[f64]) -> (Lanes, f64) {
-    let mut r = [0.0; LANES];
-    let mut loss = 0.0;
-    for lane in 0..LANES {
-        let (difference, l) = residual_and_loss(a[lane], target[lane]);
-        r[lane] = weight[lane] * difference;
-        loss += weight[lane] * l;
+/// r = s·(σ(a) − t) for the rows of a group, and Σ s·ℓ(t, a) in eight parts, added to `loss`.
+#[inline(always)]
+pub fn residual<O: Octet>(o: O, a: Lanes<O>, target: Group<'_>, weight: Group<'_>, loss: &mut O::F) -> Lanes<O> {
+    let (t, s) = (lanes(o, target), lanes(o, weight));
+    let mut r = a;
+    for k in 0..OCTETS {
+        let (difference, l) = residual_and_loss_octet(o, a[k], t[k]);
+        *loss = o.mul_add(s[k], l, *loss);
+        r[k] = o.mul(s[k], difference);
     }
-    (r, loss)
+    r
 }
 
-/// Adds Zᵀr of a group to `sums`, `PARTIALS` entries a feature; the last `PARTIALS` are those of the intercept.
-#[inline]
-pub fn gradient<T: Stored>(x: &[T], r: &Lanes, sums: &mut [f64]) {
-    let (slopes, intercept) = sums.split_at_mut(sums.len() - PARTIALS);
-    for (column, sums) in x.chunks_exact(LANES).zip(slopes.chunks_exact_mut(PARTIALS)) {
-        for part in 0..LANES / PARTIALS {
-            for (k, sum) in sums.iter_mut().enumerate() {
-                let lane = part * PARTIALS + k;
-                *sum += column[lane].wide() * r[lane];
+/// Adds Zᵀr of `N` groups to `sums`, eight parts a feature; the last entry is that of the intercept.
+#[inline(always)]
+pub fn gradient<O: Octet, T: Stored, const N: usize>(
+    o: O,
+    x: [&[Column<T>]; N],
+    r: &[Lanes<O>; N],
+    sums: &mut [[f64; 8]],
+) {
+    let (slopes, intercept) = sums.split_at_mut(sums.len() - 1);
+    for (j, sum) in slopes.iter_mut().enumerate() {
+        // Two sums, since each addition waits for the one before.
+        let (mut even, mut odd) = (o.load(sum), o.splat(0.0));
+        for (x, r) in x.iter().zip(r) {
+            for k in (0..OCTETS).step_by(2) {
+                even = o.mul_add(T::octet(o, &x[j][k]), r[k], even);
+                odd = o.mul_add(T::octet(o, &x[j][k + 1]), r[k + 1], odd);
+            }
+        }
+        *sum = o.store(o.add(even, odd));
+    }
+    let mut ones = o.load(&intercept[0]);
+    for r in r.iter().flatten() {
+        ones = o.add(ones, *r);
+    }
+    intercept[0] = o.store(ones);
+}
+
+/// Groups of rows of a block.
+#[derive(Debug, Clone)]
+pub struct Rows<'a, T> {
+    /// The block.
+    pub block: &'a RowBlock,
+    /// The columns of all its groups.
+    pub x: &'a [Column<T>],
+    /// The groups meant.
+    pub groups: Range<usize>,
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// The columns of group `g`.
+    #[inline(always)]
+    fn group(&self, g: usize) -> &'a [Column<T>] {
+        let features = self.block.features();
+        &self.x[g * features..(g + 1) * features]
+    }
+}
+
+/// Loss and gradient of some groups for several models, and their logits.
+pub struct LossGradient<'a, T> {
+    /// The rows.
+    pub rows: Rows<'a, T>,
+    /// W.
+    pub w: &'a Params,
+    /// Where the logits of the groups go, model by model.
+    pub logits: Vec<&'a mut [T]>,
+}
+
+/// What a model's rows come to, in eight parts.
+struct Sums {
+    loss: [f64; 8],
+    gradient: Vec<[f64; 8]>,
+}
+
+impl<T: Stored> Work for LossGradient<'_, T> {
+    /// Loss and gradient (p slopes, intercept) of each model.
+    type Output = Vec<(f64, Vec<f64>)>;
+
+    #[inline(always)]
+    fn run<O: Octet>(mut self, o: O) -> Self::Output {
+        let parameters = self.rows.block.features() + 1;
+        let mut sums: Vec<Sums> =
+            self.logits.iter().map(|_| Sums { loss: [0.0; 8], gradient: vec![[0.0; 8]; parameters] }).collect();
+        let Range { start, end } = self.rows.groups;
+        let together = start + (end - start) / TOGETHER * TOGETHER;
+        for g in (start..together).step_by(TOGETHER) {
+            self.loss_gradient::<O, TOGETHER>(o, g, &mut sums);
+        }
+        for g in together..end {
+            self.loss_gradient::<O, 1>(o, g, &mut sums);
+        }
+        let total = |parts: &[f64; 8]| parts.iter().sum();
+        sums.iter().map(|sums| (total(&sums.loss), sums.gradient.iter().map(total).collect())).collect()
+    }
+}
+
+impl<T: Stored> LossGradient<'_, T> {
+    /// Adds `N` groups from `first` on to the sums of every model.
+    #[inline(always)]
+    fn loss_gradient<O: Octet, const N: usize>(&mut self, o: O, first: usize, sums: &mut [Sums]) {
+        let block = self.rows.block;
+        let x: [&[Column<T>]; N] = std::array::from_fn(|i| self.rows.group(first + i));
+        for (k, (out, sums)) in self.logits.iter_mut().zip(sums).enumerate() {
+            let mut loss = o.load(&sums.loss);
+            let mut r = [[loss; OCTETS]; N];
+            for i in 0..N {
+                let g = first + i;
+                let a = logits(o, x[i], self.w.model(k), block.offset().map(|offset| offset.group(g)));
+                let at = (g - self.rows.groups.start) * LANES;
+                for (out, a) in out[at..at + LANES].as_chunks_mut().0.iter_mut().zip(a) {
+                    *out = T::rounded(o, a);
+                }
+                r[i] = residual(o, a, block.target().group(g), block.weight().group(g), &mut loss);
+            }
+            sums.loss = o.store(loss);
+            gradient(o, x, &r, &mut sums.gradient);
+        }
+    }
+}
+
+/// Logits of some groups for one model.
+pub struct Logits<'a, T> {
+    /// The rows.
+    pub rows: Rows<'a, T>,
+    /// p slopes and the intercept.
+    pub w: &'a [f64],
+    /// Where they go, padding included.
+    pub out: &'a mut [f64],
+}
+
+impl<T: Stored> Work for Logits<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) {
+        for (g, out) in self.rows.groups.clone().zip(self.out.as_chunks_mut::<LANES>().0) {
+            let offset = self.rows.block.offset().map(|offset| offset.group(g));
+            let a = logits(o, self.rows.group(g), self.w, offset);
+            for (out, a) in out.as_chunks_mut().0.iter_mut().zip(a) {
+                *out = o.store(a);
             }
         }
     }
-    for part in r.chunks_exact(PARTIALS) {
-        for (sum, r) in intercept.iter_mut().zip(part) {
-            *sum += r;
+}
+
+/// Loss and slope of some groups of one model at several steps along a line: a + α·d.
+pub struct LineProbe<'a, T> {
+    /// The block.
+    pub block: &'a RowBlock,
+    /// The groups.
+    pub groups: Range<usize>,
+    /// a of the groups' rows.
+    pub start: &'a [T],
+    /// d of the groups' rows.
+    pub direction: &'a [T],
+    /// Steps α.
+    pub steps: &'a [f64],
+}
+
+impl<T: Stored> Work for LineProbe<'_, T> {
+    /// Σ s·ℓ(t, a + α·d) and Σ s·(σ(a + α·d) − t)·d for each step.
+    type Output = Vec<LossSlope>;
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) -> Vec<LossSlope> {
+        let mut sums = vec![[[0.0; 8]; 2]; self.steps.len()];
+        let (starts, directions) = (self.start.as_chunks().0, self.direction.as_chunks().0);
+        for ((g, a), d) in self.groups.zip(starts).zip(directions) {
+            line_probe(o, self.block, g, stored(o, a), stored(o, d), self.steps, &mut sums);
         }
+        let total = |parts: &[f64; 8]| parts.iter().sum();
+        sums.iter().map(|[loss, slope]| LossSlope { loss: total(loss), slope: total(slope) }).collect()
     }
 }
 
-/// Adds Σ s·ℓ(t, a + α·d) and Σ s·(σ(a + α·d) − t)·d of a group to `sums`, one entry for each step α.
-#[inline]
-pub fn line_probe(a: &[f64], d: &[f64], target: &[f64], weight: &[f64], steps: &[f64], sums: &mut [LossSlope]) {
-    for (&step, sum) in steps.iter().zip(sums) {
-        for lane in 0..LANES {
-            let (difference, l) = residual_and_loss(a[lane] + step * d[lane], target[lane]);
-            sum.loss += weight[lane] * l;
-            sum.slope += weight[lane] * difference * d[lane];
+/// Adds group `g` to `sums`: loss and slope of each step in eight parts.
+#[inline(always)]
+fn line_probe<O: Octet>(
+    o: O,
+    block: &RowBlock,
+    g: usize,
+    a: Lanes<O>,
+    d: Lanes<O>,
+    steps: &[f64],
+    sums: &mut [[[f64; 8]; 2]],
+) {
+    for (&step, [loss_sum, slope_sum]) in steps.iter().zip(sums) {
+        let (mut loss, mut slope) = (o.load(loss_sum), o.load(slope_sum));
+        let mut at = a;
+        for k in 0..OCTETS {
+            at[k] = o.mul_add(o.splat(step), d[k], a[k]);
         }
+        let r = residual(o, at, block.target().group(g), block.weight().group(g), &mut loss);
+        for (r, d) in r.into_iter().zip(d) {
+            slope = o.mul_add(r, d, slope);
+        }
+        (*loss_sum, *slope_sum) = (o.store(loss), o.store(slope));
+    }
+}
+
+/// Curvature s·y(1−y) of the rows of some groups of one model with logits `a`.
+pub struct Curvatures<'a, T> {
+    /// The block.
+    pub block: &'a RowBlock,
+    /// The groups.
+    pub groups: Range<usize>,
+    /// a of the groups' rows.
+    pub logits: &'a [T],
+}
+
+impl<T: Stored> Work for Curvatures<'_, T> {
+    /// Their sum.
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) -> f64 {
+        let mut sum = o.splat(0.0);
+        for (g, a) in self.groups.zip(self.logits.as_chunks().0) {
+            for (s, a) in lanes(o, self.block.weight().group(g)).into_iter().zip(stored(o, a)) {
+                sum = o.mul_add(s, variance_octet(o, a), sum);
+            }
+        }
+        o.store(sum).iter().sum()
     }
 }

@@ -1,43 +1,34 @@
-//! The native engine: rayon threads over groups of rows, sums in f64.
+//! The native engine: rayon threads over groups of rows, eight rows at a time, sums in f64.
 //!
 //! Rows are cut into chunks by their number alone and the chunks' sums are added in order, so the result has the same
-//! bits whatever the number of threads.
+//! bits whatever the number of threads; and the arithmetic is that of [`crate::octet`], so it has the same bits on every
+//! processor.
 
 mod hessian;
 mod host;
 pub mod kernels;
+mod rows;
 
 use std::time::Instant;
 
-use rayon::prelude::*;
-
 pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost};
 pub use host::Host;
-use kernels::{Lanes, PARTIALS, Stored};
+use rows::{Held, typed};
 
 use super::{
     Cost, DeviceInfo, DeviceKind, Engine, KernelCost, LineId, LossGradient, LossSlope, Params, PointId, Shape, Stamps,
     check_params,
 };
-use crate::data::{LANES, RowBlock, Values};
+use crate::data::RowBlock;
 use crate::error::{Error, Result};
-use crate::logistic::variance;
-
-/// Groups of rows that one task takes at the least; more when there are so many rows that the tasks' partial sums
-/// would fill memory.
-const CHUNK_GROUPS: usize = 64;
-const MAX_CHUNKS: usize = 1024;
 
 /// The engine on the host's own cores.
 pub struct CpuEngine<'a> {
     blocks: &'a [RowBlock],
+    held: Vec<Held<'a>>,
     shape: Shape,
     device: DeviceInfo,
     stamps: Stamps,
-    /// Logits of the kept and of the latest point, and d of the line; for each block m stretches of padded rows.
-    kept: Vec<Vec<f64>>,
-    latest: Vec<Vec<f64>>,
-    direction: Vec<Vec<f64>>,
     cost: Cost,
 }
 
@@ -45,16 +36,13 @@ impl<'a> CpuEngine<'a> {
     /// An engine for `models` models over `blocks` of `features` features.
     pub fn new(blocks: &'a [RowBlock], features: usize, models: usize) -> Self {
         let rows = blocks.iter().map(RowBlock::rows).sum();
-        let vectors = || blocks.iter().map(|b| vec![0.0; b.groups() * LANES * models]).collect();
         let kernel = |name| KernelCost { name, calls: 0, seconds: 0.0 };
         CpuEngine {
             blocks,
+            held: blocks.iter().map(|block| Held::new(block, models)).collect(),
             shape: Shape { rows, features, models },
             device: device_info(),
             stamps: Stamps::default(),
-            kept: vectors(),
-            latest: vectors(),
-            direction: vectors(),
             cost: Cost {
                 kernels: vec![kernel("logits"), kernel("loss_gradient"), kernel("line_probe")],
                 ..Cost::default()
@@ -67,13 +55,8 @@ impl<'a> CpuEngine<'a> {
     /// # Errors
     /// [`Error::Numerics`] when `point` is neither the kept nor the latest one.
     pub fn curvature_sum(&self, point: PointId) -> Result<f64> {
-        let logits = if self.stamps.is_kept(point)? { &self.kept } else { &self.latest };
-        Ok(self
-            .blocks
-            .iter()
-            .zip(logits)
-            .map(|(block, logits)| block.weight().iter().zip(logits).map(|(s, a)| s * variance(*a)).sum::<f64>())
-            .sum())
+        let kept = self.stamps.is_kept(point)?;
+        Ok(self.held.iter().map(|held| typed!(held, block => block.curvature_sum(kept))).sum())
     }
 
     fn count_pass(&mut self, kernel: usize, start: Instant) {
@@ -103,79 +86,6 @@ fn processor() -> String {
     model.filter(|name| !name.is_empty()).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
-fn chunk_groups(groups: usize) -> usize {
-    CHUNK_GROUPS.max(groups.div_ceil(MAX_CHUNKS))
-}
-
-/// The values of group `g`.
-fn group<T>(x: &[T], g: usize, features: usize) -> &[T] {
-    &x[g * features * LANES..(g + 1) * features * LANES]
-}
-
-/// The lanes of group `g` of a vector with one entry a row.
-fn lanes(vector: &[f64], g: usize) -> &[f64] {
-    &vector[g * LANES..(g + 1) * LANES]
-}
-
-/// Loss and gradient of one block, and its logits into `out` (model by model, padded rows each).
-fn block_loss_gradient<T: Stored>(block: &RowBlock, x: &[T], w: &Params, out: &mut [f64]) -> Vec<(f64, Vec<f64>)> {
-    let (groups, features, models) = (block.groups(), block.features(), w.models());
-    let chunk = chunk_groups(groups);
-    let padded = groups * LANES;
-    // Transposed so that each task owns the logits of its rows: one slice per model.
-    let mut rows: Vec<Vec<&mut [f64]>> = (0..groups.div_ceil(chunk)).map(|_| Vec::with_capacity(models)).collect();
-    for model in out.chunks_mut(padded) {
-        for (task, stretch) in rows.iter_mut().zip(model.chunks_mut(chunk * LANES)) {
-            task.push(stretch);
-        }
-    }
-    let partials: Vec<Vec<(f64, Vec<f64>)>> = rows
-        .into_par_iter()
-        .enumerate()
-        .map(|(task, mut out)| {
-            let mut sums = vec![(0.0, vec![0.0; (features + 1) * PARTIALS]); models];
-            for local in 0..out[0].len() / LANES {
-                let g = task * chunk + local;
-                let x = group(x, g, features);
-                let offset = block.offset().map(|offset| lanes(offset, g));
-                for (k, (loss, gradient)) in sums.iter_mut().enumerate() {
-                    let a = kernels::logits(x, w.model(k), offset);
-                    out[k][local * LANES..(local + 1) * LANES].copy_from_slice(&a);
-                    let (r, group_loss) = kernels::residual(&a, lanes(block.target(), g), lanes(block.weight(), g));
-                    *loss += group_loss;
-                    kernels::gradient(x, &r, gradient);
-                }
-            }
-            sums.into_iter()
-                .map(|(loss, gradient)| (loss, gradient.chunks_exact(PARTIALS).map(|p| p.iter().sum()).collect()))
-                .collect()
-        })
-        .collect();
-    let mut total = vec![(0.0, vec![0.0; features + 1]); models];
-    for partial in partials {
-        for (total, (loss, gradient)) in total.iter_mut().zip(partial) {
-            total.0 += loss;
-            for (total, g) in total.1.iter_mut().zip::<Vec<f64>>(gradient) {
-                *total += g;
-            }
-        }
-    }
-    total
-}
-
-/// a of the rows of one block, without padding.
-fn block_logits<T: Stored>(block: &RowBlock, x: &[T], w: &[f64], out: &mut [f64]) {
-    let rows_a_task = chunk_groups(block.groups()) * LANES;
-    out.par_chunks_mut(rows_a_task).enumerate().for_each(|(task, out)| {
-        for (local, out) in out.chunks_mut(LANES).enumerate() {
-            let g = task * rows_a_task / LANES + local;
-            let offset = block.offset().map(|offset| lanes(offset, g));
-            let a: Lanes = kernels::logits(group(x, g, block.features()), w, offset);
-            out.copy_from_slice(&a[..out.len()]);
-        }
-    });
-}
-
 impl Engine for CpuEngine<'_> {
     fn shape(&self) -> Shape {
         self.shape
@@ -193,11 +103,8 @@ impl Engine for CpuEngine<'_> {
         let Shape { features, models, .. } = self.shape;
         let mut loss = vec![0.0; models];
         let mut gradient = Params::zeros(features, models);
-        for (block, out) in self.blocks.iter().zip(&mut self.latest) {
-            let sums = match block.x() {
-                Values::F32(x) => block_loss_gradient(block, x, w, out),
-                Values::F64(x) => block_loss_gradient(block, x, w, out),
-            };
+        for held in &mut self.held {
+            let sums = typed!(held, block => block.loss_gradient(w));
             for (k, (block_loss, block_gradient)) in sums.into_iter().enumerate() {
                 loss[k] += block_loss;
                 for (g, part) in gradient.model_mut(k).iter_mut().zip(block_gradient) {
@@ -214,71 +121,23 @@ impl Engine for CpuEngine<'_> {
         Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
     }
 
-    fn residuals(&mut self) -> Result<Vec<f64>> {
-        self.stamps.check_latest()?;
-        let mut residuals = Vec::with_capacity(self.shape.rows * self.shape.models);
-        for k in 0..self.shape.models {
-            for (block, latest) in self.blocks.iter().zip(&self.latest) {
-                let padded = block.groups() * LANES;
-                let end = residuals.len() + block.rows();
-                for (g, a) in latest[k * padded..(k + 1) * padded].chunks_exact(LANES).enumerate() {
-                    let mut logits: Lanes = [0.0; LANES];
-                    logits.copy_from_slice(a);
-                    let (t, s) = (lanes(block.target(), g), lanes(block.weight(), g));
-                    residuals.extend(kernels::residual(&logits, t, s).0);
-                }
-                residuals.truncate(end);
-            }
-        }
-        Ok(residuals)
-    }
-
     fn keep(&mut self, point: PointId) -> Result<()> {
         self.stamps.keep(point)?;
-        std::mem::swap(&mut self.kept, &mut self.latest);
+        self.held.iter_mut().for_each(|held| typed!(held, block => block.keep()));
         Ok(())
     }
 
     fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
         let line = self.stamps.start_line(kept, latest)?;
-        for ((d, kept), latest) in self.direction.iter_mut().zip(&self.kept).zip(&self.latest) {
-            for ((d, kept), latest) in d.iter_mut().zip(kept).zip(latest) {
-                *d = latest - kept;
-            }
-        }
+        self.held.iter_mut().for_each(|held| typed!(held, block => block.start_line()));
         Ok(line)
     }
 
     fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
         self.stamps.check_line(line)?;
         let start = Instant::now();
-        let zero = LossSlope { loss: 0.0, slope: 0.0 };
-        let mut sums = vec![vec![zero; self.shape.models]; steps.len()];
-        for ((block, kept), direction) in self.blocks.iter().zip(&self.kept).zip(&self.direction) {
-            let groups = block.groups();
-            let chunk = chunk_groups(groups);
-            for k in 0..self.shape.models {
-                let model = k * groups * LANES..(k + 1) * groups * LANES;
-                let (a, d) = (&kept[model.clone()], &direction[model]);
-                let partials: Vec<Vec<LossSlope>> = (0..groups.div_ceil(chunk))
-                    .into_par_iter()
-                    .map(|task| {
-                        let mut sums = vec![zero; steps.len()];
-                        for g in task * chunk..groups.min((task + 1) * chunk) {
-                            let (t, s) = (lanes(block.target(), g), lanes(block.weight(), g));
-                            kernels::line_probe(lanes(a, g), lanes(d, g), t, s, steps, &mut sums);
-                        }
-                        sums
-                    })
-                    .collect();
-                for partial in partials {
-                    for (sum, part) in sums.iter_mut().zip(partial) {
-                        sum[k].loss += part.loss;
-                        sum[k].slope += part.slope;
-                    }
-                }
-            }
-        }
+        let mut sums = vec![vec![LossSlope { loss: 0.0, slope: 0.0 }; self.shape.models]; steps.len()];
+        self.held.iter().for_each(|held| typed!(held, block => block.probe(steps, &mut sums)));
         self.count(2, start);
         for sum in sums.iter_mut().flatten() {
             if !(sum.loss.is_finite() && sum.slope.is_finite()) {
@@ -294,12 +153,9 @@ impl Engine for CpuEngine<'_> {
         let Shape { rows, models, .. } = self.shape;
         let mut out = vec![0.0; rows * models];
         for (k, mut out) in (0..models).zip(out.chunks_mut(rows.max(1))) {
-            for block in self.blocks {
+            for (held, block) in self.held.iter().zip(self.blocks) {
                 let (head, rest) = out.split_at_mut(block.rows());
-                match block.x() {
-                    Values::F32(x) => block_logits(block, x, w.model(k), head),
-                    Values::F64(x) => block_logits(block, x, w.model(k), head),
-                }
+                typed!(held, block => block.logits(w.model(k), head));
                 out = rest;
             }
         }

@@ -5,7 +5,7 @@ use super::pipelines::Pipelines;
 use super::plan::{Chunk, Plan, Region};
 use super::uniforms::ChunkUniform;
 use super::upload::{Source, Uploader};
-use crate::data::{LANES, RowBlock, Values};
+use crate::data::{RowBlock, RowVector, Values};
 use crate::error::Result;
 
 const STORAGE: wgpu::BufferUsages =
@@ -88,8 +88,7 @@ pub(super) fn upload(parts: Parts<'_>, blocks: &[RowBlock]) -> Result<Vec<Rows>>
 fn upload_chunk(parts: Parts<'_>, chunk: &Chunk, block: &RowBlock, uploader: &mut Uploader<'_>) -> Result<Rows> {
     let Parts { gpu, pipelines, plan, shared, results } = parts;
     let row_bytes = plan.row_bytes(chunk);
-    let row_range = chunk.first_row..chunk.first_row + chunk.padded;
-    let x_range = chunk.first_row / LANES * LANES * plan.features..row_range.end * plan.features;
+    let x_range = chunk.first_row * plan.features..(chunk.first_row + chunk.padded) * plan.features;
 
     let x = gpu.buffer("x", plan.x_bytes(chunk), STORAGE)?;
     uploader.upload(
@@ -100,12 +99,17 @@ fn upload_chunk(parts: Parts<'_>, chunk: &Chunk, block: &RowBlock, uploader: &mu
         },
     )?;
     let target = gpu.buffer("target", row_bytes, STORAGE)?;
-    uploader.upload(&target, Source::F64(&block.target()[row_range.clone()]))?;
+    let narrow = |vector: &RowVector| {
+        let mut values = vec![0f32; chunk.padded];
+        vector.write_f32(chunk.first_row, &mut values);
+        values
+    };
+    uploader.upload(&target, Source::F32(&narrow(block.target())))?;
     let weight = gpu.buffer("weight", row_bytes, STORAGE)?;
-    uploader.upload(&weight, Source::F64(&block.weight()[row_range.clone()]))?;
+    uploader.upload(&weight, Source::F32(&narrow(block.weight())))?;
     let offset = gpu.buffer("offset", block.offset().map_or(0, |_| row_bytes), STORAGE)?;
     if let Some(values) = block.offset() {
-        uploader.upload(&offset, Source::F64(&values[row_range]))?;
+        uploader.upload(&offset, Source::F32(&narrow(values)))?;
     }
     let values = ChunkUniform::new(plan, chunk, block.offset().is_some());
     let uniform = gpu.buffer(

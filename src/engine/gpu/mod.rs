@@ -223,6 +223,17 @@ impl GpuEngine {
         Ok(out)
     }
 
+    /// The residuals s·(y−t) of the latest point, of every row in input order, model after model.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device fails.
+    pub fn residuals(&mut self) -> Result<Vec<f64>> {
+        let Some(slot) = self.latest else {
+            return Err(Error::Numerics("internal: residuals were asked for without a latest point".into()));
+        };
+        self.read_rows(Some(slot))
+    }
+
     /// Puts W on the device.
     fn write_parameters(&self, w: &Params) -> Result<()> {
         check_params(w, self.shape)?;
@@ -306,13 +317,6 @@ impl Engine for GpuEngine {
         let (loss, gradient) = sums.finish(&self.plan)?;
         self.latest = Some(slot);
         Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
-    }
-
-    fn residuals(&mut self) -> Result<Vec<f64>> {
-        let Some(slot) = self.latest else {
-            return Err(Error::Numerics("internal: residuals were asked for without a latest point".into()));
-        };
-        self.read_rows(Some(slot))
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {

@@ -1,0 +1,165 @@
+//! One block of rows as the engine holds it: X in the precision it is stored in, logits in the same.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::kernels::{self, Column, Curvatures, LineProbe, Logits, LossGradient, Rows};
+use crate::data::{LANES, RowBlock, Values};
+use crate::engine::{LossSlope, Params};
+use crate::octet::{Stored, dispatch};
+
+/// Groups of rows that one task takes at the least; more when there are so many rows that the tasks' partial sums
+/// would fill memory.
+const CHUNK_GROUPS: usize = 64;
+const MAX_CHUNKS: usize = 1024;
+
+/// A block and what is held of it.
+pub(super) enum Held<'a> {
+    F32(Block<'a, f32>),
+    F64(Block<'a, f64>),
+}
+
+/// Does `$work` on the block that `$held` is, whatever its precision.
+macro_rules! typed {
+    ($held:expr, $block:ident => $work:expr) => {
+        match $held {
+            Held::F32($block) => $work,
+            Held::F64($block) => $work,
+        }
+    };
+}
+pub(super) use typed;
+
+impl<'a> Held<'a> {
+    pub(super) fn new(block: &'a RowBlock, models: usize) -> Self {
+        match block.x() {
+            Values::F32(x) => Held::F32(Block::new(block, x, models)),
+            Values::F64(x) => Held::F64(Block::new(block, x, models)),
+        }
+    }
+}
+
+/// A block with X in one precision. Vectors have a stretch of padded rows for each model, and are empty until needed.
+pub(super) struct Block<'a, T> {
+    block: &'a RowBlock,
+    x: &'a [Column<T>],
+    models: usize,
+    kept: Vec<T>,
+    latest: Vec<T>,
+    direction: Vec<T>,
+}
+
+impl<'a, T: Stored> Block<'a, T> {
+    fn new(block: &'a RowBlock, x: &'a [T], models: usize) -> Self {
+        let (kept, latest, direction) = (Vec::new(), Vec::new(), Vec::new());
+        Block { block, x: kernels::columns(x), models, kept, latest, direction }
+    }
+
+    fn rows(&self, groups: Range<usize>) -> Rows<'a, T> {
+        Rows { block: self.block, x: self.x, groups }
+    }
+
+    fn padded(&self) -> usize {
+        self.block.groups() * LANES
+    }
+
+    /// Loss and gradient of each model at `w`; the logits become the latest.
+    pub(super) fn loss_gradient(&mut self, w: &Params) -> Vec<(f64, Vec<f64>)> {
+        let padded = self.padded();
+        let mut latest = std::mem::take(&mut self.latest);
+        latest.resize(padded * self.models, T::default());
+        // Each task owns the logits of its rows: one stretch for each model.
+        let tasks = tasks(self.block.groups());
+        let mut stretches: Vec<Vec<&mut [T]>> = tasks.iter().map(|_| Vec::with_capacity(self.models)).collect();
+        for mut model in latest.chunks_mut(padded) {
+            for (task, stretches) in tasks.iter().zip(&mut stretches) {
+                let (stretch, rest) = model.split_at_mut(task.len() * LANES);
+                stretches.push(stretch);
+                model = rest;
+            }
+        }
+        let parts: Vec<Vec<(f64, Vec<f64>)>> = tasks
+            .into_par_iter()
+            .zip(stretches)
+            .map(|(groups, logits)| dispatch(LossGradient { rows: self.rows(groups), w, logits }))
+            .collect();
+        self.latest = latest;
+        let mut total = vec![(0.0, vec![0.0; self.block.features() + 1]); self.models];
+        for part in parts {
+            for (total, (loss, gradient)) in total.iter_mut().zip(part) {
+                total.0 += loss;
+                total.1.iter_mut().zip(gradient).for_each(|(total, g)| *total += g);
+            }
+        }
+        total
+    }
+
+    /// The latest logits become the kept ones.
+    pub(super) fn keep(&mut self) {
+        std::mem::swap(&mut self.kept, &mut self.latest);
+    }
+
+    /// The direction becomes latest − kept logits.
+    pub(super) fn start_line(&mut self) {
+        let pairs = self.kept.iter().zip(&self.latest);
+        self.direction.clear();
+        self.direction.extend(pairs.map(|(kept, latest)| T::narrow(latest.wide() - kept.wide())));
+    }
+
+    /// Loss and slope at each of `steps` from the kept logits along the direction, added to `sums`: for each step a list of
+    /// the models.
+    pub(super) fn probe(&self, steps: &[f64], sums: &mut [Vec<LossSlope>]) {
+        let padded = self.padded();
+        for (k, (kept, direction)) in self.kept.chunks(padded).zip(self.direction.chunks(padded)).enumerate() {
+            let parts: Vec<Vec<LossSlope>> = tasks(self.block.groups())
+                .into_par_iter()
+                .map(|groups| {
+                    let (start, direction) = (&kept[rows_of(&groups)], &direction[rows_of(&groups)]);
+                    dispatch(LineProbe { block: self.block, groups, start, direction, steps })
+                })
+                .collect();
+            for part in parts {
+                for (sum, part) in sums.iter_mut().zip(part) {
+                    sum[k].loss += part.loss;
+                    sum[k].slope += part.slope;
+                }
+            }
+        }
+    }
+
+    /// Logits of one model at `w`, into `out`: one for each row.
+    pub(super) fn logits(&self, w: &[f64], out: &mut [f64]) {
+        let tasks = tasks(self.block.groups());
+        let rows_a_task = tasks.first().map_or(LANES, |groups| groups.len() * LANES);
+        tasks.into_par_iter().zip(out.par_chunks_mut(rows_a_task)).for_each(|(groups, out)| {
+            let mut padded = vec![0.0; groups.len() * LANES];
+            dispatch(Logits { rows: self.rows(groups), w, out: &mut padded });
+            out.copy_from_slice(&padded[..out.len()]);
+        });
+    }
+
+    /// Σ s·y(1−y) of the first model at the kept or the latest point.
+    pub(super) fn curvature_sum(&self, of_kept: bool) -> f64 {
+        let logits = if of_kept { &self.kept } else { &self.latest };
+        let parts: Vec<f64> = tasks(self.block.groups())
+            .into_par_iter()
+            .map(|groups| {
+                let logits = &logits[rows_of(&groups)];
+                dispatch(Curvatures { block: self.block, groups, logits })
+            })
+            .collect();
+        parts.iter().sum()
+    }
+}
+
+/// The padded rows of `groups`.
+fn rows_of(groups: &Range<usize>) -> Range<usize> {
+    groups.start * LANES..groups.end * LANES
+}
+
+/// The groups of each task, cut by their number alone.
+fn tasks(groups: usize) -> Vec<Range<usize>> {
+    let chunk = CHUNK_GROUPS.max(groups.div_ceil(MAX_CHUNKS));
+    (0..groups).step_by(chunk).map(|start| start..groups.min(start + chunk)).collect()
+}
