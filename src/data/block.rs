@@ -1,5 +1,6 @@
 //! Rows as the engines see them: blocks of standardised, interleaved values.
 
+use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
@@ -11,24 +12,30 @@ use crate::error::{Error, Result};
 /// lanes of a GPU's subgroup read one contiguous line.
 pub const LANES: usize = 32;
 
-/// A stretch of numbers that lie in one piece with those of other blocks.
-#[derive(Debug, Clone)]
+/// A stretch of numbers that may lie in one piece with those of other blocks.
+#[derive(Clone)]
 pub struct Stretch<T> {
-    all: Arc<Vec<T>>,
+    all: Arc<dyn Deref<Target = [T]> + Send + Sync>,
     range: Range<usize>,
 }
 
 impl<T> Stretch<T> {
     /// The numbers of `all` in `range`.
-    pub(super) fn of(all: &Arc<Vec<T>>, range: Range<usize>) -> Self {
-        Stretch { all: Arc::clone(all), range }
+    pub(super) fn new(all: Arc<dyn Deref<Target = [T]> + Send + Sync>, range: Range<usize>) -> Self {
+        Stretch { all, range }
     }
 }
 
-impl<T> From<Vec<T>> for Stretch<T> {
+impl<T: Send + Sync + 'static> From<Vec<T>> for Stretch<T> {
     fn from(all: Vec<T>) -> Self {
         let range = 0..all.len();
         Stretch { all: Arc::new(all), range }
+    }
+}
+
+impl<T> fmt::Debug for Stretch<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} numbers", self.range.len())
     }
 }
 

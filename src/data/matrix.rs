@@ -73,9 +73,13 @@ impl ColumnSource for Matrix<'_> {
         let filled = |x: f64, fill: f64| if x.is_nan() { fill } else { x };
         match &self.features[feature] {
             Feature::Number { values, fill } => self.write(start, out, |row| filled(values[row], *fill)),
-            Feature::Array { arrays, column, fill } => {
-                self.write(start, out, |row| filled(arrays.value(row, *column), *fill));
-            }
+            Feature::Array { arrays, column, fill } => match self.chosen {
+                Some(_) => self.write(start, out, |row| filled(arrays.value(row, *column), *fill)),
+                None => {
+                    arrays.fill(*column, start, out);
+                    out.iter_mut().for_each(|x| *x = filled(*x, *fill));
+                }
+            },
             Feature::Level { codes, level, fill } => self.write(start, out, |row| match codes[row] {
                 MISSING => *fill,
                 code => f64::from(u8::from(code == *level)),

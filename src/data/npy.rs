@@ -43,6 +43,22 @@ impl Array {
             Elements::F64(values) => values[index],
         }
     }
+
+    /// Writes `column` of the rows from `start` on to `out`.
+    fn fill(&self, column: usize, start: usize, out: &mut [f64]) {
+        let stride = if self.fortran { 1 } else { self.columns };
+        let first = self.index(start, column);
+        match &self.elements {
+            Elements::F32(values) => {
+                out.iter_mut()
+                    .zip(values[first..].iter().step_by(stride))
+                    .for_each(|(x, value)| *x = f64::from(*value));
+            }
+            Elements::F64(values) => {
+                out.iter_mut().zip(values[first..].iter().step_by(stride)).for_each(|(x, value)| *x = *value);
+            }
+        }
+    }
 }
 
 /// Matrices of equal width, one below the other.
@@ -91,6 +107,16 @@ impl Arrays {
 
     pub(super) fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// Writes `column` of the rows from `start` on to `out`.
+    pub(super) fn fill(&self, column: usize, mut start: usize, mut out: &mut [f64]) {
+        let first = self.starts.partition_point(|first| *first <= start) - 1;
+        for (part, first) in self.parts.iter().zip(&self.starts).skip(first) {
+            let (here, rest) = out.split_at_mut(out.len().min(first + part.rows - start));
+            part.fill(column, start - first, here);
+            (start, out) = (start + here.len(), rest);
+        }
     }
 
     /// Value at `row`, `column`.

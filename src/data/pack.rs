@@ -6,12 +6,18 @@
 //! misled (|mean| > 2⁸ standard deviations in stored units, or a deviation outside 2^±30) the column is packed again
 //! around the moments of all rows.
 
+use std::sync::Arc;
+
+use bytemuck::Pod;
 use rayon::prelude::*;
 
-use super::block::{LANES, RowBlock, Values};
+use super::block::{LANES, RowBlock, Stretch, Values};
+use super::panel::{Store, Sums};
 use super::source::{ColumnSource, RowVectors};
+use super::storage::Storage;
 use super::vector::RowVector;
 use crate::error::{Error, Result};
+use crate::octet::{Stored, dispatch};
 
 /// First rows that suggest a column's centre and scale.
 const FIRST_ROWS: usize = 10_000;
@@ -21,6 +27,12 @@ const MAX_OFF_CENTRE: f64 = 256.0;
 const SMALL_DATA: usize = 4 << 20;
 /// Bytes of f32 a block holds at the most by default: half of WebGPU's default binding limit.
 const BLOCK_BYTES: usize = 64 << 20;
+/// Groups of rows that are read from a column at a time, and bytes of f64 that all columns of them may take.
+const PANEL_GROUPS: usize = 8;
+const PANEL_BYTES: usize = 256 << 10;
+/// Groups of rows that one task packs at the least; more when there are so many rows that the tasks' sums would fill memory.
+const TASK_GROUPS: usize = 64;
+const MAX_TASKS: usize = 1024;
 /// Blocks are cut at multiples of this many rows, so that GPU tiles never straddle two blocks.
 const BLOCK_ROW_MULTIPLE: usize = 256;
 
@@ -87,34 +99,52 @@ pub struct Packed {
 /// Packs `source`.
 ///
 /// # Errors
-/// [`Error::Usage`] when `vectors` do not fit the source or a block could not hold even one group of rows;
-/// [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
+/// [`Error::Usage`] when `vectors` do not fit the source, a block could not hold even one group of rows, or memory does
+/// not suffice; [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
 pub fn pack(source: &impl ColumnSource, vectors: &RowVectors, options: PackOptions) -> Result<Packed> {
     source.check()?;
     let (rows, features) = (source.rows(), source.features());
     vectors.check(rows)?;
-    let precision = options.precision.unwrap_or(if rows.saturating_mul(features) <= SMALL_DATA {
-        Precision::F64
-    } else {
-        Precision::F32
-    });
+    let small = rows.saturating_mul(features) <= SMALL_DATA;
     let block_rows = block_rows(features, options.block_rows)?;
+    match options.precision.unwrap_or(if small { Precision::F64 } else { Precision::F32 }) {
+        Precision::F32 => pack_as::<f32>(source, vectors, block_rows, Values::F32),
+        Precision::F64 => pack_as::<f64>(source, vectors, block_rows, Values::F64),
+    }
+}
+
+fn pack_as<T: Stored + Pod>(
+    source: &impl ColumnSource,
+    vectors: &RowVectors,
+    block_rows: usize,
+    values: fn(Stretch<T>) -> Values,
+) -> Result<Packed> {
+    let (rows, features) = (source.rows(), source.features());
     let mut columns: Vec<StoredColumn> =
         (0..features).into_par_iter().map(|j| suggest(source, j)).collect::<Result<_>>()?;
-    let mut blocks = fill_blocks(source, vectors, &columns, precision, block_rows)?;
-    let mut moments = moments(source, &blocks, &columns);
+    let mut storage = Storage::<T>::zeros(rows.div_ceil(LANES) * LANES * features)?;
+    let mut moments = store(source, vectors, &columns, &mut storage)?;
     let misled: Vec<usize> = (0..features).filter(|&j| is_misled(&moments[j])).collect();
     if !misled.is_empty() {
         for &j in &misled {
             let (old, m) = (columns[j], moments[j]);
             columns[j] = stored_column(old.centre + old.scale * m.mean, old.scale * m.sd);
         }
-        // The memory that the check of sizes counted with holds one packing.
-        blocks.clear();
-        blocks = fill_blocks(source, vectors, &columns, precision, block_rows)?;
-        moments = self::moments(source, &blocks, &columns);
+        moments = store(source, vectors, &columns, &mut storage)?;
     }
-    Ok(Packed { blocks, columns, moments })
+    let storage = Arc::new(storage);
+    let blocks = (0..rows).step_by(block_rows).map(|start| {
+        let end = rows.min(start + block_rows);
+        let x = start * features..end.div_ceil(LANES) * LANES * features;
+        RowBlock::new(
+            features,
+            values(Stretch::new(storage.clone(), x)),
+            RowVector::new(&vectors.target[start..end]),
+            RowVector::new(&vectors.weight[start..end]),
+            vectors.offset.as_ref().map(|offset| RowVector::new(&offset[start..end])),
+        )
+    });
+    Ok(Packed { blocks: blocks.collect::<Result<_>>()?, columns, moments })
 }
 
 fn block_rows(features: usize, asked: Option<usize>) -> Result<usize> {
@@ -167,142 +197,76 @@ fn is_misled(m: &Moments) -> bool {
     !m.is_constant() && (far || mis_scaled)
 }
 
-fn fill_blocks(
+/// Stores every value of `source` as `columns` say, interleaved by [`LANES`] rows, and takes the moments on the way.
+fn store<T: Stored>(
     source: &impl ColumnSource,
     vectors: &RowVectors,
     columns: &[StoredColumn],
-    precision: Precision,
-    block_rows: usize,
-) -> Result<Vec<RowBlock>> {
-    let rows = source.rows();
-    let starts: Vec<usize> = (0..rows).step_by(block_rows).collect();
-    starts
-        .into_iter()
-        .map(|start| {
-            let range = start..rows.min(start + block_rows);
-            let x = fill_values(source, columns, precision, range.clone())?;
-            RowBlock::new(
-                columns.len(),
-                x,
-                RowVector::new(&vectors.target[range.clone()]),
-                RowVector::new(&vectors.weight[range.clone()]),
-                vectors.offset.as_ref().map(|offset| RowVector::new(&offset[range])),
-            )
-        })
-        .collect()
-}
-
-fn fill_values(
-    source: &impl ColumnSource,
-    columns: &[StoredColumn],
-    precision: Precision,
-    rows: std::ops::Range<usize>,
-) -> Result<Values> {
-    let features = columns.len();
-    let len = rows.len().div_ceil(LANES) * LANES * features;
-    let first_row = rows.start;
-    let end_row = rows.end;
-    // Each chunk covers whole groups, so the threads write disjoint stretches.
-    let chunk_groups = 64;
-    fn write<T: Copy + Send>(
-        values: &mut [T],
-        chunk: usize,
-        features: usize,
-        group_fill: impl Fn(usize, usize, &mut [f64]) + Sync,
-        store: impl Fn(usize, f64) -> Option<T> + Sync,
-    ) -> Result<(), usize> {
-        if features == 0 {
-            return Ok(());
-        }
-        values.par_chunks_mut(chunk * LANES * features).enumerate().try_for_each(|(c, out)| {
-            let groups = out.len() / (LANES * features);
-            let mut buffer = vec![0.0; groups * LANES];
-            for j in 0..features {
-                group_fill(c * chunk, j, &mut buffer);
-                for (g, lanes) in buffer.chunks_exact(LANES).enumerate() {
-                    let base = (g * features + j) * LANES;
-                    for (lane, &x) in lanes.iter().enumerate() {
-                        out[base + lane] = store(j, x).ok_or(j)?;
-                    }
-                }
-            }
-            Ok(())
-        })
+    out: &mut [T],
+) -> Result<Vec<Moments>> {
+    let (rows, features) = (source.rows(), columns.len());
+    if features == 0 {
+        return Ok(Vec::new());
     }
-    // Rows beyond the end are stored as zeros.
-    let group_fill = |group: usize, feature: usize, buffer: &mut [f64]| {
-        let start = first_row + group * LANES;
-        let present = end_row.saturating_sub(start).min(buffer.len());
-        source.fill(feature, start, &mut buffer[..present]);
-        for x in &mut buffer[..present] {
-            *x = (*x - columns[feature].centre) / columns[feature].scale;
-        }
-        buffer[present..].fill(0.0);
-    };
-    let stored = match precision {
-        Precision::F32 => {
-            let mut values = vec![0f32; len];
-            write(&mut values, chunk_groups, features, group_fill, |_, z| Some(z as f32).filter(|z| z.is_finite()))
-                .map(|()| values.into())
-        }
-        Precision::F64 => {
-            let mut values = vec![0f64; len];
-            // A GPU will round these to f32, so they must be in its range as well.
-            write(&mut values, chunk_groups, features, group_fill, |_, z| Some(z).filter(|z| (*z as f32).is_finite()))
-                .map(|()| values.into())
-        }
-    };
-    stored.map_err(|feature| {
-        Error::Numerics(format!(
-            "feature {} holds a value that is not finite or is 10³⁸ times farther out than the column's first values; \
-             mend the value or leave the column out with --drop",
-            feature + 1
-        ))
-    })
+    let panel_groups = (PANEL_BYTES / (features * LANES * size_of::<f64>())).clamp(1, PANEL_GROUPS);
+    let task_groups = TASK_GROUPS.max(rows.div_ceil(LANES * MAX_TASKS)).next_multiple_of(panel_groups);
+    let parts: Vec<Part> = out
+        .par_chunks_mut(task_groups * LANES * features)
+        .enumerate()
+        .map(|(task, out)| {
+            let mut part = Part { weight: 0.0, sums: vec![Sums::NONE; features] };
+            let (mut raw, mut weight) = (vec![0.0; panel_groups * LANES], vec![0.0; panel_groups * LANES]);
+            for (panel, out) in out.chunks_mut(panel_groups * LANES * features).enumerate() {
+                let start = task * task_groups * LANES + panel * panel_groups * LANES;
+                let padded = out.len() / features;
+                let present = padded.min(rows - start);
+                weight[..present].copy_from_slice(&vectors.weight[start..start + present]);
+                weight[present..].fill(0.0);
+                part.weight += weight.iter().sum::<f64>();
+                for (j, (&column, sums)) in columns.iter().zip(&mut part.sums).enumerate() {
+                    source.fill(j, start, &mut raw[..present]);
+                    raw[present..padded].fill(column.centre);
+                    let (raw, out, stride) = (&raw[..padded], &mut out[j * LANES..], features * LANES);
+                    dispatch(Store { raw, weight: &weight, column, out, stride, sums });
+                }
+            }
+            part
+        })
+        .collect();
+    (0..features).map(|j| moments(&parts, j)).collect()
 }
 
-/// Moments of every column, from the blocks (values) and the source (what rounding lost).
-fn moments(source: &impl ColumnSource, blocks: &[RowBlock], columns: &[StoredColumn]) -> Vec<Moments> {
-    let weight_sum: f64 = blocks.iter().flat_map(|b| b.weight().iter()).sum();
-    (0..columns.len())
-        .into_par_iter()
-        .map(|j| {
-            let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-            let mut mean = 0.0;
-            for block in blocks {
-                for i in 0..block.rows() {
-                    let s = block.weight().at(i);
-                    if s > 0.0 {
-                        let z = block.value(i, j);
-                        mean += s / weight_sum * z;
-                        (min, max) = (min.min(z), max.max(z));
-                    }
-                }
-            }
-            let (mut variance, mut rounding) = (0.0, 0f64);
-            let mut start = 0;
-            let mut raw = Vec::new();
-            for block in blocks {
-                let stored_exactly = matches!(block.x(), Values::F64(_));
-                raw.resize(block.rows(), 0.0);
-                if !stored_exactly {
-                    source.fill(j, start, &mut raw);
-                }
-                start += block.rows();
-                for (i, raw) in raw.iter().enumerate() {
-                    let s = block.weight().at(i);
-                    let z = block.value(i, j);
-                    variance += s / weight_sum * (z - mean).powi(2);
-                    if s > 0.0 && !stored_exactly {
-                        rounding = rounding.max(((raw - columns[j].centre) / columns[j].scale - z).abs());
-                    }
-                }
-            }
-            let constant = !(max > min);
-            let sd = if constant { 0.0 } else { variance.sqrt() };
-            Moments { mean, sd, min, max, rounding: if sd > 0.0 { rounding / sd } else { 0.0 } }
-        })
-        .collect()
+/// The rows of one task.
+struct Part {
+    /// Σ s.
+    weight: f64,
+    /// Sums of each column.
+    sums: Vec<Sums>,
+}
+
+/// The moments of column `j`, from those of the parts (Chan, Golub & LeVeque 1983, The American Statistician 37:242).
+fn moments(parts: &[Part], j: usize) -> Result<Moments> {
+    let (mut weight, mut mean, mut spread) = (0.0, 0.0, 0.0);
+    let (mut min, mut max, mut rounding) = (f64::INFINITY, f64::NEG_INFINITY, 0f64);
+    for part in parts {
+        let column = part.sums[j].finish(part.weight);
+        if !column.in_range {
+            return Err(Error::Numerics(format!(
+                "feature {} holds a value that is not finite or is 10³⁸ times farther out than the column's first values; \
+                 mend the value or leave the column out with --drop",
+                j + 1
+            )));
+        }
+        if part.weight > 0.0 {
+            let apart = column.first / part.weight - mean;
+            spread += column.spread + apart * apart * weight * part.weight / (weight + part.weight);
+            weight += part.weight;
+            mean += apart * part.weight / weight;
+        }
+        (min, max, rounding) = (min.min(column.min), max.max(column.max), rounding.max(column.rounding));
+    }
+    let sd = if max > min { (spread / weight).sqrt() } else { 0.0 };
+    Ok(Moments { mean, sd, min, max, rounding: if sd > 0.0 { rounding / sd } else { 0.0 } })
 }
 
 #[cfg(test)]

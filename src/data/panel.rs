@@ -1,0 +1,120 @@
+//! Storing: a panel of a column's values becomes z = (x − centre)/scale in a block's order, and its moments are taken.
+
+use super::block::LANES;
+use super::pack::StoredColumn;
+use crate::octet::{Octet, Stored, Work};
+
+/// Octets in a group.
+const OCTETS: usize = LANES / 8;
+/// The smallest weight that is not 0.
+const SOME: f64 = f64::from_bits(1);
+
+/// Sums over the rows of positive weight of one column in stored units, each in eight parts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sums {
+    /// Σ s·z.
+    first: [f64; 8],
+    /// Σ s·z².
+    second: [f64; 8],
+    min: [f64; 8],
+    max: [f64; 8],
+    /// Largest |z − stored z|.
+    rounding: [f64; 8],
+    /// 0, or not a number where a value (of any weight) is beyond f32.
+    beyond: [f64; 8],
+}
+
+/// What [`Sums`] come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PartMoments {
+    /// Σ s·z.
+    pub(super) first: f64,
+    /// Σ s·(z − mean)².
+    pub(super) spread: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) rounding: f64,
+    /// Whether every value is in the range of f32.
+    pub(super) in_range: bool,
+}
+
+impl Sums {
+    pub(super) const NONE: Sums = Sums {
+        first: [0.0; 8],
+        second: [0.0; 8],
+        min: [f64::INFINITY; 8],
+        max: [f64::NEG_INFINITY; 8],
+        rounding: [0.0; 8],
+        beyond: [0.0; 8],
+    };
+
+    /// What they come to for rows of weight `weight` in all.
+    pub(super) fn finish(&self, weight: f64) -> PartMoments {
+        let first: f64 = self.first.iter().sum();
+        let second: f64 = self.second.iter().sum();
+        PartMoments {
+            first,
+            spread: if weight > 0.0 { (second - first * first / weight).max(0.0) } else { 0.0 },
+            min: self.min.iter().copied().fold(f64::INFINITY, f64::min),
+            max: self.max.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            rounding: self.rounding.iter().copied().fold(0.0, f64::max),
+            in_range: self.beyond.iter().sum::<f64>() == 0.0,
+        }
+    }
+}
+
+/// Stores the values of one column in some groups of rows.
+pub(super) struct Store<'a, T> {
+    /// The values, and the centre for padding.
+    pub(super) raw: &'a [f64],
+    /// The weights, and 0 for padding.
+    pub(super) weight: &'a [f64],
+    pub(super) column: StoredColumn,
+    /// Where the column's values of the first group go; those of further groups `stride` values later each.
+    pub(super) out: &'a mut [T],
+    pub(super) stride: usize,
+    pub(super) sums: &'a mut Sums,
+}
+
+impl<T: Stored> Work for Store<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) {
+        let (centre, inverse) = (o.splat(self.column.centre), o.splat(1.0 / self.column.scale));
+        let (some, low, high, zero) = (o.splat(SOME), o.splat(f64::NEG_INFINITY), o.splat(f64::INFINITY), o.splat(0.0));
+        let mut first = o.load(&self.sums.first);
+        let mut second = o.load(&self.sums.second);
+        let mut min = o.load(&self.sums.min);
+        let mut max = o.load(&self.sums.max);
+        let mut rounding = o.load(&self.sums.rounding);
+        let mut beyond = o.load(&self.sums.beyond);
+        let (raw, weight) = (self.raw.as_chunks::<8>().0, self.weight.as_chunks::<8>().0);
+        for g in 0..raw.len() / OCTETS {
+            let out = self.out[g * self.stride..g * self.stride + LANES].as_chunks_mut::<8>().0;
+            for k in 0..OCTETS {
+                let s = o.load(&weight[g * OCTETS + k]);
+                let exact = o.mul(o.sub(o.load(&raw[g * OCTETS + k]), centre), inverse);
+                let stored = T::rounded(o, exact);
+                let z = T::octet(o, &stored);
+                out[k] = stored;
+                let narrow = o.widen(&o.narrow(z));
+                beyond = o.add(beyond, o.sub(narrow, narrow));
+                let sz = o.mul(s, z);
+                first = o.add(first, sz);
+                second = o.mul_add(sz, z, second);
+                min = o.min(o.select_ge(s, some, z, high), min);
+                max = o.max(o.select_ge(s, some, z, low), max);
+                rounding = o.max(o.select_ge(s, some, o.abs(o.sub(exact, z)), zero), rounding);
+            }
+        }
+        *self.sums = Sums {
+            first: o.store(first),
+            second: o.store(second),
+            min: o.store(min),
+            max: o.store(max),
+            rounding: o.store(rounding),
+            beyond: o.store(beyond),
+        };
+    }
+}

@@ -1,0 +1,68 @@
+//! Memory for the values of X.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use bytemuck::Pod;
+use memmap2::MmapMut;
+
+use crate::error::{Error, Result};
+
+/// Numbers in one piece of memory, zeros at first. It is asked to lie on large pages where the system has them, which
+/// halves the time it takes to fill it for the first time; and where there is not enough of it that is an error.
+#[derive(Debug)]
+pub(super) struct Storage<T> {
+    map: MmapMut,
+    len: usize,
+    of: PhantomData<T>,
+}
+
+impl<T: Pod> Storage<T> {
+    /// `len` zeros.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is not enough memory.
+    pub(super) fn zeros(len: usize) -> Result<Self> {
+        let bytes = len.saturating_mul(size_of::<T>());
+        // An empty mapping is refused by some systems.
+        let map = MmapMut::map_anon(bytes.max(1)).map_err(|error| {
+            Error::Usage(format!(
+                "{bytes} bytes of memory for the rows cannot be had ({error}); fit fewer rows or columns"
+            ))
+        })?;
+        // Where the system has none, small pages do.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Ok(Storage { map, len, of: PhantomData })
+    }
+}
+
+impl<T: Pod> Deref for Storage<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        bytemuck::cast_slice(&self.map[..self.len * size_of::<T>()])
+    }
+}
+
+impl<T: Pod> DerefMut for Storage<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        bytemuck::cast_slice_mut(&mut self.map[..self.len * size_of::<T>()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_there_and_more_than_there_is_is_refused() {
+        for len in [0, 1, 5000] {
+            let mut storage = Storage::<f32>::zeros(len).unwrap();
+            assert!(storage.len() == len && storage.iter().all(|x| *x == 0.0));
+            storage.fill(1.5);
+            assert_eq!(storage.iter().map(|x| f64::from(*x)).sum::<f64>(), 1.5 * len as f64);
+        }
+        assert!(matches!(Storage::<f64>::zeros(usize::MAX / 16), Err(Error::Usage(_))));
+    }
+}
