@@ -43,12 +43,17 @@ pub trait Octet: Copy {
     fn select_ge(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F;
     /// The numbers whose bits are those of a, shifted left by the 52 bits of a fraction.
     fn shift_to_exponent(self, a: Self::F) -> Self::F;
+    /// Rows become columns.
+    fn transpose(self, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8];
     /// Asks for the memory `bytes` after `place`, which may be none of ours.
     fn prefetch<T>(self, place: &T, bytes: usize);
 }
 
 /// A number that X is stored as.
 pub trait Stored: Copy + Default + Send + Sync + 'static {
+    /// Whether it is wider than f32.
+    const IS_WIDE: bool;
+
     /// Eight of them, as f64.
     fn octet<O: Octet>(o: O, values: &[Self; 8]) -> O::F;
     /// Eight f64, rounded to it.
@@ -60,6 +65,8 @@ pub trait Stored: Copy + Default + Send + Sync + 'static {
 }
 
 impl Stored for f32 {
+    const IS_WIDE: bool = false;
+
     #[inline(always)]
     fn octet<O: Octet>(o: O, values: &[f32; 8]) -> O::F {
         o.widen(values)
@@ -79,6 +86,8 @@ impl Stored for f32 {
 }
 
 impl Stored for f64 {
+    const IS_WIDE: bool = true;
+
     #[inline(always)]
     fn octet<O: Octet>(o: O, values: &[f64; 8]) -> O::F {
         o.load(values)
@@ -194,11 +203,16 @@ impl Octet for Portable {
         a.map(|a| f64::from_bits(a.to_bits() << 52))
     }
     #[inline(always)]
+    fn transpose(self, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+        std::array::from_fn(|j| std::array::from_fn(|i| rows[i][j]))
+    }
+    #[inline(always)]
     fn prefetch<T>(self, _place: &T, _bytes: usize) {}
 }
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 mod x86 {
+    use pulp::core_arch::x86::Avx;
     use pulp::x86::{V3, V4};
     use pulp::{f32x4, f32x8, f64x4, f64x8};
 
@@ -216,6 +230,28 @@ mod x86 {
         fn call(self) -> W::Output {
             self.1.run(self.0)
         }
+    }
+
+    /// Pairs of rows are woven together, then pairs of pairs, then the halves are exchanged.
+    #[inline(always)]
+    fn transpose(avx: Avx, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+        let mut a = [avx._mm256_setzero_ps(); 8];
+        let (mut b, mut columns) = (a, [[0.0; 8]; 8]);
+        for i in (0..8).step_by(2) {
+            a[i] = avx._mm256_unpacklo_ps(cast(rows[i]), cast(rows[i + 1]));
+            a[i + 1] = avx._mm256_unpackhi_ps(cast(rows[i]), cast(rows[i + 1]));
+        }
+        for i in [0, 4] {
+            b[i] = avx._mm256_shuffle_ps::<0b01_00_01_00>(a[i], a[i + 2]);
+            b[i + 1] = avx._mm256_shuffle_ps::<0b11_10_11_10>(a[i], a[i + 2]);
+            b[i + 2] = avx._mm256_shuffle_ps::<0b01_00_01_00>(a[i + 1], a[i + 3]);
+            b[i + 3] = avx._mm256_shuffle_ps::<0b11_10_11_10>(a[i + 1], a[i + 3]);
+        }
+        for i in 0..4 {
+            columns[i] = cast(avx._mm256_permute2f128_ps::<0x20>(b[i], b[i + 4]));
+            columns[i + 4] = cast(avx._mm256_permute2f128_ps::<0x31>(b[i], b[i + 4]));
+        }
+        columns
     }
 
     /// AVX-512.
@@ -285,6 +321,10 @@ mod x86 {
         #[inline(always)]
         fn shift_to_exponent(self, a: f64x8) -> f64x8 {
             cast(self.shl_const_u64x8::<52>(cast(a)))
+        }
+        #[inline(always)]
+        fn transpose(self, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+            transpose(self.avx, rows)
         }
         #[inline(always)]
         fn prefetch<T>(self, place: &T, bytes: usize) {
@@ -365,6 +405,10 @@ mod x86 {
             [cast(self.shl_const_u64x4::<52>(cast(a[0]))), cast(self.shl_const_u64x4::<52>(cast(a[1])))]
         }
         #[inline(always)]
+        fn transpose(self, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+            transpose(self.avx, rows)
+        }
+        #[inline(always)]
         fn prefetch<T>(self, place: &T, bytes: usize) {
             self.sse._mm_prefetch::<SECOND_LEVEL>(std::ptr::from_ref(place).cast::<i8>().wrapping_add(bytes));
         }
@@ -420,6 +464,27 @@ mod tests {
                 bits.extend(results.into_iter().flat_map(|result| o.store(result).map(plain)));
             }
             bits
+        }
+    }
+
+    /// The transposed matrix of the numbers 0 to 63.
+    #[derive(Clone)]
+    struct Transposed;
+
+    impl Work for Transposed {
+        type Output = [[f32; 8]; 8];
+        #[inline(always)]
+        fn run<O: Octet>(self, o: O) -> [[f32; 8]; 8] {
+            o.transpose(std::array::from_fn(|i| std::array::from_fn(|j| (8 * i + j) as f32)))
+        }
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        for columns in on_each(&Transposed) {
+            for (j, column) in columns.iter().enumerate() {
+                assert!(column.iter().enumerate().all(|(i, x)| *x == (8 * i + j) as f32), "column {j}: {column:?}");
+            }
         }
     }
 

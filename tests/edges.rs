@@ -110,7 +110,8 @@ fn separated_and_redundant_data_give_the_same_bits_with_any_number_of_threads() 
     let mut rows = quasi_separated();
     rows.features = 3;
     rows.x = rows.x.chunks(2).flat_map(|x| [x[0], x[1], x[0] + 2.0 * x[1]]).collect();
-    let data = rows.pack(PackOptions { block_rows: Some(64), precision: Some(Precision::F64) });
+    let data =
+        rows.pack(PackOptions { block_rows: Some(64), precision: Some(Precision::F64), ..PackOptions::default() });
     let with_threads = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let fitted = pool.install(|| fit_on(&DeviceRequest::Cpu, &data, 0.0));

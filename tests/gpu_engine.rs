@@ -57,8 +57,8 @@ impl Problem {
             }
         }
         let x = if f32_values { Values::from(x.iter().map(|x| *x as f32).collect::<Vec<f32>>()) } else { x.into() };
-        let offset = self.offset.as_ref().map(|offset| RowVector::new(&offset[start..end]));
-        let (t, s) = (RowVector::new(&self.t[start..end]), RowVector::new(&self.s[start..end]));
+        let offset = self.offset.as_ref().map(|offset| RowVector::from(offset[start..end].to_vec()));
+        let (t, s) = (self.t[start..end].to_vec().into(), self.s[start..end].to_vec().into());
         RowBlock::new(self.features, x, t, s, offset).unwrap()
     }
 
@@ -292,8 +292,7 @@ fn more_tiles_than_a_dispatch_dimension_holds() {
     let rows = 65_537 * 256;
     let mut x = vec![1f32; rows];
     x[rows - 256..].fill(-2.0);
-    let block =
-        RowBlock::new(1, x.into(), RowVector::new(&vec![0.0; rows]), RowVector::new(&vec![1.0; rows]), None).unwrap();
+    let block = RowBlock::new(1, x.into(), vec![0.0; rows].into(), vec![1.0; rows].into(), None).unwrap();
     let mut engine = GpuEngine::open(&GpuRequest::Any, &[block], 1, 1, &GpuOptions::default()).unwrap();
     let grid = engine.plan().chunks[0].grid;
     assert!(grid[1] > 1, "one dimension was enough: {grid:?}");

@@ -169,7 +169,7 @@ fn three_fits_give_the_same_bits_and_the_block_size_next_to_none() {
     on_each_engine(|device| {
         for precision in [Precision::F32, Precision::F64] {
             let fit_blocks = |block_rows| {
-                let options = PackOptions { block_rows, precision: Some(precision) };
+                let options = PackOptions { block_rows, precision: Some(precision), ..PackOptions::default() };
                 parameters(&fit_on(device, &rows.pack(options), 0.1))
             };
             let first = fit_blocks(None);
@@ -187,7 +187,7 @@ fn three_fits_give_the_same_bits_and_the_block_size_next_to_none() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let data = Rows::random(70_000, 5, 12).pack(PackOptions { block_rows: Some(20_000), precision: None });
+    let data = Rows::random(70_000, 5, 12).pack(PackOptions { block_rows: Some(20_000), ..PackOptions::default() });
     let fit_with_threads = |threads: usize, solver: Solver| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let options = FitOptions { device: DeviceRequest::Cpu, solver: Some(solver), l2: 0.3, ..FitOptions::default() };

@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_block_has_rows_and_tells_its_bytes() {
-        let vector = |rows: usize| RowVector::new(&vec![1.0; rows]);
+        let vector = |rows: usize| RowVector::from(vec![1.0; rows]);
         let block = |rows: usize, x| RowBlock::new(2, x, vector(rows), vector(rows), None);
         assert_eq!(block(3, vec![0f32; 2 * LANES].into()).unwrap().x_bytes(), 4 * 2 * LANES as u64);
         assert_eq!(block(3, vec![0f64; 2 * LANES].into()).unwrap().x_bytes(), 8 * 2 * LANES as u64);

@@ -7,9 +7,10 @@ use super::Dataset;
 use super::columns::Cells;
 use super::design::Design;
 use super::learn;
-use super::matrix::Matrix;
+use super::matrix;
 use super::names;
 use super::options::{ClassWeight, DataOptions, Format, Missing};
+use super::pack::PackOptions;
 use super::roles;
 use super::size;
 use super::source::RowVectors;
@@ -17,6 +18,7 @@ use super::split::is_held_out;
 use super::table::{Table, check_format, format_of, read_arrays, read_text};
 use super::target::Target;
 use super::text::{Gap, MISSING};
+use super::vector::RowVector;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
@@ -188,18 +190,18 @@ fn assemble(mut table: Table, options: &DataOptions, memory: u64) -> Result<Trai
 
     let factors = class_factors(&options.class_weight, &design.target, &train_rows, &class, &weight)?;
     let packing = Instant::now();
-    let pack = |rows: &[usize], factors: [f64; 2]| {
-        let vectors = RowVectors {
-            target: rows.iter().map(|row| class(*row) as f64).collect(),
-            weight: rows.iter().map(|row| weight(*row) * factors[class(*row)]).collect(),
-            offset: table.offset.as_ref().map(|offset| rows.iter().map(|row| offset[*row]).collect()),
-        };
-        let chosen = (rows.len() < table.rows).then_some(rows);
-        let matrix = Matrix::new(&design.columns, table.features.iter().map(|(_, cells)| cells), table.rows, chosen);
-        Dataset::pack(features.clone(), &matrix, &vectors, options.pack)
+    let vectors = |rows: &[usize], factors: [f64; 2]| RowVectors {
+        target: RowVector::of(rows.len(), |i| class(rows[i]) as f64),
+        weight: RowVector::of(rows.len(), |i| weight(rows[i]) * factors[class(rows[i])]),
+        offset: table.offset.as_ref().map(|offset| RowVector::of(rows.len(), |i| offset[rows[i]])),
     };
-    let train = pack(&train_rows, factors)?;
-    let holdout = options.holdout.map(|_| pack(&held_rows, [1.0; 2])).transpose()?;
+    let train_vectors = vectors(&train_rows, factors);
+    let holdout_vectors = options.holdout.map(|_| vectors(&held_rows, [1.0; 2]));
+    let no_sample = PackOptions { no_sample: true, ..options.pack };
+    let hold = |vectors| matrix::pack(&design, &mut table, Some(&held_rows), &vectors, no_sample);
+    let holdout = holdout_vectors.map(hold).transpose()?;
+    let chosen = (train_rows.len() < table.rows).then_some(train_rows.as_slice());
+    let train = matrix::pack(&design, &mut table, chosen, &train_vectors, options.pack)?;
     let pack_seconds = packing.elapsed().as_secs_f64();
     let summary =
         ReadSummary { rows: table.rows as u64, dropped_rows, filled_cells, class_counts, notes, pack_seconds };

@@ -1,14 +1,41 @@
 //! The design matrix, computed from columns as it is packed.
 
+use super::Dataset;
 use super::columns::Cells;
-use super::design::InputColumn;
+use super::design::{Design, InputColumn};
 use super::npy::Arrays;
-use super::source::ColumnSource;
+use super::pack::PackOptions;
+use super::source::{ColumnSource, RowVectors};
+use super::table::Table;
 use super::text::MISSING;
+use crate::error::Result;
+
+/// Packs the features that `design` makes of the columns of `table`, in the rows `chosen` where not all are. Where the table
+/// is one matrix that lies as it is wanted, it is used up: packed in the memory that it lies in.
+///
+/// # Errors
+/// As [`Dataset::pack`].
+pub(super) fn pack(
+    design: &Design,
+    table: &mut Table,
+    chosen: Option<&[usize]>,
+    vectors: &RowVectors,
+    options: PackOptions,
+) -> Result<Dataset> {
+    let features = design.feature_names();
+    if chosen.is_none()
+        && let Some(values) = table.take_rows()
+    {
+        return Dataset::pack_rows(features, values, vectors, options);
+    }
+    let cells = table.features.iter().map(|(_, cells)| cells);
+    let matrix = Matrix::new(&design.columns, cells, table.rows, chosen);
+    Dataset::pack(features, &matrix, vectors, options)
+}
 
 /// Features of the chosen rows of a table.
 #[derive(Debug)]
-pub(super) struct Matrix<'a> {
+struct Matrix<'a> {
     features: Vec<Feature<'a>>,
     /// The table's rows that are the matrix's, where not all are.
     chosen: Option<&'a [usize]>,
@@ -25,7 +52,7 @@ enum Feature<'a> {
 
 impl<'a> Matrix<'a> {
     /// The matrix of `columns`, whose cells are `cells` (text coded by level), for the rows `chosen` of `rows`.
-    pub(super) fn new(
+    fn new(
         columns: &'a [InputColumn],
         cells: impl Iterator<Item = &'a Cells>,
         rows: usize,

@@ -38,6 +38,8 @@ pub use target::Target;
 pub use vector::{Group, RowVector};
 
 use crate::error::{Error, Result};
+use pack::Packed;
+use storage::Storage;
 
 /// Rows ready to be fitted or predicted.
 #[derive(Debug)]
@@ -69,21 +71,34 @@ impl Dataset {
         vectors: &RowVectors,
         options: PackOptions,
     ) -> Result<Self> {
-        if features.len() != source.features() {
-            let (found, names) = (source.features(), features.len());
-            return Err(Error::Usage(format!("{found} features were given {names} names")));
-        }
-        let packed = pack::pack(source, vectors, options)?;
+        check_names(&features, source.features())?;
+        Dataset::of(features, pack::pack(source, vectors, options)?, vectors, options)
+    }
+
+    /// As [`Dataset::pack`], from what [`pack::pack_rows`] takes.
+    fn pack_rows(
+        features: Vec<String>,
+        values: Storage<f32>,
+        vectors: &RowVectors,
+        options: PackOptions,
+    ) -> Result<Self> {
+        let packed = pack::pack_rows(values, features.len(), vectors, options)?;
+        Dataset::of(features, packed, vectors, options)
+    }
+
+    fn of(features: Vec<String>, packed: Packed, vectors: &RowVectors, options: PackOptions) -> Result<Self> {
         let mut data = Dataset {
             features,
             blocks: packed.blocks,
             columns: packed.columns,
             moments: packed.moments,
-            rows: source.rows(),
-            weight_sum: vectors.weight.iter().sum(),
+            rows: vectors.target.rows(),
+            weight_sum: vectors.weight.sum(),
             samples: Vec::new(),
         };
-        data.samples = sample::draw(&data)?;
+        if !options.no_sample {
+            data.samples = sample::draw(&data)?;
+        }
         Ok(data)
     }
 
@@ -92,8 +107,16 @@ impl Dataset {
     /// # Errors
     /// As [`pack::pack`].
     pub fn from_rows(values: &[f64], features: usize, target: &[f64], options: PackOptions) -> Result<Self> {
-        let vectors = RowVectors { target: target.to_vec(), weight: vec![1.0; target.len()], offset: None };
+        let vectors =
+            RowVectors { target: target.to_vec().into(), weight: vec![1.0; target.len()].into(), offset: None };
         let source = RowMajor { values, features, rows: target.len() };
         Dataset::pack((0..features).map(|j| format!("x{j}")).collect(), &source, &vectors, options)
     }
+}
+
+fn check_names(names: &[String], features: usize) -> Result<()> {
+    if names.len() == features {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("{features} features were given {} names", names.len())))
 }

@@ -4,9 +4,12 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use bytemuck::Pod;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 
+use super::block::LANES;
 use super::delimited::open_file;
+use super::storage::Storage;
 use super::text::{At, Gap, MISSING, Text};
 use crate::error::{Error, Place, Result};
 use crate::monitor::{Event, Monitor};
@@ -16,10 +19,11 @@ const HEADER_BYTES: usize = 10_000;
 /// Bytes converted at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// The values of an array, and zeros after them up to a whole number of groups of rows.
 #[derive(Debug)]
 enum Elements {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
+    F32(Storage<f32>),
+    F64(Storage<f64>),
 }
 
 /// One array of one or two dimensions.
@@ -99,6 +103,19 @@ impl Arrays {
         };
         let gaps = missed.iter().enumerate().filter_map(gap).collect();
         Ok((arrays, gaps))
+    }
+
+    /// Whether it is one matrix of f32 that lies row by row.
+    pub(super) fn is_rows_of_f32(&self) -> bool {
+        matches!(self.parts.as_slice(), [Array { fortran: false, elements: Elements::F32(_), .. }])
+    }
+
+    /// Its values row by row and zeros after them up to a whole group of rows, if [`Arrays::is_rows_of_f32`].
+    pub(super) fn into_rows(self) -> Option<Storage<f32>> {
+        match self.parts.into_iter().next()?.elements {
+            Elements::F32(values) => Some(values),
+            Elements::F64(_) => None,
+        }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -203,14 +220,21 @@ fn read_array(path: &Path) -> Result<Array> {
     if rows == 0 || columns == 0 {
         return Err(bad("the array is empty"));
     }
+    let padded = rows.div_ceil(LANES as u64) * LANES as u64 * columns;
     let big = dtype.endianness() == Endianness::Big;
     // The sizes fit: they are those of a file that exists, though a 32-bit machine may not hold it.
-    let count = usize::try_from(rows * columns).map_err(|_| bad("too large for this machine"))?;
+    let whole = |n: u64| usize::try_from(n).map_err(|_| bad("too large for this machine"));
+    let (count, padded) = (whole(rows * columns)?, whole(padded)?);
     macro_rules! read {
         ($variant:ident, $from:ty, $convert:expr) => {
-            Elements::$variant(read_elements(path, &mut reader, count, |bytes: &[u8; size_of::<$from>()]| {
-                ($convert)(if big { <$from>::from_be_bytes(*bytes) } else { <$from>::from_le_bytes(*bytes) })
-            })?)
+            Elements::$variant(read_elements(
+                path,
+                &mut reader,
+                [count, padded],
+                |bytes: &[u8; size_of::<$from>()]| {
+                    ($convert)(if big { <$from>::from_be_bytes(*bytes) } else { <$from>::from_le_bytes(*bytes) })
+                },
+            )?)
         };
     }
     let elements = match (dtype.type_char(), size) {
@@ -231,7 +255,7 @@ fn read_array(path: &Path) -> Result<Array> {
             )));
         }
     };
-    let columns = usize::try_from(columns).map_err(|_| bad("too large for this machine"))?;
+    let columns = whole(columns)?;
     Ok(Array { rows: count / columns, columns, fortran: header.order() == Order::Fortran, elements })
 }
 
@@ -268,19 +292,19 @@ fn read_header(path: &Path, reader: &mut BufReader<File>) -> Result<(NpyHeader, 
     Ok((parsed, header.len() as u64))
 }
 
-/// Reads `count` elements of `N` bytes.
-fn read_elements<T, const N: usize>(
+/// Reads `count` elements of `N` bytes into room for `padded`.
+fn read_elements<T: Pod, const N: usize>(
     path: &Path,
     reader: &mut impl Read,
-    count: usize,
+    [count, padded]: [usize; 2],
     convert: impl Fn(&[u8; N]) -> T,
-) -> Result<Vec<T>> {
-    let mut elements = Vec::with_capacity(count);
+) -> Result<Storage<T>> {
+    let mut elements = Storage::zeros(padded)?;
     let mut buffer = vec![0; CHUNK_BYTES / N * N];
-    while elements.len() < count {
-        let bytes = ((count - elements.len()) * N).min(buffer.len());
-        reader.read_exact(&mut buffer[..bytes]).map_err(|e| Error::io(path, e))?;
-        elements.extend(buffer[..bytes].as_chunks::<N>().0.iter().map(&convert));
+    for elements in elements[..count].chunks_mut(CHUNK_BYTES / N) {
+        let bytes = &mut buffer[..elements.len() * N];
+        reader.read_exact(bytes).map_err(|e| Error::io(path, e))?;
+        elements.iter_mut().zip(bytes.as_chunks::<N>().0).for_each(|(element, bytes)| *element = convert(bytes));
     }
     Ok(elements)
 }

@@ -1,37 +1,40 @@
 //! Packing: a table of f64 values becomes blocks of standardised, interleaved rows, with moments taken on the way.
 //!
 //! Column j is stored as z = (x − centre)/scale. The scale is the power of two nearest to the standard deviation of
-//! the first rows and the centre their mean rounded to a multiple of that scale, so integers, indicators and other
-//! short binary fractions lose nothing at all to f32, and 10⁶ + x loses no more than x does. Where the first rows
+//! some scattered rows and the centre their mean rounded to a multiple of that scale, so integers, indicators and other
+//! short binary fractions lose nothing at all to f32, and 10⁶ + x loses no more than x does. Where those rows
 //! misled (|mean| > 2⁸ standard deviations in stored units, or a deviation outside 2^±30) the column is packed again
 //! around the moments of all rows.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
-use super::panel::{Store, Sums};
-use super::source::{ColumnSource, RowVectors};
+use super::hash;
+use super::panel::{Affine, Store, Sums, Transpose};
+use super::source::{ColumnSource, RowMajor, RowVectors};
 use super::storage::Storage;
 use super::vector::RowVector;
 use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
-/// First rows that suggest a column's centre and scale.
-const FIRST_ROWS: usize = 10_000;
+/// Rows, scattered in groups, that suggest a column's centre and scale, and the seed of where they lie: any number does.
+const LOOKED_AT: usize = 8192;
+const SEED: u64 = 0x100c_4da7;
 /// Largest |mean|/sd in stored units that f32 is trusted with.
 const MAX_OFF_CENTRE: f64 = 256.0;
 /// Values of X up to which f64 is kept on the host.
 const SMALL_DATA: usize = 4 << 20;
 /// Bytes of f32 a block holds at the most by default: half of WebGPU's default binding limit.
 const BLOCK_BYTES: usize = 64 << 20;
-/// Groups of rows that are read from a column at a time, and bytes of f64 that all columns of them may take.
+/// Groups of rows that are read at a time, and bytes that all columns of them may take.
 const PANEL_GROUPS: usize = 8;
 const PANEL_BYTES: usize = 256 << 10;
-/// Groups of rows that one task packs at the least; more when there are so many rows that the tasks' sums would fill memory.
-const TASK_GROUPS: usize = 64;
+/// Rows that one task packs at the least; more when there are so many that the tasks' sums would fill memory.
+const TASK_ROWS: usize = 2048;
 const MAX_TASKS: usize = 1024;
 /// Blocks are cut at multiples of this many rows, so that GPU tiles never straddle two blocks.
 const BLOCK_ROW_MULTIPLE: usize = 256;
@@ -43,6 +46,8 @@ pub struct PackOptions {
     pub block_rows: Option<usize>,
     /// Precision of the stored values; by default f64 up to some 4 million values and f32 above.
     pub precision: Option<Precision>,
+    /// Draw no row samples: the rows will not be fitted.
+    pub no_sample: bool,
 }
 
 /// Precision of stored values.
@@ -78,7 +83,34 @@ pub struct Moments {
     pub rounding: f64,
 }
 
+impl PackOptions {
+    /// The precision that a matrix is stored in.
+    fn precision_for(&self, rows: usize, features: usize) -> Precision {
+        let small = rows.saturating_mul(features) <= SMALL_DATA;
+        self.precision.unwrap_or(if small { Precision::F64 } else { Precision::F32 })
+    }
+}
+
+impl StoredColumn {
+    /// x becomes z.
+    fn affine(&self) -> Affine {
+        Affine { factor: 1.0 / self.scale, shift: -self.centre / self.scale }
+    }
+
+    /// z as stored by `old` becomes z.
+    fn affine_from(&self, old: &StoredColumn) -> Affine {
+        Affine { factor: old.scale / self.scale, shift: (old.centre - self.centre) / self.scale }
+    }
+}
+
 impl Moments {
+    /// Whether the suggested centre or scale was too far off for f32.
+    fn show_misled(&self) -> bool {
+        let far = self.mean.abs() > MAX_OFF_CENTRE * self.sd;
+        let mis_scaled = !(2f64.powi(-30)..=2f64.powi(30)).contains(&self.sd);
+        !self.is_constant() && (far || mis_scaled)
+    }
+
     /// Whether every row (of positive weight) holds the same value.
     pub fn is_constant(&self) -> bool {
         !(self.max > self.min)
@@ -105,9 +137,8 @@ pub fn pack(source: &impl ColumnSource, vectors: &RowVectors, options: PackOptio
     source.check()?;
     let (rows, features) = (source.rows(), source.features());
     vectors.check(rows)?;
-    let small = rows.saturating_mul(features) <= SMALL_DATA;
     let block_rows = block_rows(features, options.block_rows)?;
-    match options.precision.unwrap_or(if small { Precision::F64 } else { Precision::F32 }) {
+    match options.precision_for(rows, features) {
         Precision::F32 => pack_as::<f32>(source, vectors, block_rows, Values::F32),
         Precision::F64 => pack_as::<f64>(source, vectors, block_rows, Values::F64),
     }
@@ -120,31 +151,87 @@ fn pack_as<T: Stored + Pod>(
     values: fn(Stretch<T>) -> Values,
 ) -> Result<Packed> {
     let (rows, features) = (source.rows(), source.features());
-    let mut columns: Vec<StoredColumn> =
-        (0..features).into_par_iter().map(|j| suggest(source, j)).collect::<Result<_>>()?;
+    let mut columns = suggest_all(source)?;
     let mut storage = Storage::<T>::zeros(rows.div_ceil(LANES) * LANES * features)?;
-    let mut moments = store(source, vectors, &columns, &mut storage)?;
-    let misled: Vec<usize> = (0..features).filter(|&j| is_misled(&moments[j])).collect();
-    if !misled.is_empty() {
-        for &j in &misled {
-            let (old, m) = (columns[j], moments[j]);
-            columns[j] = stored_column(old.centre + old.scale * m.mean, old.scale * m.sd);
-        }
-        moments = store(source, vectors, &columns, &mut storage)?;
+    let mut sweep = |columns: &[StoredColumn]| {
+        let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
+        store(&mut storage, rows, &vectors.weight, &affine, |panel: Panel<'_, f64, T>| {
+            let padded = panel.raw.len() / features;
+            for (j, raw) in panel.raw.chunks_mut(padded).enumerate() {
+                source.fill(j, panel.start, &mut raw[..panel.present]);
+            }
+        })
+    };
+    let mut moments = sweep(&columns)?;
+    if centre_again(&mut columns, &moments) {
+        moments = sweep(&columns)?;
     }
-    let storage = Arc::new(storage);
-    let blocks = (0..rows).step_by(block_rows).map(|start| {
+    Ok(Packed { blocks: cut(features, block_rows, vectors, Arc::new(storage), values)?, columns, moments })
+}
+
+/// Packs a row-major matrix of `features` columns, and rows of zeros after it up to a whole group, in the memory that it lies
+/// in. Small data is packed like any other.
+///
+/// # Errors
+/// As [`pack`].
+pub(super) fn pack_rows(
+    mut values: Storage<f32>,
+    features: usize,
+    vectors: &RowVectors,
+    options: PackOptions,
+) -> Result<Packed> {
+    let rows = vectors.target.rows();
+    let source = RowMajor { values: &values[..rows * features], features, rows };
+    if features == 0 || options.precision_for(rows, features) == Precision::F64 {
+        return pack(&source, vectors, options);
+    }
+    vectors.check(rows)?;
+    let block_rows = block_rows(features, options.block_rows)?;
+    let mut columns = suggest_all(&source)?;
+    let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
+    let mut moments = store(&mut values, rows, &vectors.weight, &affine, |panel: Panel<'_, f32, f32>| {
+        dispatch(Transpose { rows: panel.place, columns: panel.raw, features });
+    })?;
+    let before = (columns.clone(), moments.clone());
+    if centre_again(&mut columns, &moments) {
+        // The values as they were are gone: z itself is what is centred again.
+        let affine: Vec<Affine> = columns.iter().zip(&before.0).map(|(new, old)| new.affine_from(old)).collect();
+        moments = store(&mut values, rows, &vectors.weight, &affine, |panel: Panel<'_, f32, f32>| {
+            let padded = panel.raw.len() / features;
+            for (j, raw) in panel.raw.chunks_mut(padded).enumerate() {
+                let groups = panel.place.chunks(features * LANES).zip(raw.chunks_mut(LANES));
+                groups.for_each(|(group, raw)| raw.copy_from_slice(&group[j * LANES..(j + 1) * LANES]));
+            }
+        })?;
+        for (j, m) in moments.iter_mut().enumerate().filter(|(_, m)| m.sd > 0.0) {
+            let (column, old) = (before.0[j], before.1[j]);
+            m.rounding += old.rounding * (old.sd * column.scale) / (m.sd * columns[j].scale);
+        }
+    }
+    Ok(Packed { blocks: cut(features, block_rows, vectors, Arc::new(values), Values::F32)?, columns, moments })
+}
+
+/// Cuts stored values into blocks.
+fn cut<T>(
+    features: usize,
+    block_rows: usize,
+    vectors: &RowVectors,
+    all: Arc<dyn Deref<Target = [T]> + Send + Sync>,
+    values: fn(Stretch<T>) -> Values,
+) -> Result<Vec<RowBlock>> {
+    let rows = vectors.target.rows();
+    let block = |start: usize| {
         let end = rows.min(start + block_rows);
         let x = start * features..end.div_ceil(LANES) * LANES * features;
         RowBlock::new(
             features,
-            values(Stretch::new(storage.clone(), x)),
-            RowVector::new(&vectors.target[start..end]),
-            RowVector::new(&vectors.weight[start..end]),
-            vectors.offset.as_ref().map(|offset| RowVector::new(&offset[start..end])),
+            values(Stretch::new(Arc::clone(&all), x)),
+            vectors.target.slice(start..end),
+            vectors.weight.slice(start..end),
+            vectors.offset.as_ref().map(|offset| offset.slice(start..end)),
         )
-    });
-    Ok(Packed { blocks: blocks.collect::<Result<_>>()?, columns, moments })
+    };
+    (0..rows).step_by(block_rows).map(block).collect()
 }
 
 fn block_rows(features: usize, asked: Option<usize>) -> Result<usize> {
@@ -176,58 +263,93 @@ fn stored_column(mean: f64, sd: f64) -> StoredColumn {
     StoredColumn { centre: if centre.is_finite() { centre } else { mean }, scale }
 }
 
-fn suggest(source: &impl ColumnSource, feature: usize) -> Result<StoredColumn> {
-    let mut first = vec![0.0; source.rows().min(FIRST_ROWS)];
-    source.fill(feature, 0, &mut first);
-    let n = first.len().max(1) as f64;
-    let mean = first.iter().map(|x| x / n).sum::<f64>();
-    let sd = first.iter().map(|x| (x - mean).powi(2) / n).sum::<f64>().sqrt();
-    if !mean.is_finite() {
-        return Err(Error::Numerics(format!(
+/// What some rows, scattered by their hash, suggest for each column.
+fn suggest_all(source: &impl ColumnSource) -> Result<Vec<StoredColumn>> {
+    let rows = source.rows();
+    let mut starts: Vec<usize> = if rows <= LOOKED_AT {
+        (0..rows).step_by(LANES).collect()
+    } else {
+        (0..LOOKED_AT / LANES).map(|i| (hash::mix(SEED, i as u64) % (rows - LANES) as u64) as usize).collect()
+    };
+    starts.sort_unstable();
+    let suggest = |feature: usize| {
+        let mut looked_at = Vec::with_capacity(starts.len() * LANES);
+        for &start in &starts {
+            let before = looked_at.len();
+            looked_at.resize(before + LANES.min(rows - start), 0.0);
+            source.fill(feature, start, &mut looked_at[before..]);
+        }
+        let n = looked_at.len().max(1) as f64;
+        let mean = looked_at.iter().map(|x| x / n).sum::<f64>();
+        let sd = looked_at.iter().map(|x| (x - mean).powi(2) / n).sum::<f64>().sqrt();
+        if mean.is_finite() {
+            return Ok(stored_column(mean, sd));
+        }
+        Err(Error::Numerics(format!(
             "feature {} holds a value that is not finite; every value must be a finite number",
             feature + 1
-        )));
+        )))
+    };
+    (0..source.features()).into_par_iter().map(suggest).collect()
+}
+
+/// Gives columns whose suggestions misled the centre and scale that their moments ask for; whether there are any.
+fn centre_again(columns: &mut [StoredColumn], moments: &[Moments]) -> bool {
+    let mut any = false;
+    for (column, m) in columns.iter_mut().zip(moments).filter(|(_, m)| m.show_misled()) {
+        *column = stored_column(column.centre + column.scale * m.mean, column.scale * m.sd);
+        any = true;
     }
-    Ok(stored_column(mean, sd))
+    any
 }
 
-fn is_misled(m: &Moments) -> bool {
-    let far = m.mean.abs() > MAX_OFF_CENTRE * m.sd;
-    let mis_scaled = !(2f64.powi(-30)..=2f64.powi(30)).contains(&m.sd);
-    !m.is_constant() && (far || mis_scaled)
+/// Rows that are read and stored at a time.
+struct Panel<'a, R, T> {
+    /// The first of them.
+    start: usize,
+    /// How many, padding not counted.
+    present: usize,
+    /// Where they go; what stands there so far.
+    place: &'a [T],
+    /// Where their values are wanted, column by column, padding included.
+    raw: &'a mut [R],
 }
 
-/// Stores every value of `source` as `columns` say, interleaved by [`LANES`] rows, and takes the moments on the way.
-fn store<T: Stored>(
-    source: &impl ColumnSource,
-    vectors: &RowVectors,
-    columns: &[StoredColumn],
+/// Stores `rows` rows in `out`, interleaved by [`LANES`], each column as its `affine` says, and takes the moments on the way;
+/// `read` reads the values of a panel.
+fn store<R: Stored, T: Stored>(
     out: &mut [T],
+    rows: usize,
+    weight: &RowVector,
+    affine: &[Affine],
+    read: impl Fn(Panel<'_, R, T>) + Sync,
 ) -> Result<Vec<Moments>> {
-    let (rows, features) = (source.rows(), columns.len());
+    let features = affine.len();
     if features == 0 {
         return Ok(Vec::new());
     }
-    let panel_groups = (PANEL_BYTES / (features * LANES * size_of::<f64>())).clamp(1, PANEL_GROUPS);
-    let task_groups = TASK_GROUPS.max(rows.div_ceil(LANES * MAX_TASKS)).next_multiple_of(panel_groups);
+    let panel_rows = (PANEL_BYTES / (features * LANES * size_of::<R>())).clamp(1, PANEL_GROUPS) * LANES;
+    let task_rows = TASK_ROWS.max(rows.div_ceil(MAX_TASKS)).next_multiple_of(panel_rows);
     let parts: Vec<Part> = out
-        .par_chunks_mut(task_groups * LANES * features)
+        .par_chunks_mut(task_rows * features)
         .enumerate()
         .map(|(task, out)| {
             let mut part = Part { weight: 0.0, sums: vec![Sums::NONE; features] };
-            let (mut raw, mut weight) = (vec![0.0; panel_groups * LANES], vec![0.0; panel_groups * LANES]);
-            for (panel, out) in out.chunks_mut(panel_groups * LANES * features).enumerate() {
-                let start = task * task_groups * LANES + panel * panel_groups * LANES;
+            let mut raw = vec![R::default(); panel_rows * features];
+            let mut weights = vec![0.0; panel_rows];
+            for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
+                let start = task * task_rows + panel * panel_rows;
                 let padded = out.len() / features;
-                let present = padded.min(rows - start);
-                weight[..present].copy_from_slice(&vectors.weight[start..start + present]);
-                weight[present..].fill(0.0);
+                let (raw, present) = (&mut raw[..out.len()], padded.min(rows - start));
+                read(Panel { start, present, place: out, raw });
+                for (g, lanes) in weights[..padded].chunks_mut(LANES).enumerate() {
+                    lanes.copy_from_slice(&weight.group(start / LANES + g).lanes());
+                }
+                let weight = &weights[..padded];
                 part.weight += weight.iter().sum::<f64>();
-                for (j, (&column, sums)) in columns.iter().zip(&mut part.sums).enumerate() {
-                    source.fill(j, start, &mut raw[..present]);
-                    raw[present..padded].fill(column.centre);
-                    let (raw, out, stride) = (&raw[..padded], &mut out[j * LANES..], features * LANES);
-                    dispatch(Store { raw, weight: &weight, column, out, stride, sums });
+                for (j, ((raw, &affine), sums)) in raw.chunks(padded).zip(affine).zip(&mut part.sums).enumerate() {
+                    let (out, stride) = (&mut out[j * LANES..], features * LANES);
+                    dispatch(Store { raw, present, weight, affine, out, stride, sums });
                 }
             }
             part
@@ -276,8 +398,8 @@ mod tests {
 
     fn packed(values: &[f64], features: usize, precision: Precision) -> Packed {
         let rows = values.len() / features;
-        let vectors = RowVectors { target: vec![0.0; rows], weight: vec![1.0; rows], offset: None };
-        let options = PackOptions { block_rows: Some(64), precision: Some(precision) };
+        let vectors = RowVectors { target: vec![0.0; rows].into(), weight: vec![1.0; rows].into(), offset: None };
+        let options = PackOptions { block_rows: Some(64), precision: Some(precision), no_sample: true };
         pack(&RowMajor { values, features, rows }, &vectors, options).unwrap()
     }
 
@@ -297,23 +419,79 @@ mod tests {
         assert_eq!(packed.moments[0].rounding, 0.0);
     }
 
+    /// Most rows weigh nothing and lie near zero, so that what is looked at misleads; two columns, the second harmless.
+    fn misleading(rows: usize) -> (Vec<f32>, RowVectors) {
+        let counts = |i: usize| i % 20 == 3;
+        let values = (0..rows).flat_map(|i| {
+            let x = if counts(i) { 1e6 + (i % 7) as f32 } else { (i % 2) as f32 };
+            [x, (i % 5) as f32]
+        });
+        let weight = RowVector::of(rows, |i| f64::from(u8::from(counts(i))));
+        (values.collect(), RowVectors { target: RowVector::from(vec![0.0; rows]), weight, offset: None })
+    }
+
+    /// Row-major values as [`pack_rows`] takes them.
+    fn stored(values: &[f32], features: usize) -> Storage<f32> {
+        let mut stored = Storage::zeros((values.len() / features).div_ceil(LANES) * LANES * features).unwrap();
+        stored[..values.len()].copy_from_slice(values);
+        stored
+    }
+
     #[test]
-    fn a_column_whose_first_rows_mislead_is_packed_again() {
-        // The first rows weigh nothing and lie near zero; the rest is what counts.
-        let rows = FIRST_ROWS + 1000;
-        let values: Vec<f64> =
-            (0..rows).map(|i| if i < FIRST_ROWS { (i % 2) as f64 } else { 1e6 + (i % 7) as f64 }).collect();
-        let weight = (0..rows).map(|i| if i < FIRST_ROWS { 0.0 } else { 1.0 }).collect();
-        let vectors = RowVectors { target: vec![0.0; rows], weight, offset: None };
-        let packed = pack(&RowMajor { values: &values, features: 1, rows }, &vectors, PackOptions::default()).unwrap();
-        let m = packed.moments[0];
-        assert!(m.mean.abs() <= MAX_OFF_CENTRE * m.sd);
-        assert!((packed.columns[0].centre - 1e6).abs() < 10.0, "centre {}", packed.columns[0].centre);
+    fn a_column_whose_rows_mislead_is_packed_again_wherever_it_lies() {
+        let (values, vectors) = misleading(50_000);
+        let options = PackOptions { precision: Some(Precision::F32), ..PackOptions::default() };
+        let source = RowMajor { values: &values, features: 2, rows: 50_000 };
+        for packed in [pack(&source, &vectors, options), pack_rows(stored(&values, 2), 2, &vectors, options)] {
+            let packed = packed.unwrap();
+            let (m, column) = (packed.moments[0], packed.columns[0]);
+            assert!(m.mean.abs() <= MAX_OFF_CENTRE * m.sd && m.max > m.min);
+            assert!((column.centre - 1e6).abs() < 10.0, "centre {}", column.centre);
+            assert!(m.rounding < 1e-2, "{}", m.rounding);
+            let block = &packed.blocks[0];
+            for i in (3..50_000).step_by(20) {
+                let x = block.value(i, 0) * column.scale + column.centre;
+                assert!(
+                    (x - f64::from(values[2 * i])).abs() <= (m.rounding * m.sd + 1e-12) * column.scale,
+                    "row {i}: {x}"
+                );
+                let other = packed.columns[1];
+                assert_eq!(block.value(i, 1) * other.scale + other.centre, f64::from(values[2 * i + 1]));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_packed_where_they_lie_are_those_packed_elsewhere() {
+        let mut seen = 0;
+        for (rows, features) in [(1000, 1), (31, 3), (5000, 8), (4097, 19), (64, 33), (300, 300)] {
+            let values: Vec<f32> =
+                (0..rows * features).map(|i| (hash::mix(1, i as u64) % 1000) as f32 * 0.37 - 5.0).collect();
+            let vectors = RowVectors {
+                target: RowVector::of(rows, |i| f64::from(u8::from(i % 3 == 0))),
+                weight: RowVector::of(rows, |i| [1.0, 0.0, 2.5][i % 3]),
+                offset: None,
+            };
+            let options = PackOptions { precision: Some(Precision::F32), block_rows: Some(512), no_sample: true };
+            let source = RowMajor { values: &values, features, rows };
+            let (a, b) = (
+                pack(&source, &vectors, options).unwrap(),
+                pack_rows(stored(&values, features), features, &vectors, options).unwrap(),
+            );
+            assert_eq!((&a.columns, &a.moments), (&b.columns, &b.moments));
+            assert_eq!(a.blocks.len(), b.blocks.len());
+            for (a, b) in a.blocks.iter().zip(&b.blocks) {
+                let (Values::F32(x), Values::F32(y)) = (a.x(), b.x()) else { panic!("not f32") };
+                assert!(**x == **y, "{rows} × {features}");
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, 6);
     }
 
     #[test]
     fn moments_are_weighted_and_skip_rows_of_weight_zero() {
-        let vectors = RowVectors { target: vec![0.0; 4], weight: vec![1.0, 3.0, 0.0, 0.0], offset: None };
+        let vectors = RowVectors { target: vec![0.0; 4].into(), weight: vec![1.0, 3.0, 0.0, 0.0].into(), offset: None };
         let source = RowMajor { values: &[0.0, 4.0, 1e3, -1e3], features: 1, rows: 4 };
         let packed = pack(&source, &vectors, PackOptions::default()).unwrap();
         let (m, column) = (packed.moments[0], packed.columns[0]);
@@ -323,11 +501,26 @@ mod tests {
     }
 
     #[test]
-    fn a_value_beyond_f32_is_refused() {
-        let mut values = vec![0.0; FIRST_ROWS + 1];
-        values[FIRST_ROWS] = 1e300;
-        let vectors = RowVectors { target: vec![0.0; values.len()], weight: vec![1.0; values.len()], offset: None };
-        let source = RowMajor { values: &values, features: 1, rows: values.len() };
-        assert!(pack(&source, &vectors, PackOptions::default()).is_err());
+    fn a_value_beyond_f32_is_refused_whatever_it_weighs() {
+        let rows = 20_000;
+        let mut seen = 0;
+        for bad in [1e300, f64::NAN, f64::NEG_INFINITY] {
+            for (precision, weight) in
+                [(Precision::F32, 1.0), (Precision::F64, 1.0), (Precision::F32, 0.0), (Precision::F64, 0.0)]
+            {
+                let mut values = vec![0.0; rows];
+                values[rows - 7] = bad;
+                let vectors = RowVectors {
+                    target: vec![0.0; rows].into(),
+                    weight: RowVector::of(rows, |i| if i == rows - 7 { weight } else { 1.0 }),
+                    offset: None,
+                };
+                let source = RowMajor { values: &values, features: 1, rows };
+                let options = PackOptions { precision: Some(precision), ..PackOptions::default() };
+                assert!(pack(&source, &vectors, options).is_err(), "{bad} of weight {weight} as {precision:?}");
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 12);
     }
 }

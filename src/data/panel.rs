@@ -1,13 +1,20 @@
-//! Storing: a panel of a column's values becomes z = (x − centre)/scale in a block's order, and its moments are taken.
+//! Storing: the values of a column in some rows become z = (x − centre)/scale in a block's order, and its moments are taken.
 
 use super::block::LANES;
-use super::pack::StoredColumn;
 use crate::octet::{Octet, Stored, Work};
 
 /// Octets in a group.
 const OCTETS: usize = LANES / 8;
 /// The smallest weight that is not 0.
 const SOME: f64 = f64::from_bits(1);
+
+/// How a value becomes z: factor·value + shift. The scale is a power of two and the centre a multiple of it, so factor and
+/// shift are exact and z is rounded once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Affine {
+    pub(super) factor: f64,
+    pub(super) shift: f64,
+}
 
 /// Sums over the rows of positive weight of one column in stored units, each in eight parts.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +27,7 @@ pub(super) struct Sums {
     max: [f64; 8],
     /// Largest |z − stored z|.
     rounding: [f64; 8],
-    /// 0, or not a number where a value (of any weight) is beyond f32.
+    /// 0, or not a number where a value is beyond f32 although stored in f64.
     beyond: [f64; 8],
 }
 
@@ -58,30 +65,32 @@ impl Sums {
             min: self.min.iter().copied().fold(f64::INFINITY, f64::min),
             max: self.max.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             rounding: self.rounding.iter().copied().fold(0.0, f64::max),
-            in_range: self.beyond.iter().sum::<f64>() == 0.0,
+            in_range: first.is_finite() && self.beyond.iter().sum::<f64>() == 0.0,
         }
     }
 }
 
 /// Stores the values of one column in some groups of rows.
-pub(super) struct Store<'a, T> {
-    /// The values, and the centre for padding.
-    pub(super) raw: &'a [f64],
+pub(super) struct Store<'a, R, T> {
+    /// The values; anything for padding.
+    pub(super) raw: &'a [R],
     /// The weights, and 0 for padding.
     pub(super) weight: &'a [f64],
-    pub(super) column: StoredColumn,
+    /// Rows that are no padding.
+    pub(super) present: usize,
+    pub(super) affine: Affine,
     /// Where the column's values of the first group go; those of further groups `stride` values later each.
     pub(super) out: &'a mut [T],
     pub(super) stride: usize,
     pub(super) sums: &'a mut Sums,
 }
 
-impl<T: Stored> Work for Store<'_, T> {
+impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<O: Octet>(self, o: O) {
-        let (centre, inverse) = (o.splat(self.column.centre), o.splat(1.0 / self.column.scale));
+        let (factor, shift) = (o.splat(self.affine.factor), o.splat(self.affine.shift));
         let (some, low, high, zero) = (o.splat(SOME), o.splat(f64::NEG_INFINITY), o.splat(f64::INFINITY), o.splat(0.0));
         let mut first = o.load(&self.sums.first);
         let mut second = o.load(&self.sums.second);
@@ -94,12 +103,15 @@ impl<T: Stored> Work for Store<'_, T> {
             let out = self.out[g * self.stride..g * self.stride + LANES].as_chunks_mut::<8>().0;
             for k in 0..OCTETS {
                 let s = o.load(&weight[g * OCTETS + k]);
-                let exact = o.mul(o.sub(o.load(&raw[g * OCTETS + k]), centre), inverse);
+                let exact = o.mul_add(R::octet(o, &raw[g * OCTETS + k]), factor, shift);
                 let stored = T::rounded(o, exact);
                 let z = T::octet(o, &stored);
                 out[k] = stored;
-                let narrow = o.widen(&o.narrow(z));
-                beyond = o.add(beyond, o.sub(narrow, narrow));
+                if T::IS_WIDE {
+                    // A GPU will round these to f32, so they must be in its range as well.
+                    let narrow = o.widen(&o.narrow(z));
+                    beyond = o.add(beyond, o.sub(narrow, narrow));
+                }
                 let sz = o.mul(s, z);
                 first = o.add(first, sz);
                 second = o.mul_add(sz, z, second);
@@ -107,6 +119,10 @@ impl<T: Stored> Work for Store<'_, T> {
                 max = o.max(o.select_ge(s, some, z, low), max);
                 rounding = o.max(o.select_ge(s, some, o.abs(o.sub(exact, z)), zero), rounding);
             }
+        }
+        // What stands for rows that are none.
+        for row in self.present..raw.len() * 8 {
+            self.out[row / LANES * self.stride + row % LANES] = T::default();
         }
         *self.sums = Sums {
             first: o.store(first),
@@ -116,5 +132,40 @@ impl<T: Stored> Work for Store<'_, T> {
             rounding: o.store(rounding),
             beyond: o.store(beyond),
         };
+    }
+}
+
+/// Rows of `features` values become columns of a panel.
+pub(super) struct Transpose<'a> {
+    /// A multiple of 8 rows.
+    pub(super) rows: &'a [f32],
+    pub(super) columns: &'a mut [f32],
+    pub(super) features: usize,
+}
+
+impl Work for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) {
+        let Transpose { rows, columns, features } = self;
+        let height = rows.len() / features;
+        let whole = features / 8 * 8;
+        for j in (0..whole).step_by(8) {
+            for i in (0..height).step_by(8) {
+                let mut square = [[0.0; 8]; 8];
+                for (k, row) in square.iter_mut().enumerate() {
+                    row.copy_from_slice(&rows[(i + k) * features + j..][..8]);
+                }
+                for (k, column) in o.transpose(square).iter().enumerate() {
+                    columns[(j + k) * height + i..][..8].copy_from_slice(column);
+                }
+            }
+        }
+        for j in whole..features {
+            for i in 0..height {
+                columns[j * height + i] = rows[i * features + j];
+            }
+        }
     }
 }

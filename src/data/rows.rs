@@ -10,13 +10,14 @@ use super::delimited::Delimited;
 use super::design::{Design, InputColumn};
 use super::learn;
 use super::load::ReadSummary;
-use super::matrix::Matrix;
+use super::matrix;
 use super::names;
 use super::options::{Format, Missing, ReadOptions};
 use super::size;
 use super::source::RowVectors;
 use super::table::{Table, Use, Wanted, check_format, format_of, read_arrays, read_text};
 use super::text::MISSING;
+use super::vector::RowVector;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
@@ -173,11 +174,10 @@ fn assemble(mut table: Table, design: &Design, options: &ReadOptions, memory: u6
     if options.with_target {
         class.iter().zip(&unusable).filter(|(_, unusable)| !**unusable).for_each(|(k, _)| class_counts[*k] += 1);
     }
-    let target = class.into_iter().map(|k| k as f64).collect();
-    let vectors = RowVectors { target, weight, offset };
     let packing = Instant::now();
-    let matrix = Matrix::new(&design.columns, table.features.iter().map(|(_, cells)| cells), table.rows, None);
-    let data = Dataset::pack(design.feature_names(), &matrix, &vectors, options.pack)?;
+    let target = RowVector::of(table.rows, |row| class[row] as f64);
+    let vectors = RowVectors { target, weight: weight.into(), offset: offset.map(RowVector::from) };
+    let data = matrix::pack(design, &mut table, None, &vectors, options.pack)?;
     let pack_seconds = packing.elapsed().as_secs_f64();
     let missing_rows = unusable.iter().enumerate().filter(|(_, unusable)| **unusable).map(|(row, _)| row).collect();
     let rows = table.rows as u64;

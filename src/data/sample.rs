@@ -19,6 +19,8 @@ const ROWS_PER_FEATURE: usize = 512;
 const WORTH_IT: usize = 3;
 /// The smaller sample has so many times fewer rows of a class, at the most.
 const SMALLER: usize = 8;
+/// Rows that one task ranks at the least.
+const TASK_ROWS: usize = 1 << 14;
 /// Seed of the hash: any number does.
 const SEED: u64 = 0x5a3b_1e5a;
 
@@ -36,51 +38,66 @@ pub(super) fn draw(data: &Dataset) -> Result<Vec<Dataset>> {
     [most / SMALLER, most].into_iter().map(sample).collect()
 }
 
-/// A row of positive weight: its class, and the number of halvings that it survives.
+/// A row's class, and the number of halvings that it survives; or that it weighs nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Rank {
-    class: usize,
-    halvings: u32,
+struct Rank(u8);
+
+impl Rank {
+    const NONE: Rank = Rank(u8::MAX);
+
+    fn new(class: usize, halvings: u32) -> Self {
+        Rank(2 * halvings as u8 + class as u8)
+    }
+
+    fn get(self) -> Option<(usize, u32)> {
+        (self != Rank::NONE).then_some((usize::from(self.0 % 2), u32::from(self.0 / 2)))
+    }
 }
 
-/// The rank of every row; `None` for rows of weight 0.
-fn ranks(data: &Dataset) -> Vec<Option<Rank>> {
-    let mut ranks = Vec::with_capacity(data.rows);
+/// The rank of every row.
+fn ranks(data: &Dataset) -> Vec<Rank> {
+    let mut ranks = vec![Rank::NONE; data.rows];
+    let (mut first, mut rest) = (0, ranks.as_mut_slice());
     for block in &data.blocks {
-        for (t, s) in block.target().iter().zip(block.weight().iter()) {
-            let halvings = hash::mix(SEED, ranks.len() as u64).leading_zeros();
-            let class = usize::from(t > 0.5);
-            ranks.push((s > 0.0).then_some(Rank { class, halvings }));
-        }
+        let (here, later) = rest.split_at_mut(block.rows());
+        here.par_iter_mut().enumerate().with_min_len(TASK_ROWS).for_each(|(i, rank)| {
+            if block.weight().at(i) > 0.0 {
+                let halvings = hash::mix(SEED, (first + i) as u64).leading_zeros();
+                *rank = Rank::new(usize::from(block.target().at(i) > 0.5), halvings);
+            }
+        });
+        first += block.rows();
+        rest = later;
     }
     ranks
 }
 
 /// Halvings after which no more than `most` rows of `class` are left.
-fn thinning(ranks: &[Option<Rank>], class: usize, most: usize) -> u32 {
-    let mut survive = [0usize; 65];
-    for rank in ranks.iter().flatten().filter(|rank| rank.class == class) {
-        survive[rank.halvings as usize] += 1;
-    }
-    let mut left: usize = survive.iter().sum();
+fn thinning(ranks: &[Rank], class: usize, most: usize) -> u32 {
+    let mut of_rank = [0usize; 256];
+    ranks.iter().for_each(|rank| of_rank[usize::from(rank.0)] += 1);
+    let survive = |halvings: u32| of_rank[usize::from(Rank::new(class, halvings).0)];
+    let mut left: usize = (0..=u64::BITS).map(survive).sum();
     let mut halvings = 0;
     while left > most {
-        left -= survive[halvings];
+        left -= survive(halvings);
         halvings += 1;
     }
-    halvings as u32
+    halvings
 }
 
 /// The rows that survive as many halvings as their class is thinned by.
-fn drawn(data: &Dataset, ranks: &[Option<Rank>], thinning: [u32; 2]) -> Result<Dataset> {
-    let numbered = data.blocks.iter().flat_map(|block| (0..block.rows()).map(move |i| (block, i)));
-    let rows: Vec<Row<'_>> = numbered
-        .zip(ranks)
-        .filter_map(|((block, i), rank)| {
-            let Rank { class, halvings } = (*rank)?;
+fn drawn(data: &Dataset, ranks: &[Rank], thinning: [u32; 2]) -> Result<Dataset> {
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    let mut rest = ranks;
+    for block in &data.blocks {
+        let (here, later) = rest.split_at(block.rows());
+        rest = later;
+        rows.extend(here.iter().enumerate().filter_map(|(i, rank)| {
+            let (class, halvings) = rank.get()?;
             (halvings >= thinning[class]).then(|| Row { block, i, factor: 2f64.powi(thinning[class] as i32) })
-        })
-        .collect();
+        }));
+    }
     let features = data.features.len();
     let x = match data.blocks.first().map(RowBlock::x) {
         Some(Values::F64(_)) => gathered(&rows, features, |x| match x {
@@ -94,7 +111,7 @@ fn drawn(data: &Dataset, ranks: &[Option<Rank>], thinning: [u32; 2]) -> Result<D
         })
         .into(),
     };
-    let numbers = |of: &dyn Fn(&Row<'_>) -> f64| RowVector::new(&rows.iter().map(of).collect::<Vec<f64>>());
+    let numbers = |of: &(dyn Fn(&Row<'_>) -> f64 + Sync)| RowVector::of(rows.len(), |i| of(&rows[i]));
     let target = numbers(&|row| row.block.target().at(row.i));
     let weight = numbers(&|row| row.block.weight().at(row.i) * row.factor);
     let has_offset = data.blocks.iter().any(|block| block.offset().is_some());
@@ -148,12 +165,12 @@ mod tests {
     fn numbered(rows: usize, precision: Precision, block_rows: Option<usize>) -> Dataset {
         let values: Vec<f64> = (0..rows).flat_map(|i| [i as f64, (i % 3) as f64]).collect();
         let vectors = RowVectors {
-            target: (0..rows).map(|i| f64::from(u8::from(i % 7 == 0))).collect(),
-            weight: (0..rows).map(|i| f64::from(u8::from(i % 5 != 0)) * 0.5).collect(),
-            offset: Some((0..rows).map(|i| i as f64 * 1e-6).collect()),
+            target: RowVector::of(rows, |i| f64::from(u8::from(i % 7 == 0))),
+            weight: RowVector::of(rows, |i| f64::from(u8::from(i % 5 != 0)) * 0.5),
+            offset: Some(RowVector::of(rows, |i| i as f64 * 1e-6)),
         };
         let source = RowMajor { values: &values, features: 2, rows };
-        let options = PackOptions { block_rows, precision: Some(precision) };
+        let options = PackOptions { block_rows, precision: Some(precision), no_sample: false };
         Dataset::pack(vec!["number".into(), "other".into()], &source, &vectors, options).unwrap()
     }
 
@@ -212,8 +229,8 @@ mod tests {
     #[test]
     fn few_rows_are_not_sampled() {
         assert!(numbered(WORTH_IT * 2 * ROWS - 1, Precision::F32, None).samples.is_empty());
-        let none = Rank { class: 0, halvings: 0 };
-        assert_eq!(thinning(&[Some(none), None], 0, 1), 0);
-        assert_eq!(thinning(&[Some(none); 2], 0, 1), 1);
+        assert_eq!(thinning(&[Rank::new(0, 0), Rank::NONE, Rank::new(1, 0)], 0, 1), 0);
+        assert_eq!(thinning(&[Rank::new(0, 0); 2], 0, 1), 1);
+        assert_eq!(Rank::new(1, 64).get(), Some((1, 64)));
     }
 }

@@ -11,6 +11,7 @@ use super::delimited::Delimited;
 use super::names;
 use super::npy::{self, Arrays};
 use super::options::Format;
+use super::storage::Storage;
 use super::text::{At, Gap, Text};
 use crate::error::{Error, Place, Result};
 use crate::monitor::{Event, Monitor};
@@ -89,6 +90,21 @@ impl Table {
     /// An error about the whole of the data.
     pub(super) fn whole(&self, message: impl Into<String>) -> Error {
         Error::data(&self.files[0], message)
+    }
+
+    /// The values of all features row by row, and zeros up to a whole group of rows, where the table is nothing but one gapless
+    /// matrix of f32 that lies so: its features are gone then.
+    pub(super) fn take_rows(&mut self) -> Option<Storage<f32>> {
+        let (_, Cells::Array { arrays, .. }) = self.features.first()? else { return None };
+        let is_column = |j: usize, cells: &Cells| matches!(cells, Cells::Array { column, .. } if *column == j);
+        let as_they_lie = self.features.iter().enumerate().all(|(j, (_, cells))| is_column(j, cells));
+        if !(as_they_lie && self.features.len() == arrays.columns() && self.gaps.is_empty() && arrays.is_rows_of_f32())
+        {
+            return None;
+        }
+        let arrays = Arc::clone(arrays);
+        self.features.clear();
+        Arc::into_inner(arrays)?.into_rows()
     }
 
     fn all_missing(&self, column: &str) -> Error {

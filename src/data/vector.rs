@@ -1,23 +1,31 @@
 //! One number a row: targets, sample weights, offsets.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
 use super::block::LANES;
 
-/// One number for each row of a block, in the fewest bytes that lose nothing. Beyond the last row, up to whole groups of
-/// [`LANES`], it is 0.
-#[derive(Debug, Clone, PartialEq)]
+/// Rows that are looked at by one task.
+const TASK_ROWS: usize = 1 << 14;
+
+/// One number for each row, in the fewest bytes that lose nothing. Beyond the last row, up to whole groups of [`LANES`], it
+/// is 0.
+#[derive(Debug, Clone)]
 pub struct RowVector {
     rows: usize,
     numbers: Numbers,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 enum Numbers {
     /// The same in every row; the last group, which may hold rows that are none, apart.
     Same(f64, Box<[f64; LANES]>),
-    /// Numbers that f32 holds exactly, padded.
-    F32(Vec<f32>),
-    /// Others, padded.
-    F64(Vec<f64>),
+    /// From a row on, numbers that f32 holds exactly, padded.
+    F32(Arc<Vec<f32>>, usize),
+    /// From a row on, others, padded.
+    F64(Arc<Vec<f64>>, usize),
 }
 
 /// The numbers of one group of rows.
@@ -31,26 +39,52 @@ pub enum Group<'a> {
     F64(&'a [f64; LANES]),
 }
 
+impl From<Vec<f64>> for RowVector {
+    fn from(numbers: Vec<f64>) -> Self {
+        RowVector::of(numbers.len(), |row| numbers[row])
+    }
+}
+
 impl RowVector {
-    /// The vector of `numbers`, one for each row.
-    pub fn new(numbers: &[f64]) -> Self {
-        let rows = numbers.len();
-        let padded = rows.div_ceil(LANES) * LANES;
-        let first = numbers.first().copied().unwrap_or(0.0);
-        let numbers = if numbers.iter().all(|x| *x == first) {
-            let last = rows - rows.saturating_sub(1) / LANES * LANES;
-            Numbers::Same(first, Box::new(std::array::from_fn(|lane| if lane < last { first } else { 0.0 })))
-        } else if numbers.iter().all(|x| f64::from(*x as f32) == *x) {
-            let mut narrow: Vec<f32> = Vec::with_capacity(padded);
-            narrow.extend(numbers.iter().map(|x| *x as f32));
-            narrow.resize(padded, 0.0);
-            Numbers::F32(narrow)
+    /// The vector of `number` of each row.
+    pub fn of(rows: usize, number: impl Fn(usize) -> f64 + Sync) -> Self {
+        let first = if rows > 0 { number(0) } else { 0.0 };
+        let mut narrow = vec![0f32; padded(rows)];
+        // Whether all numbers are the first, and whether f32 holds all.
+        let (same, exact) = narrow[..rows]
+            .par_chunks_mut(TASK_ROWS)
+            .enumerate()
+            .map(|(task, narrow)| {
+                let (mut same, mut exact) = (true, true);
+                for (i, narrow) in narrow.iter_mut().enumerate() {
+                    let x = number(task * TASK_ROWS + i);
+                    *narrow = x as f32;
+                    same &= x == first;
+                    exact &= f64::from(*narrow) == x;
+                }
+                (same, exact)
+            })
+            .reduce(|| (true, true), |a, b| (a.0 && b.0, a.1 && b.1));
+        let numbers = if same {
+            Numbers::same(first, rows)
+        } else if exact {
+            Numbers::F32(Arc::new(narrow), 0)
         } else {
-            let mut wide = numbers.to_vec();
-            wide.resize(padded, 0.0);
-            Numbers::F64(wide)
+            let mut wide = vec![0.0; padded(rows)];
+            wide[..rows].par_iter_mut().enumerate().for_each(|(row, x)| *x = number(row));
+            Numbers::F64(Arc::new(wide), 0)
         };
         RowVector { rows, numbers }
+    }
+
+    /// The numbers of `rows`, which begin at a multiple of [`LANES`] and end at one or where all rows do.
+    pub(super) fn slice(&self, rows: Range<usize>) -> Self {
+        let numbers = match &self.numbers {
+            Numbers::Same(value, _) => Numbers::same(*value, rows.len()),
+            Numbers::F32(numbers, first) => Numbers::F32(Arc::clone(numbers), first + rows.start),
+            Numbers::F64(numbers, first) => Numbers::F64(Arc::clone(numbers), first + rows.start),
+        };
+        RowVector { rows: rows.len(), numbers }
     }
 
     /// Rows.
@@ -59,11 +93,12 @@ impl RowVector {
     }
 
     /// The number of row `row`.
+    #[inline]
     pub fn at(&self, row: usize) -> f64 {
         match &self.numbers {
             Numbers::Same(value, _) => *value,
-            Numbers::F32(numbers) => f64::from(numbers[row]),
-            Numbers::F64(numbers) => numbers[row],
+            Numbers::F32(numbers, first) => f64::from(numbers[first + row]),
+            Numbers::F64(numbers, first) => numbers[first + row],
         }
     }
 
@@ -72,14 +107,30 @@ impl RowVector {
         (0..self.rows).map(|row| self.at(row))
     }
 
+    /// Their sum.
+    pub fn sum(&self) -> f64 {
+        match &self.numbers {
+            Numbers::Same(value, _) => value * self.rows as f64,
+            _ => (0..padded(self.rows) / LANES).map(|g| self.group(g).lanes().iter().sum::<f64>()).sum(),
+        }
+    }
+
+    /// The first row whose number `is_sought`.
+    pub fn position(&self, is_sought: impl Fn(f64) -> bool + Sync) -> Option<usize> {
+        match &self.numbers {
+            Numbers::Same(value, _) => (self.rows > 0 && is_sought(*value)).then_some(0),
+            _ => (0..self.rows).into_par_iter().with_min_len(TASK_ROWS).position_first(|row| is_sought(self.at(row))),
+        }
+    }
+
     /// The numbers of group `g`.
     #[inline]
     pub fn group(&self, g: usize) -> Group<'_> {
         match &self.numbers {
             Numbers::Same(_, last) if (g + 1) * LANES >= self.rows => Group::F64(last),
             Numbers::Same(value, _) => Group::Same(*value),
-            Numbers::F32(numbers) => Group::F32(&numbers.as_chunks().0[g]),
-            Numbers::F64(numbers) => Group::F64(&numbers.as_chunks().0[g]),
+            Numbers::F32(numbers, first) => Group::F32(&numbers.as_chunks().0[first / LANES + g]),
+            Numbers::F64(numbers, first) => Group::F64(&numbers.as_chunks().0[first / LANES + g]),
         }
     }
 
@@ -90,8 +141,16 @@ impl RowVector {
     }
 }
 
+impl Numbers {
+    fn same(value: f64, rows: usize) -> Self {
+        let last = rows - rows.saturating_sub(1) / LANES * LANES;
+        Numbers::Same(value, Box::new(std::array::from_fn(|lane| if lane < last { value } else { 0.0 })))
+    }
+}
+
 impl Group<'_> {
     /// The numbers, one for each row.
+    #[inline]
     pub fn lanes(self) -> [f64; LANES] {
         match self {
             Group::Same(value) => [value; LANES],
@@ -101,9 +160,26 @@ impl Group<'_> {
     }
 }
 
+fn padded(rows: usize) -> usize {
+    rows.div_ceil(LANES) * LANES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(vector: &RowVector, numbers: &[f64]) {
+        assert_eq!(vector.rows(), numbers.len());
+        assert_eq!(vector.iter().collect::<Vec<f64>>(), numbers);
+        let lanes: Vec<f64> = (0..numbers.len().div_ceil(LANES)).flat_map(|g| vector.group(g).lanes()).collect();
+        assert_eq!(lanes[..numbers.len()], *numbers);
+        assert!(lanes[numbers.len()..].iter().all(|x| *x == 0.0), "{lanes:?}");
+        let mut narrow = vec![7f32; lanes.len()];
+        vector.write_f32(0, &mut narrow);
+        assert!(narrow.iter().zip(&lanes).all(|(narrow, wide)| *narrow == *wide as f32));
+        assert!((vector.sum() - numbers.iter().sum::<f64>()).abs() <= 1e-12);
+        assert_eq!(vector.position(|x| x > 0.15), numbers.iter().position(|x| *x > 0.15));
+    }
 
     #[test]
     fn every_form_holds_the_same_numbers_and_pads_with_zeros() {
@@ -111,17 +187,13 @@ mod tests {
         for rows in [0, 1, 31, 32, 33, 64, 70] {
             for (of, exact) in [([0.5, 0.5], true), ([0.0, 1.0], true), ([0.1, 0.2], false), ([0.1, 0.1], true)] {
                 let numbers: Vec<f64> = (0..rows).map(|i| of[i % 2]).collect();
-                let vector = RowVector::new(&numbers);
-                assert_eq!(vector.rows(), rows);
-                assert_eq!(vector.iter().collect::<Vec<f64>>(), numbers);
-                let lanes: Vec<f64> = (0..rows.div_ceil(LANES)).flat_map(|g| vector.group(g).lanes()).collect();
-                assert_eq!(lanes[..rows], numbers);
-                assert!(lanes[rows..].iter().all(|x| *x == 0.0), "{rows} rows of {of:?}: {lanes:?}");
-                let mut narrow = vec![7f32; lanes.len()];
-                vector.write_f32(0, &mut narrow);
-                assert!(narrow.iter().zip(&lanes).all(|(narrow, wide)| *narrow == *wide as f32));
-                let is_wide = matches!(vector.numbers, Numbers::F64(_));
+                let vector = RowVector::from(numbers.clone());
+                check(&vector, &numbers);
+                let is_wide = matches!(vector.numbers, Numbers::F64(..));
                 assert_eq!(is_wide, !exact && rows > 1, "{rows} rows of {of:?}");
+                if rows > LANES {
+                    check(&vector.slice(LANES..rows), &numbers[LANES..]);
+                }
                 seen += 1;
             }
         }

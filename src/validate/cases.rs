@@ -1,7 +1,7 @@
 //! What is compared: awkward shapes made on the spot, or the user's own rows.
 
 use crate::data::hash::unit_interval;
-use crate::data::{Dataset, PackOptions, RowMajor, RowVectors};
+use crate::data::{Dataset, PackOptions, RowMajor, RowVector, RowVectors};
 use crate::error::Result;
 
 /// Penalty of the whole fits, so that each has one optimum.
@@ -57,15 +57,15 @@ pub fn awkward() -> Result<Vec<Dataset>> {
                 })
                 .collect();
             let vectors = RowVectors {
-                target: (0..rows).map(|i| f64::from(u8::from(random(2, i) < 0.4))).collect(),
-                weight: (0..rows).map(|i| if i % 11 == 10 { 0.0 } else { 0.5 + 2.0 * random(3, i) }).collect(),
+                target: RowVector::of(rows, |i| f64::from(u8::from(random(2, i) < 0.4))),
+                weight: RowVector::of(rows, |i| if i % 11 == 10 { 0.0 } else { 0.5 + 2.0 * random(3, i) }),
                 offset: (number % 2 == 1).then(|| {
                     let far = |i: usize| if i % 97 == 5 { 2000.0 } else { 1.0 };
-                    (0..rows).map(|i| (random(4, i) - 0.5) * far(i)).collect()
+                    RowVector::of(rows, |i| (random(4, i) - 0.5) * far(i))
                 }),
             };
             // Several blocks, the last one not full.
-            let options = PackOptions { block_rows: Some(512), precision: None };
+            let options = PackOptions { block_rows: Some(512), ..PackOptions::default() };
             let names = (0..features).map(|j| format!("x{j}")).collect();
             Dataset::pack(names, &RowMajor { values: &x, features, rows }, &vectors, options)
         })

@@ -44,8 +44,11 @@ impl Rows {
     }
 
     pub(crate) fn pack(&self, options: PackOptions) -> Dataset {
-        let vectors =
-            RowVectors { target: self.target.clone(), weight: self.weight.clone(), offset: self.offset.clone() };
+        let vectors = RowVectors {
+            target: self.target.clone().into(),
+            weight: self.weight.clone().into(),
+            offset: self.offset.clone().map(Into::into),
+        };
         let names = (0..self.features).map(|j| format!("x{j}")).collect();
         let source = RowMajor { values: &self.x, features: self.features, rows: self.rows() };
         Dataset::pack(names, &source, &vectors, options).unwrap()
