@@ -192,7 +192,10 @@ fn assemble(mut table: Table, options: &DataOptions, memory: u64) -> Result<Trai
     let packing = Instant::now();
     let vectors = |rows: &[usize], factors: [f64; 2]| RowVectors {
         target: RowVector::of(rows.len(), |i| class(rows[i]) as f64),
-        weight: RowVector::of(rows.len(), |i| weight(rows[i]) * factors[class(rows[i])]),
+        weight: match &table.weight {
+            None if factors == [1.0; 2] => RowVector::same(rows.len(), 1.0),
+            _ => RowVector::of(rows.len(), |i| weight(rows[i]) * factors[class(rows[i])]),
+        },
         offset: table.offset.as_ref().map(|offset| RowVector::of(rows.len(), |i| offset[rows[i]])),
     };
     let train_vectors = vectors(&train_rows, factors);

@@ -31,7 +31,7 @@ const SMALL_DATA: usize = 4 << 20;
 /// Bytes of f32 a block holds at the most by default: half of WebGPU's default binding limit.
 const BLOCK_BYTES: usize = 64 << 20;
 /// Groups of rows that are read at a time, and bytes that all columns of them may take.
-const PANEL_GROUPS: usize = 8;
+const PANEL_GROUPS: usize = 4;
 const PANEL_BYTES: usize = 256 << 10;
 /// Rows that one task packs at the least; more when there are so many that the tasks' sums would fill memory.
 const TASK_ROWS: usize = 2048;

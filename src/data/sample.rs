@@ -19,8 +19,8 @@ const ROWS_PER_FEATURE: usize = 512;
 const WORTH_IT: usize = 3;
 /// The smaller sample has so many times fewer rows of a class, at the most.
 const SMALLER: usize = 8;
-/// Rows that one task ranks at the least.
-const TASK_ROWS: usize = 1 << 14;
+/// Groups of rows that one task ranks at the least.
+const TASK_GROUPS: usize = 512;
 /// Seed of the hash: any number does.
 const SEED: u64 = 0x5a3b_1e5a;
 
@@ -34,9 +34,15 @@ pub(super) fn draw(data: &Dataset) -> Result<Vec<Dataset>> {
         return Ok(Vec::new());
     }
     let ranks = ranks(data);
-    let sample = |most| drawn(data, &ranks, [0, 1].map(|class| thinning(&ranks, class, most)));
+    let mut counts = [0; RANKS];
+    ranks.iter().for_each(|rank| counts[usize::from(rank.0)] += 1);
+    let sample = |most| drawn(data, &ranks, [0, 1].map(|class| thinning(&counts, class, most)));
     [most / SMALLER, most].into_iter().map(sample).collect()
 }
+
+/// Rows of each rank.
+type Counts = [usize; RANKS];
+const RANKS: usize = 1 << u8::BITS;
 
 /// A row's class, and the number of halvings that it survives; or that it weighs nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,10 +66,11 @@ fn ranks(data: &Dataset) -> Vec<Rank> {
     let (mut first, mut rest) = (0, ranks.as_mut_slice());
     for block in &data.blocks {
         let (here, later) = rest.split_at_mut(block.rows());
-        here.par_iter_mut().enumerate().with_min_len(TASK_ROWS).for_each(|(i, rank)| {
-            if block.weight().at(i) > 0.0 {
-                let halvings = hash::mix(SEED, (first + i) as u64).leading_zeros();
-                *rank = Rank::new(usize::from(block.target().at(i) > 0.5), halvings);
+        here.par_chunks_mut(LANES).enumerate().with_min_len(TASK_GROUPS).for_each(|(g, here)| {
+            let (weight, target) = (block.weight().group(g).lanes(), block.target().group(g).lanes());
+            for (i, rank) in here.iter_mut().enumerate().filter(|(i, _)| weight[*i] > 0.0) {
+                let halvings = hash::mix(SEED, (first + g * LANES + i) as u64).leading_zeros();
+                *rank = Rank::new(usize::from(target[i] > 0.5), halvings);
             }
         });
         first += block.rows();
@@ -73,14 +80,12 @@ fn ranks(data: &Dataset) -> Vec<Rank> {
 }
 
 /// Halvings after which no more than `most` rows of `class` are left.
-fn thinning(ranks: &[Rank], class: usize, most: usize) -> u32 {
-    let mut of_rank = [0usize; 256];
-    ranks.iter().for_each(|rank| of_rank[usize::from(rank.0)] += 1);
-    let survive = |halvings: u32| of_rank[usize::from(Rank::new(class, halvings).0)];
-    let mut left: usize = (0..=u64::BITS).map(survive).sum();
+fn thinning(counts: &Counts, class: usize, most: usize) -> u32 {
+    let end_after = |halvings: u32| counts[usize::from(Rank::new(class, halvings).0)];
+    let mut left: usize = (0..=u64::BITS).map(end_after).sum();
     let mut halvings = 0;
     while left > most {
-        left -= survive(halvings);
+        left -= end_after(halvings);
         halvings += 1;
     }
     halvings
@@ -229,8 +234,11 @@ mod tests {
     #[test]
     fn few_rows_are_not_sampled() {
         assert!(numbered(WORTH_IT * 2 * ROWS - 1, Precision::F32, None).samples.is_empty());
-        assert_eq!(thinning(&[Rank::new(0, 0), Rank::NONE, Rank::new(1, 0)], 0, 1), 0);
-        assert_eq!(thinning(&[Rank::new(0, 0); 2], 0, 1), 1);
+        let mut counts = [0; RANKS];
+        counts[usize::from(Rank::new(1, 0).0)] = 4;
+        counts[usize::from(Rank::new(1, 1).0)] = 2;
+        assert_eq!([6, 5, 2, 1].map(|most| thinning(&counts, 1, most)), [0, 1, 1, 2]);
+        assert_eq!(thinning(&counts, 0, 0), 0);
         assert_eq!(Rank::new(1, 64).get(), Some((1, 64)));
     }
 }

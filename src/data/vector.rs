@@ -46,6 +46,11 @@ impl From<Vec<f64>> for RowVector {
 }
 
 impl RowVector {
+    /// The same number in every row.
+    pub fn same(rows: usize, number: f64) -> Self {
+        RowVector { rows, numbers: Numbers::same(number, rows) }
+    }
+
     /// The vector of `number` of each row.
     pub fn of(rows: usize, number: impl Fn(usize) -> f64 + Sync) -> Self {
         let first = if rows > 0 { number(0) } else { 0.0 };
@@ -119,7 +124,8 @@ impl RowVector {
     pub fn position(&self, is_sought: impl Fn(f64) -> bool + Sync) -> Option<usize> {
         match &self.numbers {
             Numbers::Same(value, _) => (self.rows > 0 && is_sought(*value)).then_some(0),
-            _ => (0..self.rows).into_par_iter().with_min_len(TASK_ROWS).position_first(|row| is_sought(self.at(row))),
+            Numbers::F32(numbers, first) => position(&numbers[*first..first + self.rows], |x| is_sought(f64::from(*x))),
+            Numbers::F64(numbers, first) => position(&numbers[*first..first + self.rows], |x| is_sought(*x)),
         }
     }
 
@@ -158,6 +164,11 @@ impl Group<'_> {
             Group::F64(numbers) => *numbers,
         }
     }
+}
+
+fn position<T: Sync>(numbers: &[T], is_sought: impl Fn(&T) -> bool + Sync) -> Option<usize> {
+    let found = |(task, numbers): (usize, &[T])| Some(task * TASK_ROWS + numbers.iter().position(&is_sought)?);
+    numbers.par_chunks(TASK_ROWS).enumerate().find_map_first(found)
 }
 
 fn padded(rows: usize) -> usize {
