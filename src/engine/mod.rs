@@ -164,6 +164,9 @@ pub trait Engine {
     /// What computes.
     fn device(&self) -> &DeviceInfo;
 
+    /// Differences of the loss below this part of it may be rounding, at a point or along a line.
+    fn resolution(&self) -> f64;
+
     /// Loss and gradient at W; the logits become those of the *latest* point.
     ///
     /// # Errors
@@ -213,6 +216,10 @@ pub enum DeviceRequest {
     /// The adapter with this id or name.
     Named(String),
 }
+
+/// [`Engine::resolution`] where the logits that are kept for lines are f32, and where they are f64.
+pub(crate) const F32_RESOLUTION: f64 = 1e-7;
+pub(crate) const F64_RESOLUTION: f64 = 1e-11;
 
 /// Seconds it took to open an engine.
 #[derive(Debug, Clone, Copy, Default)]

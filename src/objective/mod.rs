@@ -107,7 +107,7 @@ impl<'a> Objective<'a> {
 
     /// Differences of J below this part of it are rounding in the engine's arithmetic.
     pub fn resolution(&self) -> f64 {
-        if self.engine.device().kind == DeviceKind::Cpu { 1e-11 } else { 1e-7 }
+        self.engine.resolution()
     }
 
     /// Full reads of X so far, by the engine and by the host.

@@ -16,10 +16,10 @@ pub use host::Host;
 use rows::{Held, typed};
 
 use super::{
-    Cost, DeviceInfo, DeviceKind, Engine, KernelCost, LineId, LossGradient, LossSlope, Params, PointId, Shape, Stamps,
-    check_params,
+    Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, KernelCost, LineId, LossGradient, LossSlope,
+    Params, PointId, Shape, Stamps, check_params,
 };
-use crate::data::RowBlock;
+use crate::data::{RowBlock, Values};
 use crate::error::{Error, Result};
 
 /// The engine on the host's own cores.
@@ -93,6 +93,11 @@ impl Engine for CpuEngine<'_> {
 
     fn device(&self) -> &DeviceInfo {
         &self.device
+    }
+
+    fn resolution(&self) -> f64 {
+        let wide = self.blocks.iter().all(|block| matches!(block.x(), Values::F64(_)));
+        if wide { F64_RESOLUTION } else { F32_RESOLUTION }
     }
 
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient> {

@@ -28,7 +28,8 @@ use self::plan::{PROBE_STEPS, Plan, PlanLimits};
 use self::stream::Stream;
 use self::uniforms::ProbeUniform;
 use super::{
-    Cost, DeviceInfo, Engine, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps, check_params,
+    Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps,
+    check_params,
 };
 use crate::data::RowBlock;
 use crate::error::{Error, Result};
@@ -288,6 +289,10 @@ impl Engine for GpuEngine {
 
     fn device(&self) -> &DeviceInfo {
         &self.info
+    }
+
+    fn resolution(&self) -> f64 {
+        F32_RESOLUTION
     }
 
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient> {
