@@ -12,11 +12,14 @@ use super::vector::RowVector;
 use super::{Dataset, hash};
 use crate::error::Result;
 
-/// Rows of a class in the largest sample at the most, and this many for each feature where that is more.
+/// Rows of a class in the largest sample at the most, and this many for each feature where that is more; and no more than
+/// this part of all rows.
 const ROWS: usize = 32_768;
 const ROWS_PER_FEATURE: usize = 512;
-/// The sample is drawn where there are at least so many times as many rows.
-const WORTH_IT: usize = 3;
+const PART: usize = 8;
+/// Rows of a class for each feature that a sample needs to be worth it, and values of X that are no small data.
+const LEAST_ROWS_PER_FEATURE: usize = 48;
+const LARGE: usize = 4 << 20;
 /// The smaller sample has so many times fewer rows of a class, at the most.
 const SMALLER: usize = 8;
 /// Groups of rows that one task ranks at the least.
@@ -29,15 +32,25 @@ const SEED: u64 = 0x5a3b_1e5a;
 /// # Errors
 /// As [`RowBlock::new`].
 pub(super) fn draw(data: &Dataset) -> Result<Vec<Dataset>> {
-    let most = ROWS.max(ROWS_PER_FEATURE * data.features.len());
-    if data.rows < WORTH_IT * 2 * most {
-        return Ok(Vec::new());
+    match most_of_a_class(data.rows, data.features.len()) {
+        Some(most) => samples(data, [most / SMALLER, most]),
+        None => Ok(Vec::new()),
     }
+}
+
+/// Rows of a class in the largest sample of `rows` × `features` at the most, where samples are worth it.
+fn most_of_a_class(rows: usize, features: usize) -> Option<usize> {
+    let most = ROWS.max(ROWS_PER_FEATURE * features).min(rows / PART);
+    (most >= LEAST_ROWS_PER_FEATURE * features && rows.saturating_mul(features) > LARGE).then_some(most)
+}
+
+/// Samples of `most` rows of a class each, at the most.
+fn samples(data: &Dataset, most: [usize; 2]) -> Result<Vec<Dataset>> {
     let ranks = ranks(data);
     let mut counts = [0; RANKS];
     ranks.iter().for_each(|rank| counts[usize::from(rank.0)] += 1);
     let sample = |most| drawn(data, &ranks, [0, 1].map(|class| thinning(&counts, class, most)));
-    [most / SMALLER, most].into_iter().map(sample).collect()
+    most.into_iter().map(sample).collect()
 }
 
 /// Rows of each rank.
@@ -196,8 +209,8 @@ mod tests {
     #[test]
     fn samples_are_nested_stand_for_all_rows_and_keep_small_classes_whole() {
         let data = numbered(400_000, Precision::F32, None);
-        assert_eq!(data.samples.len(), 2);
-        let [small, large] = [0, 1].map(|k| listed(&data.samples[k]));
+        let drawn = samples(&data, [ROWS / SMALLER, ROWS]).unwrap();
+        let [small, large] = [0, 1].map(|k| listed(&drawn[k]));
         assert!(small.iter().all(|row| large.iter().any(|other| other.0 == row.0 && other.1 == row.1)));
         for sample in [&small, &large] {
             assert!(sample.iter().all(|(number, class, weight)| {
@@ -222,18 +235,29 @@ mod tests {
 
     #[test]
     fn neither_blocks_nor_precision_change_who_is_drawn() {
-        let whole = numbered(300_000, Precision::F32, None);
+        let whole = samples(&numbered(300_000, Precision::F32, None), [500, 4000]).unwrap();
+        let mut seen = 0;
         for other in [numbered(300_000, Precision::F32, Some(1000)), numbered(300_000, Precision::F64, None)] {
-            for (a, b) in whole.samples.iter().zip(&other.samples) {
+            for (a, b) in whole.iter().zip(&samples(&other, [500, 4000]).unwrap()) {
                 assert_eq!(listed(a), listed(b));
+                assert!(a.rows > 250);
+                seen += 1;
             }
-            assert_eq!(other.samples.len(), 2);
         }
+        assert_eq!(seen, 4);
     }
 
     #[test]
-    fn few_rows_are_not_sampled() {
-        assert!(numbered(WORTH_IT * 2 * ROWS - 1, Precision::F32, None).samples.is_empty());
+    fn samples_are_drawn_where_they_are_worth_it() {
+        assert_eq!(most_of_a_class(1_000_000, 32), Some(ROWS));
+        assert_eq!(most_of_a_class(500_000, 128), Some(62_500));
+        assert_eq!(most_of_a_class(5_000_000, 128), Some(65_536));
+        assert_eq!(most_of_a_class(50_000, 128), Some(6250));
+        // Small data, and too few rows for the features.
+        assert_eq!(most_of_a_class(100_000, 32), None);
+        assert_eq!(most_of_a_class(244_140, 1024), None);
+        let data = numbered(100_000, Precision::F32, None);
+        assert!(data.samples.is_empty());
         let mut counts = [0; RANKS];
         counts[usize::from(Rank::new(1, 0).0)] = 4;
         counts[usize::from(Rank::new(1, 1).0)] = 2;

@@ -20,8 +20,11 @@ use crate::objective::{Evaluation, Objective};
 
 /// The curvature of all rows costs a pass over X for this many parameters.
 const PARAMETERS_A_PASS: f64 = 12.0;
-/// When a sample is fitted well enough: far below the error of its being a sample.
-const SAMPLE_RULE: StopRule = StopRule { tolerance: 1e-6, max_iterations: 50, relative_decrease: 1e-7 };
+/// A sample of m rows is fitted well enough when J has no more to lose than this part of what its being a sample costs:
+/// J at the optimum of all rows is some p/2m of S above that of the sample.
+const WELL_ENOUGH: f64 = 0.02;
+/// Iterations on a sample at the most.
+const SAMPLE_ITERATIONS: usize = 50;
 
 /// A Newton step and what it was made of.
 #[derive(Debug)]
@@ -109,12 +112,16 @@ pub fn minimise_sampled(
 ) -> Result<(Solution, Vec<SampleFit>)> {
     let mut theta = start.clone();
     let mut fits = Vec::new();
+    let mut metric = None;
     for sample in samples.iter_mut().filter(|_| !warm) {
         let at = sample.evaluate(theta)?;
-        let metric = metric_at(sample, &at.theta);
-        let solution = quasi_newton::minimise(sample, at, metric, AllRows::of(sample), SAMPLE_RULE, &Unheard(monitor))?;
+        // The curvature of a smaller sample serves a larger one well enough.
+        let metric_here = metric.take().unwrap_or_else(|| metric_at(sample, &at.theta));
+        let rule = sample_rule(sample);
+        let solution = quasi_newton::minimise(sample, at, metric_here, AllRows::of(sample), rule, &Unheard(monitor))?;
         fits.push(SampleFit { rows: sample.rows(), iterations: solution.iterations });
         theta = solution.at.theta;
+        metric = solution.metric;
     }
     let Some(largest) = samples.last() else { return Ok((minimise(objective, start, rule, monitor)?, fits)) };
     let at = match objective.evaluate(theta) {
@@ -129,6 +136,11 @@ pub fn minimise_sampled(
         quasi_newton::minimise(objective, at, metric, SomeRows, rule, monitor)?
     };
     Ok((solution, fits))
+}
+
+fn sample_rule(sample: &Objective<'_>) -> StopRule {
+    let relative_decrease = 0.5 * WELL_ENOUGH * sample.coordinates().len() as f64 / sample.rows() as f64;
+    StopRule { tolerance: 0.0, max_iterations: SAMPLE_ITERATIONS, relative_decrease }
 }
 
 /// Renews a metric by the curvature of all rows.

@@ -44,7 +44,10 @@ pub fn minimise(
         let mut step = metric.direction(&at.gradient);
         let mut decrease = -0.5 * dot(&at.gradient, &step);
         decreases.push(decrease);
-        if passes_to_go(&decreases, objective.gradient_norms(&at).0 / rule.tolerance) > renewal.cost()
+        // How far the slope has to fall to meet either rule.
+        let to_fall =
+            (objective.gradient_norms(&at).0 / rule.tolerance).min((decrease / rule.floor(objective, &at)).sqrt());
+        if passes_to_go(&decreases, to_fall) > renewal.cost()
             && let Some(new) = renewal.renew(objective, &at.theta)
         {
             metric = new;

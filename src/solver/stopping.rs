@@ -36,6 +36,11 @@ pub struct StopRule {
 }
 
 impl StopRule {
+    /// The predicted decrease of J at which a solver at `at` may stop.
+    pub fn floor(&self, objective: &Objective<'_>, at: &Evaluation) -> f64 {
+        self.relative_decrease * at.value.max(objective.weight_sum() / 1000.0)
+    }
+
     /// Whether to stop at `at`, reached after `iterations`; `predicted` is the decrease of J that the next step
     /// promises, where the solver can tell.
     pub fn check(
@@ -46,7 +51,7 @@ impl StopRule {
         predicted: Option<f64>,
         monitor: &dyn Monitor,
     ) -> Option<StopReason> {
-        let floor = self.relative_decrease * at.value.max(objective.weight_sum() / 1000.0);
+        let floor = self.floor(objective, at);
         if objective.gradient_norms(at).0 <= self.tolerance {
             Some(StopReason::Gradient)
         } else if predicted.is_some_and(|predicted| predicted <= floor) {
