@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Measures gpulogit beside its peers and writes docs/benchmarks.md: ./benches/peers/run.sh [--quick]
+# Installs the peers in a virtual environment outside the repository (GPULOGIT_PEERS, by default in the cache directory).
+set -euo pipefail
+cd "$(dirname "$0")"
+
+place="${GPULOGIT_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/gpulogit-peers}"
+mkdir -p "$place"
+[ -x "$place/venv/bin/python" ] || python3 -m venv "$place/venv"
+"$place/venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
+cargo build --quiet --release --locked --manifest-path ../../Cargo.toml
+CARGO_TARGET_DIR="$place/linfa" cargo build --quiet --release --locked --manifest-path linfa/Cargo.toml
+
+threads="$(nproc)"
+export NODEVICE_SELECT=1 OMP_NUM_THREADS="$threads" OPENBLAS_NUM_THREADS="$threads"
+exec "$place/venv/bin/python" peers.py --place "$place" --gpulogit ../../target/release/gpulogit \
+    --linfa "$place/linfa/release/linfa-peer" "$@"
