@@ -155,8 +155,7 @@ pub enum DeviceKind {
     OtherGpu,
 }
 
-/// All that a solver may ask of the data. One call reads X at most once (a GPU may split the read into two kernels;
-/// [`Cost`] counts what was read).
+/// All that a solver may ask of the data. One call reads X at most once.
 pub trait Engine {
     /// Rows, features, models.
     fn shape(&self) -> Shape;
@@ -169,13 +168,6 @@ pub trait Engine {
     /// # Errors
     /// [`Error::Device`] when the device fails, [`Error::Numerics`] when a result is not finite.
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient>;
-
-    /// The residuals s·(y−t) of the latest point, of every row in input order, model after model. Solvers have no use
-    /// for them; `validate` compares them.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the device fails.
-    fn residuals(&mut self) -> Result<Vec<f64>>;
 
     /// Makes `point`, the latest, the *kept* one: its logits outlive the next [`Engine::loss_gradient`].
     ///
@@ -278,14 +270,6 @@ impl Stamps {
         let id = self.next();
         self.latest = Some(id);
         PointId(id)
-    }
-
-    /// That there is a latest point.
-    pub(crate) fn check_latest(&self) -> Result<()> {
-        match self.latest {
-            Some(_) => Ok(()),
-            None => Err(Error::Numerics("internal: no point has been evaluated since the last one was kept".into())),
-        }
     }
 
     /// Whether `point` is the kept one (and not the latest).

@@ -149,12 +149,6 @@ impl<'a> Reference<'a> {
         }
     }
 
-    pub(super) fn compare_residuals(&self, got: &[f64], worst: &mut Worst) {
-        for (i, (got, r)) in got.iter().zip(&self.r).enumerate() {
-            worst.see((got - r).abs(), self.residual_error(i, self.a_error[i]));
-        }
-    }
-
     pub(super) fn compare_loss(&self, got: f64, worst: &mut Worst) {
         let loss = self.problem().objective(&self.w);
         let rows: f64 = (0..self.a.len()).map(|i| self.loss_error(i, self.a[i], self.a_error[i])).sum();

@@ -214,25 +214,6 @@ impl Engine for CpuEngine<'_> {
         Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
     }
 
-    fn residuals(&mut self) -> Result<Vec<f64>> {
-        self.stamps.check_latest()?;
-        let mut residuals = Vec::with_capacity(self.shape.rows * self.shape.models);
-        for k in 0..self.shape.models {
-            for (block, latest) in self.blocks.iter().zip(&self.latest) {
-                let padded = block.groups() * LANES;
-                let end = residuals.len() + block.rows();
-                for (g, a) in latest[k * padded..(k + 1) * padded].chunks_exact(LANES).enumerate() {
-                    let mut logits: Lanes = [0.0; LANES];
-                    logits.copy_from_slice(a);
-                    let (t, s) = (lanes(block.target(), g), lanes(block.weight(), g));
-                    residuals.extend(kernels::residual(&logits, t, s).0);
-                }
-                residuals.truncate(end);
-            }
-        }
-        Ok(residuals)
-    }
-
     fn keep(&mut self, point: PointId) -> Result<()> {
         self.stamps.keep(point)?;
         std::mem::swap(&mut self.kept, &mut self.latest);

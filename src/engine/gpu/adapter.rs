@@ -1,7 +1,8 @@
 //! Adapters: which ones there are, their stable ids, and how one is opened.
 
 use super::choose::{GpuRequest, choose};
-use super::device::Gpu;
+use super::device::{Gpu, IMAGE_FORMAT};
+use super::tuning::DeviceClass;
 use crate::engine::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 
@@ -54,12 +55,12 @@ pub fn choose_real() -> Option<String> {
     chosen.ok().map(|index| found[index].1.info.id.clone())
 }
 
-/// Opens the adapter that `request` means.
+/// Opens the adapter that `request` means; also says what class of device it is.
 pub(super) fn open(
     request: &GpuRequest,
     default_limits: bool,
     timeout: std::time::Duration,
-) -> Result<(Gpu, AdapterReport)> {
+) -> Result<(Gpu, AdapterReport, DeviceClass)> {
     let (mut found, chosen) = find(request);
     let (adapter, report) = found.swap_remove(chosen?);
     let limits = if default_limits { wgpu::Limits::default() } else { adapter.limits() };
@@ -67,8 +68,20 @@ pub(super) fn open(
         return Err(Error::NoDevice(format!("{} offers less than WebGPU's default limits", report.info.id)));
     }
     let features = if report.timestamps { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() };
+    let class = class(report.info.kind, &adapter);
     let gpu = Gpu::open(&adapter, limits, features, timeout)?;
-    Ok((gpu, report))
+    Ok((gpu, report, class))
+}
+
+/// The class of an adapter. A software driver that does not read storage textures is treated as a GPU.
+fn class(kind: DeviceKind, adapter: &wgpu::Adapter) -> DeviceClass {
+    let readable = wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY;
+    let images = adapter.get_texture_format_features(IMAGE_FORMAT).flags.contains(readable)
+        && adapter.limits().max_storage_textures_per_shader_stage >= 2;
+    match kind {
+        DeviceKind::SoftwareGpu if images => DeviceClass::Software,
+        _ => DeviceClass::Hardware,
+    }
 }
 
 /// The adapters, and which one `request` means.
@@ -168,7 +181,7 @@ fn unusable(compute: bool, limits: &wgpu::Limits) -> Option<String> {
         ("invocations a workgroup", limits.max_compute_invocations_per_workgroup, 256),
         ("invocations along x", limits.max_compute_workgroup_size_x, 256),
         ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size, 16 << 10),
-        ("storage buffers a kernel", limits.max_storage_buffers_per_shader_stage, 5),
+        ("storage buffers a kernel", limits.max_storage_buffers_per_shader_stage, 4),
         ("uniform buffers a kernel", limits.max_uniform_buffers_per_shader_stage, 2),
         ("workgroups a dimension", limits.max_compute_workgroups_per_dimension, 256),
     ];
