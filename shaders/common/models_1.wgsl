@@ -1,6 +1,5 @@
 // Prelude: one model a register. `Models` holds the values of a batch of models side by side and `Quad` those of four
 // rows; every array on the device is an array of these, so a kernel's text is the same for one model and for many.
-const BATCH: u32 = 1u;
 alias Models = f32;
 alias ModelInts = i32;
 // The values of four rows (or of four features), one after the other.

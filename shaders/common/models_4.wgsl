@@ -1,6 +1,5 @@
 // Prelude: four models a register. `Models` holds the values of a batch of models side by side and `Quad` those of four
 // rows; every array on the device is an array of these, so a kernel's text is the same for one model and for many.
-const BATCH: u32 = 4u;
 alias Models = vec4<f32>;
 alias ModelInts = vec4<i32>;
 // The values of four rows (or of four features), a column for each.

@@ -46,7 +46,7 @@ const SOFTWARE: [&str; 5] = ["llvmpipe", "softpipe", "swiftshader", "microsoft b
 
 /// Every adapter here, each once, in a stable order.
 pub fn adapters() -> Vec<AdapterReport> {
-    enumerate(true).into_iter().map(|(_, report)| report).collect()
+    reports(&behind(false).into_iter().chain(behind(true)).collect::<Vec<_>>())
 }
 
 /// The id of the real GPU that `--device auto` takes, if there is one.
@@ -89,36 +89,38 @@ fn class(kind: DeviceKind, adapter: &wgpu::Adapter) -> DeviceClass {
 /// GL comes last in every choice, and on a machine without a display asking for it makes some drivers complain on
 /// stderr: it is asked for only where it could change the answer.
 fn find(request: &GpuRequest) -> (Vec<(wgpu::Adapter, AdapterReport)>, Result<usize>) {
-    let found = enumerate(false);
-    let chosen = choose(&reports(&found), request);
+    let mut found = behind(false);
+    let mut described = reports(&found);
+    let mut chosen = choose(&described, request);
     let settled = match &chosen {
-        Ok(index) => *request != GpuRequest::Any || found[*index].1.info.kind != DeviceKind::SoftwareGpu,
+        Ok(index) => *request != GpuRequest::Any || described[*index].info.kind != DeviceKind::SoftwareGpu,
         Err(error) => matches!(error, Error::Usage(_)),
     };
-    if settled {
-        return (found, chosen);
+    if !settled {
+        found.extend(behind(true));
+        described = reports(&found);
+        chosen = choose(&described, request);
     }
-    let found = enumerate(true);
-    let chosen = choose(&reports(&found), request);
-    (found, chosen)
+    (found.into_iter().zip(described).collect(), chosen)
 }
 
-fn reports(found: &[(wgpu::Adapter, AdapterReport)]) -> Vec<AdapterReport> {
-    found.iter().map(|(_, report)| report.clone()).collect()
-}
-
-fn enumerate(with_gl: bool) -> Vec<(wgpu::Adapter, AdapterReport)> {
+/// The adapters behind GL, or behind all other backends, in the order of preference.
+fn behind(gl: bool) -> Vec<wgpu::Adapter> {
     let backends = BACKENDS
         .iter()
-        .filter(|(backend, _)| with_gl || *backend != wgpu::Backend::Gl)
+        .filter(|(backend, _)| gl == (*backend == wgpu::Backend::Gl))
         .fold(wgpu::Backends::empty(), |all, (backend, _)| all | (*backend).into());
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     // No validation layers: wgpu validates by itself, and the layers print.
     descriptor.flags = wgpu::InstanceFlags::empty();
-    let instance = wgpu::Instance::new(descriptor);
-    let mut found = pollster::block_on(instance.enumerate_adapters(backends));
+    let mut found = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends));
     found.sort_by_key(|adapter| preference(adapter.get_info().backend));
+    found
+}
+
+/// What the adapters offer. `found` are those of every backend that was asked, in the order of preference.
+fn reports(found: &[wgpu::Adapter]) -> Vec<AdapterReport> {
     let infos: Vec<wgpu::AdapterInfo> = found.iter().map(wgpu::Adapter::get_info).collect();
     let identities: Vec<Identity> = infos.iter().map(Identity::new).collect();
     let same = same_gpus(&identities);
@@ -127,13 +129,9 @@ fn enumerate(with_gl: bool) -> Vec<(wgpu::Adapter, AdapterReport)> {
         let earlier = infos[..i].iter().filter(|other| other.backend == info.backend).count();
         ids.push(format!("{}:{earlier}", backend_name(info.backend)));
     }
-    found
-        .into_iter()
-        .enumerate()
-        .map(|(i, adapter)| {
-            let report = report(&adapter, &infos[i], ids[i].clone(), same[i].map(|j| ids[j].clone()));
-            (adapter, report)
-        })
+    let described = found.iter().zip(&infos).enumerate();
+    described
+        .map(|(i, (adapter, info))| report(adapter, info, ids[i].clone(), same[i].map(|j| ids[j].clone())))
         .collect()
 }
 

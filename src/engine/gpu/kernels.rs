@@ -11,7 +11,6 @@ macro_rules! shader {
     };
 }
 
-
 /// The files of `shaders/common`: stem and text.
 const COMMON: [(&str, &str); 16] = [
     ("chunk", shader!("common/chunk")),

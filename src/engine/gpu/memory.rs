@@ -95,11 +95,7 @@ impl Values {
     }
 
     fn layout(&self) -> wgpu::TexelCopyBufferLayout {
-        wgpu::TexelCopyBufferLayout {
-            offset: 0,
-            bytes_per_row: Some(self.line_bytes() as u32),
-            rows_per_image: None,
-        }
+        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(self.line_bytes() as u32), rows_per_image: None }
     }
 }
 

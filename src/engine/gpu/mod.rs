@@ -32,6 +32,7 @@ use self::plan::{PROBE_STEPS, Plan, PlanLimits, Problem, TILE};
 use self::stream::Stream;
 use self::tuning::DeviceClass;
 use self::uniforms::ProbeUniform;
+use self::upload::STAGING_BYTES;
 use super::{
     Cost, DeviceInfo, Engine, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps, check_params,
 };
@@ -382,15 +383,16 @@ impl Engine for GpuEngine {
 /// What the plan has to keep to.
 fn limits(gpu: &Gpu, class: DeviceClass, options: &GpuOptions) -> PlanLimits {
     let limits = gpu.device.limits();
-    let image = IMAGE_LINE_BYTES * u64::from(limits.max_texture_dimension_2d);
-    let binding = limits.max_storage_buffer_binding_size.min(match class {
-        DeviceClass::Hardware => u64::MAX,
-        DeviceClass::Software => image,
-    });
+    let (image, chunk) = match class {
+        DeviceClass::Hardware => (u64::MAX, u64::MAX),
+        // A texture that is filled at once need not be cleared before, and dispatches cost no more than function calls.
+        DeviceClass::Software => (IMAGE_LINE_BYTES * u64::from(limits.max_texture_dimension_2d), STAGING_BYTES),
+    };
     PlanLimits {
-        binding: binding.min(options.max_binding_bytes.unwrap_or(u64::MAX)),
+        binding: limits.max_storage_buffer_binding_size.min(image).min(options.max_binding_bytes.unwrap_or(u64::MAX)),
         buffer: limits.max_buffer_size,
         workgroups: limits.max_compute_workgroups_per_dimension,
+        chunk,
     }
 }
 

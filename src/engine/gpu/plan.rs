@@ -40,6 +40,8 @@ pub(super) struct PlanLimits {
     pub(super) buffer: u64,
     /// Most workgroups along one dimension.
     pub(super) workgroups: u32,
+    /// Rows of a chunk, in bytes, beyond which it is cut where one tile does not need more.
+    pub(super) chunk: u64,
 }
 
 /// Bytes of the results buffer.
@@ -131,7 +133,8 @@ impl Plan {
                 limits.workgroups
             )));
         }
-        let most_tiles = (binding / per_tile.largest()).min(workgroups / batches);
+        let most_tiles =
+            (binding / per_tile.largest()).min(workgroups / batches).min(limits.chunk / per_tile.stored).max(1);
         let chunk_rows = usize::try_from(most_tiles * TILE as u64).unwrap_or(usize::MAX);
 
         let (mut read, mut results) = (0, Results::default());
@@ -271,7 +274,8 @@ fn align(bytes: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const WEBGPU: PlanLimits = PlanLimits { binding: 128 << 20, buffer: 256 << 20, workgroups: 65_535 };
+    const WEBGPU: PlanLimits =
+        PlanLimits { binding: 128 << 20, buffer: 256 << 20, workgroups: 65_535, chunk: u64::MAX };
 
     fn planned(block_rows: &[usize], features: usize, models: usize, limits: PlanLimits) -> Plan {
         Plan::new(Problem { block_rows, features, models, offsets: features % 2 == 1 }, limits).unwrap()
@@ -321,7 +325,7 @@ mod tests {
 
     #[test]
     fn plans_hold_their_promises_for_awkward_shapes() {
-        let tiny = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 40 };
+        let tiny = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 40, chunk: 100_000 };
         let mut seen = 0;
         for limits in [WEBGPU, tiny] {
             for rows in [1, 31, 32, 33, 255, 256, 257, 70_000, 3_000_000] {
@@ -342,7 +346,7 @@ mod tests {
     #[test]
     fn more_tiles_than_one_dimension_holds_go_into_two() {
         let blocks = [65_536 * TILE];
-        let plan = planned(&blocks, 1, 1, WEBGPU);
+        let plan = planned(&blocks, 0, 1, WEBGPU);
         assert_eq!(plan.chunks.len(), 1);
         assert_eq!(plan.chunks[0].grid, [65_535, 2]);
     }
@@ -353,6 +357,11 @@ mod tests {
         let blocks = [1000];
         let plan = planned(&blocks, 64, 1, limits);
         assert_eq!(plan.chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), [768, 232]);
+        // Two tiles at a time, and one where none fits.
+        for (bytes, rows) in [(2 * 256 * 66 * 4, [512, 488].as_slice()), (1, &[256, 256, 256, 232])] {
+            let plan = planned(&blocks, 64, 1, PlanLimits { chunk: bytes, ..WEBGPU });
+            assert_eq!(plan.chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), rows);
+        }
     }
 
     #[test]

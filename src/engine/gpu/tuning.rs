@@ -58,9 +58,7 @@ pub fn loss_gradient(class: DeviceClass, features: usize, models: usize) -> Buil
         None => {
             let (Shape { slots, quads, slices }, repeat) = match class {
                 DeviceClass::Hardware => wide_hardware(features, batch),
-                DeviceClass::Software => {
-                    (Shape { slots: 16, quads: GROUP_QUADS, slices: 1 }, TILE_QUADS / GROUP_QUADS)
-                }
+                DeviceClass::Software => (Shape { slots: 16, quads: GROUP_QUADS, slices: 1 }, TILE_QUADS / GROUP_QUADS),
             };
             let constants = [("QUADS", quads), ("SLICES", slices), ("REPEAT", repeat)];
             build(LOSS_GRADIENT_WIDE, class, batch, Some(slots), &constants)

@@ -11,7 +11,7 @@ use crate::data::{self, LANES, RowBlock};
 use crate::error::{Error, Result};
 
 /// Bytes of one staging buffer; whole lines of a texture.
-const STAGING_BYTES: u64 = 8 << 20;
+pub(super) const STAGING_BYTES: u64 = 8 << 20;
 /// Staging buffers: while one is copied from, the other is written.
 const STAGING_BUFFERS: usize = 2;
 /// Bytes that one thread writes at a time.
