@@ -2,10 +2,10 @@
 //
 // Computes:   with d = end - start and a = start + step * d, for each step and model and over each tile:
 //             sums[..,0] = sum of s[i] * loss(t[i], a);   sums[..,1] = sum of s[i] * (sigmoid(a) - t[i]) * d[i]
-// Shapes:     start, end batches × rows · t, s rows · sums steps × batches × tiles × 2
-// Bindings:   0 chunk · 1 probe · 2 start · 3 end · 4 t · 5 s · 6 sums (written)
-// Dispatch:   a workgroup a tile of 256 rows, 64 lanes of 4 rows each
-// Numerics:   f32, exp and log as in common/logistic.wgsl; a tile's sums are taken by lane, then common/tile_sum.wgsl
+// Shapes:     x rows × columns, of which t and s are read · start, end batches × rows · sums tiles × batches × steps × 2
+// Bindings:   0 chunk · 1 x · 2 probe · 3 start · 4 end · 5 sums (written)
+// Dispatch:   a workgroup a tile of 256 rows and batch of models; QUADS lanes of four rows
+// Numerics:   f32, exp and log as in common/logistic.wgsl; a tile's sums are taken by lane, then over the lanes
 // Bytes:      reads 4·rows·(2·models + 2), again from cache for each step; writes 8·steps·models·rows/256
 // CPU:        src/engine/cpu/kernels.rs, line_probe
 
@@ -20,42 +20,48 @@ struct Probe {
     fill_2: u32,
 }
 
-@group(0) @binding(0) var<uniform> chunk: Chunk;
-@group(0) @binding(1) var<uniform> probe: Probe;
-@group(0) @binding(2) var<storage, read> start: array<Models>;
-@group(0) @binding(3) var<storage, read> end: array<Models>;
-@group(0) @binding(4) var<storage, read> t: array<f32>;
-@group(0) @binding(5) var<storage, read> s: array<f32>;
-@group(0) @binding(6) var<storage, read_write> sums: array<Models>;
+@group(0) @binding(2) var<uniform> probe: Probe;
+@group(0) @binding(3) var<storage, read> start: array<Quad>;
+@group(0) @binding(4) var<storage, read> end: array<Quad>;
+@group(0) @binding(5) var<storage, read_write> sums: array<Models>;
 
-@compute @workgroup_size(64)
+const STEPS: u32 = 8u;
+// Quads side by side.
+override QUADS: u32 = 8u;
+
+var<workgroup> lane_sums: array<Models, STEPS * 2u * QUADS>;
+
+@compute @workgroup_size(QUADS)
 fn line_probe(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let tile = group.y * chunk.width + group.x;
+    let piece = group.y * chunk.width + group.x;
+    let tile = piece / chunk.batches;
+    let batch = piece % chunk.batches;
     if (tile < chunk.tiles) {
         for (var k = 0u; k < probe.count; k++) {
             let step = probe.steps[k / 4u][k % 4u];
-            for (var b = 0u; b < chunk.batches; b++) {
-                var value = Models(0.0);
-                var slope = Models(0.0);
-                for (var i = 0u; i < ROWS_A_LANE; i++) {
-                    let row = tile * TILE + i * SUM_LANES + local;
-                    if (row < chunk.rows) {
-                        let from_row = start[b * chunk.rows + row];
-                        let d = end[b * chunk.rows + row] - from_row;
-                        let at = from_row + step * d;
-                        let e = decay(at);
-                        value += weighted_loss(at, t[row], s[row], e);
-                        slope += s[row] * (sigmoid(at, e) - t[row]) * d;
-                    }
-                }
-                let value_sum = tile_sum(value, local);
-                let slope_sum = tile_sum(slope, local);
-                if (local == 0u) {
-                    let out = ((k * chunk.batches + b) * chunk.tiles + tile) * 2u;
-                    sums[out] = value_sum;
-                    sums[out + 1u] = slope_sum;
+            var loss = Models(0.0);
+            var slope = Models(0.0);
+            for (var i = local; i < TILE_QUADS; i += QUADS) {
+                let quad = tile * TILE_QUADS + i;
+                let at = batch * chunk.tiles * TILE_QUADS + quad;
+                let origin = start[at];
+                let d = end[at] - origin;
+                let result = residual(origin + d * step, targets(quad), weights(quad));
+                loss += result.loss;
+                for (var row = 0u; row < 4u; row++) {
+                    slope += result.r[row] * d[row];
                 }
             }
+            lane_sums[2u * k * QUADS + local] = loss;
+            lane_sums[(2u * k + 1u) * QUADS + local] = slope;
+        }
+        workgroupBarrier();
+        for (var k = local; k < 2u * probe.count; k += QUADS) {
+            var sum = Models(0.0);
+            for (var i = 0u; i < QUADS; i++) {
+                sum += lane_sums[k * QUADS + i];
+            }
+            sums[piece * 2u * probe.count + k] = sum;
         }
     }
 }

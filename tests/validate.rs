@@ -3,24 +3,36 @@
 mod common;
 
 use common::Rows;
-use gpulogit::data::PackOptions;
+use gpulogit::data::{Dataset, PackOptions};
 use gpulogit::engine::DeviceRequest;
-use gpulogit::engine::gpu::{GpuOptions, ShaderSources, kernels};
+use gpulogit::engine::gpu::tuning::{self, DeviceClass};
+use gpulogit::engine::gpu::{GpuOptions, ShaderSources, common, kernels};
 use gpulogit::fit::{FitOptions, fit_with};
 use gpulogit::monitor::Silent;
 use gpulogit::validate::{Validation, awkward, validate};
 
-/// The built-in shaders with one passage of one kernel changed.
-fn doctored(kernel: &str, from: &str, to: &str) -> GpuOptions {
-    let source = kernels().iter().find(|k| k.name == kernel).unwrap().source;
-    assert_eq!(source.matches(from).count(), 1, "{kernel} holds {from:?} once");
-    GpuOptions { sources: ShaderSources::default().replace(kernel, source.replace(from, to)), ..GpuOptions::default() }
+const CLASSES: [DeviceClass; 2] = [DeviceClass::Hardware, DeviceClass::Software];
+
+fn sound(class: DeviceClass) -> GpuOptions {
+    GpuOptions { class: Some(class), ..GpuOptions::default() }
 }
 
-fn on_gpu(options: &GpuOptions) -> Validation {
-    // Every edge is in the first shapes; a broken kernel is broken on small data too.
-    let cases: Vec<_> = awkward().unwrap().into_iter().take(12).collect();
-    validate(&[DeviceRequest::Gpu], &cases, options, &Silent).unwrap()
+/// The built-in shaders with one passage of one file changed: a kernel's, or one of shaders/common.
+#[track_caller]
+fn doctored(class: DeviceClass, stem: &str, from: &str, to: &str) -> GpuOptions {
+    let source = kernels().iter().find(|k| k.name == stem).map_or(common(stem), |kernel| kernel.source);
+    assert_eq!(source.matches(from).count(), 1, "{stem} holds {from:?} once");
+    GpuOptions { sources: ShaderSources::default().replace(stem, source.replace(from, to)), ..sound(class) }
+}
+
+fn on_gpu(cases: &[Dataset], options: &GpuOptions) -> Validation {
+    validate(&[DeviceRequest::Gpu], cases, options, &Silent).unwrap()
+}
+
+/// The checks that failed.
+fn failed(validation: &Validation) -> Vec<&str> {
+    assert_eq!(validation.ok, validation.kernels.iter().all(|check| check.ok));
+    validation.kernels.iter().filter(|check| !check.ok).map(|check| check.name).collect()
 }
 
 #[test]
@@ -29,7 +41,7 @@ fn sound_engines_pass_every_check() {
     let devices = [DeviceRequest::Cpu, DeviceRequest::Gpu];
     let validation = validate(&devices, &cases, &GpuOptions::default(), &Silent).unwrap();
     assert!(validation.ok, "{:#?}", validation.kernels);
-    assert_eq!(validation.kernels.len(), 11, "five checks on each engine, and the CPU's curvature");
+    assert_eq!(validation.kernels.len(), 9, "four checks on each engine, and the CPU's curvature");
     for check in &validation.kernels {
         // A whole fit needs two classes, which the smallest sets lack.
         let expected = if check.name == "fit" { cases.len() - 2 } else { cases.len() };
@@ -53,42 +65,103 @@ fn what_the_reference_cannot_afford_is_left_out_with_a_note() {
     let validation = validate(&[DeviceRequest::Cpu], &[wide], &GpuOptions::default(), &notes).unwrap();
     assert!(validation.ok, "{:#?}", validation.kernels);
     let names: Vec<&str> = validation.kernels.iter().map(|check| check.name).collect();
-    assert_eq!(names, ["logits", "residual", "gradient", "line_probe"]);
+    assert_eq!(names, ["logits", "loss_gradient", "line_probe"]);
     let notes = notes.0.into_inner().unwrap();
     assert!(notes.len() == 1 && notes[0].contains("not compared"), "{notes:?}");
 }
 
 #[test]
 fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
-    let faults = [
-        // An off-by-one in the tail of the features, a wrong target, a lost row, a wrong step.
-        ("logits", "w[w_first + j];\n            }", "w[w_first + j + 1u];\n            }", "logits"),
-        ("residual", "(sigmoid(at, e) - t[row])", "(sigmoid(at, e) - 0.999 * t[row])", "residual"),
+    use DeviceClass::{Hardware, Software};
+    // A broken kernel is broken on small data too; these are the edges of group, tile and register.
+    let edges = [(31, 4), (33, 8), (257, 33), (513, 64), (1000, 65)];
+    let is_edge = |data: &Dataset| edges.contains(&(data.rows, data.features.len()));
+    let cases: Vec<_> = awkward().unwrap().into_iter().filter(is_edge).collect();
+    assert_eq!(cases.len(), edges.len());
+    let faults: [(&str, &str, &str, &str, &[DeviceClass]); 16] = [
+        // A wrong slope in the tail of the features, a wrong target, a lost row, a wrong step.
+        ("logits", "min(j + 2u, p)), beta[2])", "min(j + 2u, p)), beta[3])", "logits", &CLASSES),
+        ("loss_gradient", "targets(quad), weights", "0.999 * targets(quad), weights", "loss_gradient", &CLASSES),
+        ("loss_gradient", "step = 0u; step < TILE", "step = 1u; step < TILE", "loss_gradient", &CLASSES),
+        ("loss_gradient", "values[4u * i + 2u] * beta[i].z", "values[4u * i] * beta[i].z", "loss_gradient", &CLASSES),
+        ("loss_gradient", "vec2<f32>(result.total, result.loss)", "vec2<f32>(result.loss)", "loss_gradient", &CLASSES),
+        ("loss_gradient", "for (var i = 1u; i < SLICES", "for (var i = 2u; i < SLICES", "loss_gradient", &CLASSES),
+        ("loss_gradient_wide", "targets(quad), weights", "0.999 * targets(quad), weights", "loss_gradient", &CLASSES),
+        ("loss_gradient_wide", "min(j + 2u, p)), beta[2])", "min(j + 2u, p)), beta[3])", "loss_gradient", &CLASSES),
+        (
+            "loss_gradient_wide",
+            "for (var i = 1u; i < SLICES",
+            "for (var i = 2u; i < SLICES",
+            "loss_gradient",
+            &[Hardware],
+        ),
+        ("loss_gradient_wide", "sum += sums[first + block + k]", "sum += 0.0", "loss_gradient", &[Hardware]),
+        ("loss_gradient_wide", "loss += result.loss", "loss += 1.001 * result.loss", "loss_gradient", &CLASSES),
         (
             "residual",
-            "weighted_loss(at, t[row], s[row], e)",
-            "weighted_loss(at, t[row], 1.001 * s[row], e)",
-            "residual",
+            "weighted_loss(a[i], t[i], s[i], e)",
+            "weighted_loss(a[i], t[i], 1.001 * s[i], e)",
+            "loss_gradient",
+            &CLASSES,
         ),
-        ("gradient", "for (var g = first; g < end; g++)", "for (var g = first + 1u; g < end; g++)", "gradient"),
-        ("line_probe", "from_row + step * d", "from_row + 1.001 * step * d", "line_probe"),
+        ("models_4", "slope * x.w", "slope * x.z", "loss_gradient", &CLASSES),
+        ("w_image_4", "w_texel(4u * at + 3u)", "w_texel(4u * at + 2u)", "loss_gradient", &[Software]),
+        ("x_image", "at / X_LINE", "at / X_LINE / 2u", "loss_gradient", &[Software]),
+        ("line_probe", "origin + d * step", "origin + d * (1.001 * step)", "line_probe", &CLASSES),
     ];
     let mut noticed = 0;
-    for (kernel, from, to, check) in faults {
-        let validation = on_gpu(&doctored(kernel, from, to));
-        assert!(!validation.ok, "{kernel} with {to:?} passed");
-        let failed: Vec<&str> = validation.kernels.iter().filter(|c| !c.ok).map(|c| c.name).collect();
-        assert!(failed.contains(&check), "{kernel} with {to:?}: {failed:?}");
-        noticed += 1;
+    for (stem, from, to, check, classes) in faults {
+        for class in classes {
+            let validation = on_gpu(&cases, &doctored(*class, stem, from, to));
+            assert!(failed(&validation).contains(&check), "{stem} with {to:?} for {class:?}: {validation:#?}");
+            noticed += 1;
+        }
     }
-    assert_eq!(noticed, 5);
-    assert!(on_gpu(&GpuOptions::default()).ok, "the cases fail without a fault");
+    assert_eq!(noticed, 28);
+    for class in CLASSES {
+        assert!(on_gpu(&cases, &sound(class)).ok, "the cases fail without a fault");
+    }
+}
+
+#[test]
+fn a_fault_in_the_last_register_is_noticed_at_every_size() {
+    let last_lost = (
+        "for (var i = 0u; i < FOURS; i++) {\n                gradient",
+        "for (var i = 0u; i + 1u < FOURS; i++) {\n                gradient",
+    );
+    let last_lost_wide = (
+        "for (var i = 0u; i < SLOTS; i++) {\n                        gradient",
+        "for (var i = 0u; i + 1u < SLOTS; i++) {\n                        gradient",
+    );
+    let cases: [(DeviceClass, &[usize]); 2] =
+        [(DeviceClass::Hardware, &[8, 512, 768, 1024, 1025]), (DeviceClass::Software, &[4, 8, 16, 24, 32, 48, 64, 65])];
+    let mut seen = Vec::new();
+    for (class, sizes) in cases {
+        for &features in sizes {
+            let build = tuning::loss_gradient(class, features, 1);
+            let size = build.common.iter().find(|stem| stem.starts_with("slots_")).unwrap();
+            // Several tiles, the last one not full.
+            let case = [Rows::random(300, features, features as u64).pack(PackOptions::default())];
+            assert!(on_gpu(&case, &sound(class)).ok, "{features} features fail without a fault");
+            let kernel = build.kernel.name;
+            let (from, to) = if kernel == "loss_gradient" { last_lost } else { last_lost_wide };
+            let validation = on_gpu(&case, &doctored(class, kernel, from, to));
+            assert!(failed(&validation).contains(&"loss_gradient"), "{class:?}, {features} features: {validation:#?}");
+            seen.push((class, kernel, *size));
+        }
+    }
+    let of = |class, kernel| seen.iter().filter(|s| s.0 == class && s.1 == kernel).map(|s| s.2).collect::<Vec<_>>();
+    assert_eq!(of(DeviceClass::Hardware, "loss_gradient"), ["slots_8", "slots_16", "slots_24", "slots_32"]);
+    assert_eq!(of(DeviceClass::Hardware, "loss_gradient_wide"), ["slots_8"]);
+    let software = ["slots_4", "slots_8", "slots_16", "slots_24", "slots_32", "slots_24", "slots_32"];
+    assert_eq!(of(DeviceClass::Software, "loss_gradient"), software);
+    assert_eq!(of(DeviceClass::Software, "loss_gradient_wide"), ["slots_16"]);
 }
 
 #[test]
 fn a_fit_on_a_broken_gradient_is_mended_on_the_host_and_the_certificate_says_by_how_much() {
     let data = Rows::random(2000, 5, 21).pack(PackOptions::default());
-    let broken = doctored("gradient", "for (var g = first; g < end; g++)", "for (var g = first + 1u; g < end; g++)");
+    let broken = doctored(DeviceClass::Software, "loss_gradient", "step = 0u; step < TILE", "step = 1u; step < TILE");
     let options = FitOptions { device: DeviceRequest::Gpu, ..FitOptions::default() };
     let fitted = fit_with(&data, &options, &broken, &Silent).unwrap();
     let sound = fit_with(&data, &options, &GpuOptions::default(), &Silent).unwrap();

@@ -139,12 +139,6 @@ impl RowVector {
             Numbers::F64(numbers, first) => Group::F64(&numbers.as_chunks().0[first / LANES + g]),
         }
     }
-
-    /// The numbers of the rows from `first` on, padding included, rounded to f32.
-    pub fn write_f32(&self, first: usize, out: &mut [f32]) {
-        let within = |row: usize| if row < self.rows { self.at(row) as f32 } else { 0.0 };
-        out.iter_mut().enumerate().for_each(|(i, x)| *x = within(first + i));
-    }
 }
 
 impl Numbers {
@@ -185,9 +179,6 @@ mod tests {
         let lanes: Vec<f64> = (0..numbers.len().div_ceil(LANES)).flat_map(|g| vector.group(g).lanes()).collect();
         assert_eq!(lanes[..numbers.len()], *numbers);
         assert!(lanes[numbers.len()..].iter().all(|x| *x == 0.0), "{lanes:?}");
-        let mut narrow = vec![7f32; lanes.len()];
-        vector.write_f32(0, &mut narrow);
-        assert!(narrow.iter().zip(&lanes).all(|(narrow, wide)| *narrow == *wide as f32));
         assert!((vector.sum() - numbers.iter().sum::<f64>()).abs() <= 1e-12);
         assert_eq!(vector.position(|x| x > 0.15), numbers.iter().position(|x| *x > 0.15));
     }

@@ -155,8 +155,7 @@ pub enum DeviceKind {
     OtherGpu,
 }
 
-/// All that a solver may ask of the data. One call reads X at most once (a GPU may split the read into two kernels;
-/// [`Cost`] counts what was read).
+/// All that a solver may ask of the data. One call reads X at most once.
 pub trait Engine {
     /// Rows, features, models.
     fn shape(&self) -> Shape;

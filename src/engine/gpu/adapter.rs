@@ -1,7 +1,8 @@
 //! Adapters: which ones there are, their stable ids, and how one is opened.
 
 use super::choose::{GpuRequest, choose};
-use super::device::Gpu;
+use super::device::{Gpu, IMAGE_FORMAT};
+use super::tuning::DeviceClass;
 use crate::engine::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 
@@ -45,7 +46,7 @@ const SOFTWARE: [&str; 5] = ["llvmpipe", "softpipe", "swiftshader", "microsoft b
 
 /// Every adapter here, each once, in a stable order.
 pub fn adapters() -> Vec<AdapterReport> {
-    enumerate(true).into_iter().map(|(_, report)| report).collect()
+    reports(&behind(false).into_iter().chain(behind(true)).collect::<Vec<_>>())
 }
 
 /// The id of the real GPU that `--device auto` takes, if there is one.
@@ -54,12 +55,12 @@ pub fn choose_real() -> Option<String> {
     chosen.ok().map(|index| found[index].1.info.id.clone())
 }
 
-/// Opens the adapter that `request` means.
+/// Opens the adapter that `request` means; also says what class of device it is.
 pub(super) fn open(
     request: &GpuRequest,
     default_limits: bool,
     timeout: std::time::Duration,
-) -> Result<(Gpu, AdapterReport)> {
+) -> Result<(Gpu, AdapterReport, DeviceClass)> {
     let (mut found, chosen) = find(request);
     let (adapter, report) = found.swap_remove(chosen?);
     let limits = if default_limits { wgpu::Limits::default() } else { adapter.limits() };
@@ -67,8 +68,20 @@ pub(super) fn open(
         return Err(Error::NoDevice(format!("{} offers less than WebGPU's default limits", report.info.id)));
     }
     let features = if report.timestamps { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() };
+    let class = class(report.info.kind, &adapter);
     let gpu = Gpu::open(&adapter, limits, features, timeout)?;
-    Ok((gpu, report))
+    Ok((gpu, report, class))
+}
+
+/// The class of an adapter. A software driver that does not read storage textures is treated as a GPU.
+fn class(kind: DeviceKind, adapter: &wgpu::Adapter) -> DeviceClass {
+    let readable = wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY;
+    let images = adapter.get_texture_format_features(IMAGE_FORMAT).flags.contains(readable)
+        && adapter.limits().max_storage_textures_per_shader_stage >= 2;
+    match kind {
+        DeviceKind::SoftwareGpu if images => DeviceClass::Software,
+        _ => DeviceClass::Hardware,
+    }
 }
 
 /// The adapters, and which one `request` means.
@@ -76,36 +89,38 @@ pub(super) fn open(
 /// GL comes last in every choice, and on a machine without a display asking for it makes some drivers complain on
 /// stderr: it is asked for only where it could change the answer.
 fn find(request: &GpuRequest) -> (Vec<(wgpu::Adapter, AdapterReport)>, Result<usize>) {
-    let found = enumerate(false);
-    let chosen = choose(&reports(&found), request);
+    let mut found = behind(false);
+    let mut described = reports(&found);
+    let mut chosen = choose(&described, request);
     let settled = match &chosen {
-        Ok(index) => *request != GpuRequest::Any || found[*index].1.info.kind != DeviceKind::SoftwareGpu,
+        Ok(index) => *request != GpuRequest::Any || described[*index].info.kind != DeviceKind::SoftwareGpu,
         Err(error) => matches!(error, Error::Usage(_)),
     };
-    if settled {
-        return (found, chosen);
+    if !settled {
+        found.extend(behind(true));
+        described = reports(&found);
+        chosen = choose(&described, request);
     }
-    let found = enumerate(true);
-    let chosen = choose(&reports(&found), request);
-    (found, chosen)
+    (found.into_iter().zip(described).collect(), chosen)
 }
 
-fn reports(found: &[(wgpu::Adapter, AdapterReport)]) -> Vec<AdapterReport> {
-    found.iter().map(|(_, report)| report.clone()).collect()
-}
-
-fn enumerate(with_gl: bool) -> Vec<(wgpu::Adapter, AdapterReport)> {
+/// The adapters behind GL, or behind all other backends, in the order of preference.
+fn behind(gl: bool) -> Vec<wgpu::Adapter> {
     let backends = BACKENDS
         .iter()
-        .filter(|(backend, _)| with_gl || *backend != wgpu::Backend::Gl)
+        .filter(|(backend, _)| gl == (*backend == wgpu::Backend::Gl))
         .fold(wgpu::Backends::empty(), |all, (backend, _)| all | (*backend).into());
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     // No validation layers: wgpu validates by itself, and the layers print.
     descriptor.flags = wgpu::InstanceFlags::empty();
-    let instance = wgpu::Instance::new(descriptor);
-    let mut found = pollster::block_on(instance.enumerate_adapters(backends));
+    let mut found = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends));
     found.sort_by_key(|adapter| preference(adapter.get_info().backend));
+    found
+}
+
+/// What the adapters offer. `found` are those of every backend that was asked, in the order of preference.
+fn reports(found: &[wgpu::Adapter]) -> Vec<AdapterReport> {
     let infos: Vec<wgpu::AdapterInfo> = found.iter().map(wgpu::Adapter::get_info).collect();
     let identities: Vec<Identity> = infos.iter().map(Identity::new).collect();
     let same = same_gpus(&identities);
@@ -114,13 +129,9 @@ fn enumerate(with_gl: bool) -> Vec<(wgpu::Adapter, AdapterReport)> {
         let earlier = infos[..i].iter().filter(|other| other.backend == info.backend).count();
         ids.push(format!("{}:{earlier}", backend_name(info.backend)));
     }
-    found
-        .into_iter()
-        .enumerate()
-        .map(|(i, adapter)| {
-            let report = report(&adapter, &infos[i], ids[i].clone(), same[i].map(|j| ids[j].clone()));
-            (adapter, report)
-        })
+    let described = found.iter().zip(&infos).enumerate();
+    described
+        .map(|(i, (adapter, info))| report(adapter, info, ids[i].clone(), same[i].map(|j| ids[j].clone())))
         .collect()
 }
 
@@ -168,7 +179,7 @@ fn unusable(compute: bool, limits: &wgpu::Limits) -> Option<String> {
         ("invocations a workgroup", limits.max_compute_invocations_per_workgroup, 256),
         ("invocations along x", limits.max_compute_workgroup_size_x, 256),
         ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size, 16 << 10),
-        ("storage buffers a kernel", limits.max_storage_buffers_per_shader_stage, 5),
+        ("storage buffers a kernel", limits.max_storage_buffers_per_shader_stage, 4),
         ("uniform buffers a kernel", limits.max_uniform_buffers_per_shader_stage, 2),
         ("workgroups a dimension", limits.max_compute_workgroups_per_dimension, 256),
     ];

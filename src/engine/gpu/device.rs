@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 /// The first fault that the device reported outside of any error scope.
 type Fault = Arc<Mutex<Option<String>>>;
 
+/// The format of storage textures: four f32 a texel.
+pub(super) const IMAGE_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
+
 /// An open device and its queue.
 #[derive(Debug)]
 pub(super) struct Gpu {
@@ -87,9 +90,31 @@ impl Gpu {
         let size = bytes.max(16).next_multiple_of(4);
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: mapped };
         let buffer = self.scoped(label, || self.device.create_buffer(&descriptor))?;
-        self.held.set(self.held.get() + size);
-        self.peak.set(self.peak.get().max(self.held.get()));
+        self.hold(size);
         Ok(buffer)
+    }
+
+    /// A storage texture of one quad of f32 a texel, and its view.
+    pub(super) fn image(&self, label: &str, width: u32, height: u32) -> Result<(wgpu::Texture, wgpu::TextureView)> {
+        let descriptor = wgpu::TextureDescriptor {
+            label: Some(label),
+            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: IMAGE_FORMAT,
+            usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
+        };
+        let texture = self.scoped(label, || self.device.create_texture(&descriptor))?;
+        self.hold(u64::from(width) * u64::from(height) * 16);
+        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+        Ok((texture, view))
+    }
+
+    fn hold(&self, bytes: u64) {
+        self.held.set(self.held.get() + bytes);
+        self.peak.set(self.peak.get().max(self.held.get()));
     }
 
     /// Gives `buffer` back.
@@ -98,7 +123,7 @@ impl Gpu {
         self.held.set(self.held.get() - buffer.size());
     }
 
-    /// Bytes of the buffers held at one time, at the most.
+    /// Bytes of the buffers and textures held at one time, at the most.
     pub(super) fn peak(&self) -> u64 {
         self.peak.get()
     }
@@ -149,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_faulty_device_is_not_waited_for() {
-        let (gpu, _) =
+        let (gpu, ..) =
             adapter::open(&GpuRequest::Any, true, Duration::from_secs(60)).expect("this test needs an adapter");
         let submitted = || {
             let (send, done) = std::sync::mpsc::channel();

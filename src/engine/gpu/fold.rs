@@ -13,38 +13,29 @@ const REFUSED: f32 = 1e37;
 /// Entries of the gradient that one thread adds up.
 const ENTRIES: usize = 1024;
 
-/// Loss and gradient of every model so far, laid out as on the device.
+/// Loss and gradient of every model so far, laid out as on the device: batches × (features + 2) × batch, the sum of the
+/// residuals and the loss last.
 #[derive(Debug)]
 pub(super) struct GradientSums {
-    loss: Vec<f64>,
-    gradient: Vec<f64>,
+    sums: Vec<f64>,
 }
 
 impl GradientSums {
     pub(super) fn new(plan: &Plan) -> Self {
-        let columns = plan.columns();
-        GradientSums { loss: vec![0.0; columns], gradient: vec![0.0; columns * (plan.features + 1)] }
+        GradientSums { sums: vec![0.0; plan.padded_models() * (plan.features + 2)] }
     }
 
-    /// Adds what the `residual` and `gradient` kernels left of `chunk`.
+    /// Adds what the kernel left of `chunk`, tile by tile.
     pub(super) fn add(&mut self, plan: &Plan, chunk: &Chunk, results: &[f32]) -> Result<()> {
-        // losses: batches × tiles × batch
-        let losses = slice(results, chunk.losses);
-        for (sums, of_batch) in self.loss.chunks_mut(plan.batch).zip(losses.chunks(chunk.tiles * plan.batch)) {
-            for tile in of_batch.chunks(plan.batch) {
-                for (sum, value) in sums.iter_mut().zip(tile) {
-                    if !(*value < REFUSED) {
-                        return Err(out_of_range());
-                    }
-                    *sum += f64::from(*value);
-                }
-            }
+        let tiles = slice(results, chunk.sums);
+        let width = plan.batch * (plan.features + 2);
+        let losses = tiles.chunks(width).map(|of_batch| &of_batch[width - plan.batch..]);
+        if !losses.flatten().all(|loss| *loss < REFUSED) {
+            return Err(out_of_range());
         }
-        // partials: tiles × (batches × features × batch), the latter as the sums are
-        let partials = slice(results, chunk.partials);
-        let width = self.gradient.len();
-        self.gradient.par_chunks_mut(ENTRIES).enumerate().for_each(|(i, sums)| {
-            for tile in partials.chunks(width) {
+        let width = self.sums.len();
+        self.sums.par_chunks_mut(ENTRIES).enumerate().for_each(|(i, sums)| {
+            for tile in tiles.chunks(width) {
                 for (sum, value) in sums.iter_mut().zip(&tile[i * ENTRIES..]) {
                     *sum += f64::from(*value);
                 }
@@ -55,17 +46,18 @@ impl GradientSums {
 
     /// The loss of each model and the gradient.
     pub(super) fn finish(self, plan: &Plan) -> Result<(Vec<f64>, Params)> {
+        if !self.sums.iter().all(|sum| sum.is_finite()) {
+            return Err(out_of_range());
+        }
+        let width = plan.features + 2;
+        let entry = |k: usize, j: usize| self.sums[(k / plan.batch * width + j) * plan.batch + k % plan.batch];
         let mut gradient = Params::zeros(plan.features, plan.models);
-        let width = plan.features + 1;
         for k in 0..plan.models {
             for (j, value) in gradient.model_mut(k).iter_mut().enumerate() {
-                *value = self.gradient[(k / plan.batch * width + j) * plan.batch + k % plan.batch];
-                if !value.is_finite() {
-                    return Err(out_of_range());
-                }
+                *value = entry(k, j);
             }
         }
-        Ok((self.loss[..plan.models].to_vec(), gradient))
+        Ok(((0..plan.models).map(|k| entry(k, plan.features + 1)).collect(), gradient))
     }
 }
 
@@ -77,22 +69,25 @@ pub(super) struct ProbeSums {
 
 impl ProbeSums {
     pub(super) fn new(plan: &Plan, steps: &[f64]) -> Self {
-        let mut sums = Vec::with_capacity(steps.len() * plan.columns());
+        let mut sums = Vec::with_capacity(steps.len() * plan.padded_models());
         for step in steps {
             // A device need not say what comes of a step that f32 does not hold.
             let loss = if (*step as f32).is_finite() { 0.0 } else { f64::INFINITY };
-            sums.resize(sums.len() + plan.columns(), LossSlope { loss, slope: 0.0 });
+            sums.resize(sums.len() + plan.padded_models(), LossSlope { loss, slope: 0.0 });
         }
         ProbeSums { sums }
     }
 
-    /// Adds what the `line_probe` kernel left of `chunk`: steps × batches × tiles × 2 × batch.
+    /// Adds what the `line_probe` kernel left of `chunk`: tiles × batches × steps × 2 × batch.
     pub(super) fn add(&mut self, plan: &Plan, chunk: &Chunk, results: &[f32]) {
-        let values = slice(results, chunk.probes);
-        for (sums, of_batch) in self.sums.chunks_mut(plan.batch).zip(values.chunks(chunk.tiles * 2 * plan.batch)) {
-            for tile in of_batch.chunks(2 * plan.batch) {
-                let (losses, slopes) = tile.split_at(plan.batch);
-                for ((sum, loss), slope) in sums.iter_mut().zip(losses).zip(slopes) {
+        let (models, batch) = (plan.padded_models(), plan.batch);
+        let steps = self.sums.len() / models;
+        let pieces = slice(results, chunk.probes).chunks_exact(2 * steps * batch).take(chunk.tiles * plan.batches);
+        for (i, piece) in pieces.enumerate() {
+            let first = i % plan.batches * batch;
+            for (sums, probe) in self.sums.chunks_mut(models).zip(piece.chunks(2 * batch)) {
+                let (losses, slopes) = probe.split_at(batch);
+                for ((sum, loss), slope) in sums[first..first + batch].iter_mut().zip(losses).zip(slopes) {
                     sum.loss += if *loss < REFUSED { f64::from(*loss) } else { f64::INFINITY };
                     sum.slope += f64::from(*slope);
                 }
@@ -107,7 +102,7 @@ impl ProbeSums {
                 *sum = LossSlope { loss: f64::INFINITY, slope: f64::NAN };
             }
         }
-        self.sums.chunks(plan.columns()).map(|step| step[..plan.models].to_vec()).collect()
+        self.sums.chunks(plan.padded_models()).map(|step| step[..plan.models].to_vec()).collect()
     }
 }
 
@@ -117,18 +112,19 @@ fn slice(results: &[f32], region: Region) -> &[f32] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::PlanLimits;
+    use super::super::plan::{PlanLimits, Problem};
     use super::*;
 
     #[test]
     fn a_probe_sum_that_is_not_finite_spoils_its_own_step_and_model_only() {
-        let limits = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 256 };
-        let plan = Plan::new(&[300], 1, 1, limits).unwrap();
-        // Two tiles, each a loss and a slope, for each of five steps.
+        let limits = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 256, chunk: u64::MAX };
+        let problem = Problem { block_rows: &[300], features: 1, models: 1, offsets: false };
+        let plan = Plan::new(problem, limits).unwrap();
+        // A loss and a slope for each of five steps, for each of two tiles.
         let steps = [1.0, 2.0, 3.0, 1e39, 5.0];
         let mut results = vec![1f32; plan.results_bytes as usize / 4];
-        results[7] = f32::NEG_INFINITY;
-        results[8] = REFUSED;
+        results[10 + 3] = f32::NEG_INFINITY;
+        results[4] = REFUSED;
         let mut sums = ProbeSums::new(&plan, &steps);
         sums.add(&plan, &plan.chunks[0], &results);
         let probed = sums.finish(&plan);

@@ -1,36 +1,110 @@
-//! What an engine keeps on the device: the rows of every chunk, and logits in slots.
+//! What an engine keeps on the device: the rows of every chunk, the parameters, and logits in slots.
 
 use super::device::Gpu;
-use super::pipelines::Pipelines;
-use super::plan::{Chunk, Plan, Region};
+use super::pipelines::{Pipeline, Pipelines};
+use super::plan::{Plan, Region};
+use super::tuning::DeviceClass;
 use super::uniforms::ChunkUniform;
-use super::upload::{Source, Uploader};
-use crate::data::{RowBlock, RowVector, Values};
+use super::upload::{StoredRows, Uploader};
+use crate::data::RowBlock;
 use crate::error::Result;
 
 const STORAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
+/// Texels in a line of a storage texture, as in shaders/common/x_image.wgsl.
+pub const IMAGE_LINE: u32 = 4096;
+/// Bytes of a texel: one quad.
+const TEXEL: u64 = 16;
+/// Bytes of a line of a storage texture.
+pub(super) const IMAGE_LINE_BYTES: u64 = IMAGE_LINE as u64 * TEXEL;
+
+/// Rows or parameters, where the kernels read them.
+#[derive(Debug)]
+pub(super) enum Values {
+    /// In a storage buffer.
+    Buffer(wgpu::Buffer),
+    /// In a storage texture, line by line.
+    Image(wgpu::Texture, wgpu::TextureView),
+}
+
+impl Values {
+    /// Room for `bytes`.
+    pub(super) fn new(gpu: &Gpu, class: DeviceClass, label: &str, bytes: u64) -> Result<Self> {
+        Ok(match class {
+            DeviceClass::Hardware => Values::Buffer(gpu.buffer(label, bytes, STORAGE)?),
+            DeviceClass::Software => {
+                let texels = bytes.div_ceil(TEXEL).max(1);
+                let width = texels.min(u64::from(IMAGE_LINE));
+                let (width, height) = (width as u32, texels.div_ceil(width) as u32);
+                let (texture, view) = gpu.image(label, width, height)?;
+                Values::Image(texture, view)
+            }
+        })
+    }
+
+    /// Bytes of the whole.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Values::Buffer(buffer) => buffer.size(),
+            Values::Image(texture, _) => self.line_bytes() * u64::from(texture.height()),
+        }
+    }
+
+    /// Bytes that are written at a time, at the least: a line.
+    pub(super) fn line_bytes(&self) -> u64 {
+        match self {
+            Values::Buffer(_) => TEXEL,
+            Values::Image(texture, _) => TEXEL * u64::from(texture.width()),
+        }
+    }
+
+    /// As a kernel's resource.
+    pub(super) fn resource(&self) -> wgpu::BindingResource<'_> {
+        match self {
+            Values::Buffer(buffer) => buffer.as_entire_binding(),
+            Values::Image(_, view) => wgpu::BindingResource::TextureView(view),
+        }
+    }
+
+    /// Writes `values` to the start, for the next submission; the rest of the whole gets zeros.
+    pub(super) fn write(&self, gpu: &Gpu, mut values: Vec<f32>) {
+        values.resize(self.bytes() as usize / size_of::<f32>(), 0.0);
+        let bytes = bytemuck::cast_slice(&values);
+        match self {
+            Values::Buffer(buffer) => gpu.queue.write_buffer(buffer, 0, bytes),
+            Values::Image(texture, _) => {
+                gpu.queue.write_texture(texture.as_image_copy(), bytes, self.layout(), texture.size());
+            }
+        }
+    }
+
+    /// Records that the first `bytes` of `from`, whole lines, go to `offset`.
+    pub(super) fn copy_from(&self, encoder: &mut wgpu::CommandEncoder, from: &wgpu::Buffer, offset: u64, bytes: u64) {
+        match self {
+            Values::Buffer(buffer) => encoder.copy_buffer_to_buffer(from, 0, buffer, offset, bytes),
+            Values::Image(texture, _) => {
+                let line = self.line_bytes();
+                let mut to = texture.as_image_copy();
+                to.origin.y = (offset / line) as u32;
+                let size = wgpu::Extent3d { height: (bytes / line) as u32, ..texture.size() };
+                let from = wgpu::TexelCopyBufferInfo { buffer: from, layout: self.layout() };
+                encoder.copy_buffer_to_texture(from, to, size);
+            }
+        }
+    }
+
+    fn layout(&self) -> wgpu::TexelCopyBufferLayout {
+        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(self.line_bytes() as u32), rows_per_image: None }
+    }
+}
+
 /// The rows of one chunk on the device.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) uniform: wgpu::Buffer,
-    pub(super) target: wgpu::Buffer,
-    pub(super) weight: wgpu::Buffer,
-    /// The offsets where there are any, else a stand-in that is never read.
-    pub(super) offset: wgpu::Buffer,
-    pub(super) x: wgpu::Buffer,
-    /// Binds the `gradient` kernel.
-    pub(super) gradient: wgpu::BindGroup,
-}
-
-/// Buffers that all chunks share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    /// W.
-    pub(super) parameters: wgpu::Buffer,
-    /// Residuals of the chunk at hand; also where logits that belong to no point are left.
-    pub(super) residuals: wgpu::Buffer,
+    /// The columns of every row, interleaved: X, then what stands beside it.
+    pub(super) x: Values,
 }
 
 /// What buffers are made with and bound to.
@@ -39,7 +113,7 @@ pub(super) struct Parts<'a> {
     pub(super) gpu: &'a Gpu,
     pub(super) pipelines: &'a Pipelines,
     pub(super) plan: &'a Plan,
-    pub(super) shared: &'a Shared,
+    pub(super) parameters: &'a Values,
     pub(super) results: &'a wgpu::Buffer,
 }
 
@@ -47,19 +121,15 @@ pub(super) struct Parts<'a> {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) logits: Vec<wgpu::Buffer>,
-    /// Bind the `logits` kernel.
-    pub(super) logits_bound: Vec<wgpu::BindGroup>,
-    /// Bind the `residual` kernel.
-    pub(super) residual_bound: Vec<wgpu::BindGroup>,
+    /// Bind the kernel of loss and gradient.
+    pub(super) bound: Vec<wgpu::BindGroup>,
 }
 
-impl Shared {
-    pub(super) fn new(gpu: &Gpu, plan: &Plan) -> Result<Self> {
-        Ok(Shared {
-            parameters: gpu.buffer("parameters", plan.parameter_bytes(), STORAGE)?,
-            residuals: gpu.buffer("residuals", plan.residual_bytes(), STORAGE)?,
-        })
-    }
+/// Where the logits of a chunk are left that belong to no point, and what binds the `logits` kernel to it for each chunk.
+#[derive(Debug)]
+pub(super) struct Loose {
+    pub(super) logits: wgpu::Buffer,
+    pub(super) bound: Vec<wgpu::BindGroup>,
 }
 
 /// Part of a buffer, as a kernel's resource.
@@ -72,95 +142,61 @@ pub(super) fn region(buffer: &wgpu::Buffer, region: Region) -> wgpu::BindingReso
 }
 
 /// Uploads `blocks`.
-pub(super) fn upload(parts: Parts<'_>, blocks: &[RowBlock]) -> Result<Vec<Rows>> {
-    let plan = parts.plan;
-    let largest =
-        plan.chunks.iter().map(|chunk| plan.x_bytes(chunk).max(plan.row_bytes(chunk))).max().unwrap_or_default();
-    let mut uploader = Uploader::new(parts.gpu, largest)?;
+pub(super) fn upload(gpu: &Gpu, class: DeviceClass, plan: &Plan, blocks: &[RowBlock]) -> Result<Vec<Rows>> {
+    let mut uploader = Uploader::new(gpu, plan.chunks.iter().map(|chunk| plan.stored_bytes(chunk)).max().unwrap_or(0))?;
     let mut rows = Vec::with_capacity(plan.chunks.len());
     for chunk in &plan.chunks {
-        rows.push(upload_chunk(parts, chunk, &blocks[chunk.block], &mut uploader)?);
+        let x = Values::new(gpu, class, "x", plan.stored_bytes(chunk))?;
+        uploader.upload(&x, StoredRows::new(&blocks[chunk.block], chunk.first_row, plan.columns))?;
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let uniform = gpu.buffer("chunk", size_of::<ChunkUniform>() as u64, usage)?;
+        gpu.queue.write_buffer(&uniform, 0, bytemuck::bytes_of(&ChunkUniform::new(plan, chunk)));
+        rows.push(Rows { uniform, x });
     }
     uploader.finish()?;
     Ok(rows)
 }
 
-fn upload_chunk(parts: Parts<'_>, chunk: &Chunk, block: &RowBlock, uploader: &mut Uploader<'_>) -> Result<Rows> {
-    let Parts { gpu, pipelines, plan, shared, results } = parts;
-    let row_bytes = plan.row_bytes(chunk);
-    let x_range = chunk.first_row * plan.features..(chunk.first_row + chunk.padded) * plan.features;
-
-    let x = gpu.buffer("x", plan.x_bytes(chunk), STORAGE)?;
-    uploader.upload(
-        &x,
-        match block.x() {
-            Values::F32(values) => Source::F32(&values[x_range]),
-            Values::F64(values) => Source::F64(&values[x_range]),
-        },
-    )?;
-    let target = gpu.buffer("target", row_bytes, STORAGE)?;
-    let narrow = |vector: &RowVector| {
-        let mut values = vec![0f32; chunk.padded];
-        vector.write_f32(chunk.first_row, &mut values);
-        values
-    };
-    uploader.upload(&target, Source::F32(&narrow(block.target())))?;
-    let weight = gpu.buffer("weight", row_bytes, STORAGE)?;
-    uploader.upload(&weight, Source::F32(&narrow(block.weight())))?;
-    let offset = gpu.buffer("offset", block.offset().map_or(0, |_| row_bytes), STORAGE)?;
-    if let Some(values) = block.offset() {
-        uploader.upload(&offset, Source::F32(&narrow(values)))?;
+impl Parts<'_> {
+    /// Binds a kernel that computes logits to leave them in `logits`, and its sums in `sums` where it has any.
+    fn bind(
+        &self,
+        pipeline: &Pipeline,
+        rows: &Rows,
+        logits: &wgpu::Buffer,
+        sums: Option<Region>,
+    ) -> Result<wgpu::BindGroup> {
+        let mut resources = vec![
+            rows.uniform.as_entire_binding(),
+            rows.x.resource(),
+            self.parameters.resource(),
+            logits.as_entire_binding(),
+        ];
+        resources.extend(sums.map(|sums| region(self.results, sums)));
+        pipeline.bind(self.gpu, &resources)
     }
-    let values = ChunkUniform::new(plan, chunk, block.offset().is_some());
-    let uniform = gpu.buffer(
-        "chunk",
-        size_of::<ChunkUniform>() as u64,
-        wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-    )?;
-    gpu.queue.write_buffer(&uniform, 0, bytemuck::bytes_of(&values));
-    let gradient = pipelines.gradient.bind(
-        gpu,
-        &[
-            uniform.as_entire_binding(),
-            x.as_entire_binding(),
-            shared.residuals.as_entire_binding(),
-            region(results, chunk.partials),
-        ],
-    )?;
-    Ok(Rows { uniform, target, weight, offset, x, gradient })
-}
-
-/// Binds the `logits` kernel of a chunk to leave its result in `out`.
-pub(super) fn bind_logits(parts: Parts<'_>, rows: &Rows, out: &wgpu::Buffer) -> Result<wgpu::BindGroup> {
-    let resources = [
-        rows.uniform.as_entire_binding(),
-        rows.x.as_entire_binding(),
-        parts.shared.parameters.as_entire_binding(),
-        rows.offset.as_entire_binding(),
-        out.as_entire_binding(),
-    ];
-    parts.pipelines.logits.bind(parts.gpu, &resources)
 }
 
 impl Slot {
     /// A slot for the logits of every chunk.
     pub(super) fn new(parts: Parts<'_>, rows: &[Rows]) -> Result<Self> {
-        let Parts { gpu, pipelines, plan, shared, results } = parts;
-        let mut slot = Slot { logits: Vec::new(), logits_bound: Vec::new(), residual_bound: Vec::new() };
-        for (chunk, rows) in plan.chunks.iter().zip(rows) {
-            let logits = gpu.buffer("logits", plan.matrix_bytes(chunk), STORAGE)?;
-            slot.logits_bound.push(bind_logits(parts, rows, &logits)?);
-            let resources = [
-                rows.uniform.as_entire_binding(),
-                logits.as_entire_binding(),
-                rows.target.as_entire_binding(),
-                rows.weight.as_entire_binding(),
-                shared.residuals.as_entire_binding(),
-                region(results, chunk.losses),
-            ];
-            slot.residual_bound.push(pipelines.residual.bind(gpu, &resources)?);
+        let mut slot = Slot { logits: Vec::new(), bound: Vec::new() };
+        for (chunk, rows) in parts.plan.chunks.iter().zip(rows) {
+            let logits = parts.gpu.buffer("logits", parts.plan.logit_bytes(chunk), STORAGE)?;
+            slot.bound.push(parts.bind(&parts.pipelines.loss_gradient, rows, &logits, Some(chunk.sums))?);
             slot.logits.push(logits);
         }
         Ok(slot)
+    }
+}
+
+impl Loose {
+    /// Room for the logits of the largest chunk.
+    pub(super) fn new(parts: Parts<'_>, rows: &[Rows]) -> Result<Self> {
+        let bytes = parts.plan.chunks.iter().map(|chunk| parts.plan.logit_bytes(chunk)).max().unwrap_or(0);
+        let logits = parts.gpu.buffer("logits", bytes, STORAGE)?;
+        let pipeline = parts.pipelines.logits(parts.gpu)?;
+        let bound = rows.iter().map(|rows| parts.bind(pipeline, rows, &logits, None)).collect::<Result<_>>()?;
+        Ok(Loose { logits, bound })
     }
 }

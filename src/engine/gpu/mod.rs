@@ -1,17 +1,20 @@
 //! The GPU engine: WGSL kernels on any adapter that wgpu drives. The only room that names wgpu.
 //!
-//! The rows live on the device in chunks ([`plan`]); a gradient is three kernels a chunk (`logits`, `residual`,
-//! `gradient`), whose sums over tiles of 256 rows are f32 and are added up in f64 on the host in a fixed order. X is
-//! f32, and so is W on the device.
+//! The rows live on the device in chunks ([`plan`]); loss and gradient are one kernel a chunk (`loss_gradient`, or
+//! `loss_gradient_wide` for several models or many features), built for the device and the problem at hand ([`tuning`]).
+//! Its sums over tiles of 256 rows are f32 and are added up in f64 on the host in a fixed order. X is f32, and so is W on
+//! the device.
 
 mod adapter;
 mod choose;
 mod device;
 mod fold;
+mod kernels;
 mod memory;
 mod pipelines;
 pub mod plan;
 mod stream;
+pub mod tuning;
 mod uniforms;
 mod upload;
 
@@ -19,14 +22,17 @@ use std::time::{Duration, Instant};
 
 pub use adapter::{AdapterReport, adapters, choose_real};
 pub use choose::GpuRequest;
-pub use pipelines::{Binding, BindingKind, Kernel, ShaderSources, kernels};
+pub use kernels::{Binding, BindingKind, Kernel, ShaderSources, common, kernels};
+pub use memory::IMAGE_LINE;
 
 use self::device::Gpu;
-use self::memory::{Parts, Rows, Shared, Slot};
+use self::memory::{IMAGE_LINE_BYTES, Loose, Parts, Rows, Slot, Values};
 use self::pipelines::Pipelines;
-use self::plan::{PROBE_STEPS, Plan, PlanLimits};
+use self::plan::{PROBE_STEPS, Plan, PlanLimits, Problem, TILE};
 use self::stream::Stream;
+use self::tuning::DeviceClass;
 use self::uniforms::ProbeUniform;
+use self::upload::STAGING_BYTES;
 use super::{
     Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps,
     check_params,
@@ -41,7 +47,7 @@ pub const SIGMOID_ERROR: f32 = 3e-7;
 /// on software Vulkan: 1.2e-7.
 pub const LOSS_ERROR: f32 = 5e-7;
 
-/// Bytes of logits or residuals that are read back at a time, at the most.
+/// Bytes of logits that are read back at a time, at the most.
 const READBACK_BYTES: u64 = 8 << 20;
 
 /// Choices that change how an engine computes, never what.
@@ -53,6 +59,10 @@ pub struct GpuOptions {
     pub timeout: Duration,
     /// Largest storage binding to use, in bytes, where less than the device's is wanted.
     pub max_binding_bytes: Option<u64>,
+    /// Most workgroups along a dimension of a dispatch to use, likewise.
+    pub max_workgroups: Option<u32>,
+    /// What the kernels are built for, where it is not the device's own class.
+    pub class: Option<DeviceClass>,
     /// The shaders.
     pub sources: ShaderSources,
 }
@@ -63,6 +73,8 @@ impl Default for GpuOptions {
             default_limits: false,
             timeout: Duration::from_secs(60),
             max_binding_bytes: None,
+            max_workgroups: None,
+            class: None,
             sources: ShaderSources::default(),
         }
     }
@@ -76,7 +88,8 @@ pub struct GpuEngine {
     shape: Shape,
     plan: Plan,
     pipelines: Pipelines,
-    shared: Shared,
+    /// W.
+    parameters: Values,
     rows: Vec<Rows>,
     stream: Stream,
     probe_uniform: wgpu::Buffer,
@@ -86,13 +99,13 @@ pub struct GpuEngine {
     latest: Option<usize>,
     /// The slots at the ends of the line, and what binds the `line_probe` kernel to each chunk.
     line: Option<(usize, usize, Vec<wgpu::BindGroup>)>,
-    /// Bind the `logits` kernel to leave its result in the residuals' buffer.
-    loose: Vec<wgpu::BindGroup>,
+    /// Where logits go that belong to no point, from the first time they are asked for.
+    loose: Option<Loose>,
     cost: Cost,
     gpu: Gpu,
 }
 
-/// A piece of the residuals' buffer on its way to the host.
+/// A piece of a chunk's logits on its way to the host.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     chunk: usize,
@@ -120,22 +133,19 @@ impl GpuEngine {
         let start = Instant::now();
         let block_rows: Vec<usize> = blocks.iter().map(RowBlock::rows).collect();
         let shape = Shape { rows: block_rows.iter().sum(), features, models };
-        let (gpu, report) = adapter::open(request, options.default_limits, options.timeout)?;
-        let limits = gpu.device.limits();
-        let limits = PlanLimits {
-            binding: limits.max_storage_buffer_binding_size.min(options.max_binding_bytes.unwrap_or(u64::MAX)),
-            buffer: limits.max_buffer_size,
-            workgroups: limits.max_compute_workgroups_per_dimension,
-        };
-        let plan = Plan::new(&block_rows, features, models, limits)?;
-        let pipelines = Pipelines::new(&gpu, &options.sources, plan.batch)?;
-        let shared = Shared::new(&gpu, &plan)?;
-        let stream = Stream::new(&gpu, plan.results_bytes.max(plan.residual_bytes().min(READBACK_BYTES)))?;
-        let setup = start.elapsed().as_secs_f64();
-        let parts = Parts { gpu: &gpu, pipelines: &pipelines, plan: &plan, shared: &shared, results: &stream.results };
-        let rows = memory::upload(parts, blocks)?;
+        let (gpu, report, class) = adapter::open(request, options.default_limits, options.timeout)?;
+        let class = options.class.unwrap_or(class);
+        let offsets = blocks.iter().any(|block| block.offset().is_some());
+        let problem = Problem { block_rows: &block_rows, features, models, offsets };
+        let plan = Plan::new(problem, limits(&gpu, class, options))?;
+        let pipelines = Pipelines::new(&gpu, &options.sources, class, features, models)?;
+        let parameters = Values::new(&gpu, class, "parameters", plan.parameter_bytes())?;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let probe_uniform = gpu.buffer("probe", size_of::<ProbeUniform>() as u64, usage)?;
+        let largest = plan.chunks.iter().map(|chunk| plan.logit_bytes(chunk)).max().unwrap_or(0);
+        let stream = Stream::new(&gpu, plan.results_bytes.max(largest.min(READBACK_BYTES)))?;
+        let setup = start.elapsed().as_secs_f64();
+        let rows = memory::upload(&gpu, class, &plan, blocks)?;
         let opening = Opening { setup, upload: start.elapsed().as_secs_f64() - setup };
         Ok(GpuEngine {
             info: report.info,
@@ -143,7 +153,7 @@ impl GpuEngine {
             shape,
             plan,
             pipelines,
-            shared,
+            parameters,
             rows,
             stream,
             probe_uniform,
@@ -152,7 +162,7 @@ impl GpuEngine {
             kept: None,
             latest: None,
             line: None,
-            loose: Vec::new(),
+            loose: None,
             cost: Cost::default(),
             gpu,
         })
@@ -168,26 +178,22 @@ impl GpuEngine {
         &self.plan
     }
 
-    /// Runs, chunk by chunk, the `residual` kernel of a slot or else the `logits` kernel, both into the residuals'
-    /// buffer, and reads that.
-    fn read_rows(&mut self, residuals_of: Option<usize>) -> Result<Vec<f64>> {
+    /// Runs the `logits` kernel chunk by chunk and reads what it leaves in `loose`.
+    fn read_logits(&mut self, loose: &Loose) -> Result<Vec<f64>> {
+        let pipeline = self.pipelines.logits(&self.gpu)?;
         let piece_bytes = self.stream.results.size() / 4 * 4;
-        let mut pieces = Vec::new();
+        let (mut pieces, mut starts) = (Vec::new(), Vec::with_capacity(self.plan.chunks.len()));
+        let mut start = 0;
         for (chunk, of_chunk) in self.plan.chunks.iter().enumerate() {
-            let all = self.plan.matrix_bytes(of_chunk);
+            let all = self.plan.logit_bytes(of_chunk);
             for offset in (0..all).step_by(piece_bytes as usize) {
                 pieces.push(Piece { chunk, offset, bytes: piece_bytes.min(all - offset) });
             }
-        }
-        let mut starts = Vec::with_capacity(self.plan.chunks.len());
-        let mut start = 0;
-        for chunk in &self.plan.chunks {
             starts.push(start);
-            start += chunk.rows;
+            start += of_chunk.rows;
         }
         let mut out = vec![0.0; self.shape.rows * self.shape.models];
-        let (plan, pipelines, shared, shape) = (&self.plan, &self.pipelines, &self.shared, self.shape);
-        let (slots, loose) = (&self.slots, &self.loose);
+        let (plan, shape) = (&self.plan, self.shape);
         self.stream.run(
             &self.gpu,
             &mut self.cost,
@@ -195,13 +201,9 @@ impl GpuEngine {
             |recording, piece| {
                 let [x, y] = plan.chunks[piece.chunk].grid;
                 if piece.offset == 0 {
-                    let (pipeline, bound) = match residuals_of {
-                        Some(slot) => (&pipelines.residual, &slots[slot].residual_bound[piece.chunk]),
-                        None => (&pipelines.logits, &loose[piece.chunk]),
-                    };
-                    recording.dispatch(pipeline, bound, [x, y, 1]);
+                    recording.dispatch(pipeline, &loose.bound[piece.chunk], [x, y, 1]);
                 }
-                recording.copy_to_results(&shared.residuals, piece.offset, piece.bytes);
+                recording.copy_to_results(&loose.logits, piece.offset, piece.bytes);
                 piece.bytes
             },
             |piece, values| {
@@ -209,7 +211,7 @@ impl GpuEngine {
                 for (i, value) in values.iter().enumerate() {
                     let at = piece.offset as usize / 4 + i;
                     let (entry, within) = (at / plan.batch, at % plan.batch);
-                    let (batch, row) = (entry / chunk.padded, entry % chunk.padded);
+                    let (batch, row) = (entry / (chunk.tiles * TILE), entry % (chunk.tiles * TILE));
                     let model = batch * plan.batch + within;
                     if row < chunk.rows && model < shape.models {
                         if !value.is_finite() {
@@ -224,31 +226,21 @@ impl GpuEngine {
         Ok(out)
     }
 
-    /// The residuals s·(y−t) of the latest point, of every row in input order, model after model.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the device fails.
-    pub fn residuals(&mut self) -> Result<Vec<f64>> {
-        let Some(slot) = self.latest else {
-            return Err(Error::Numerics("internal: residuals were asked for without a latest point".into()));
-        };
-        self.read_rows(Some(slot))
-    }
-
     /// Puts W on the device.
     fn write_parameters(&self, w: &Params) -> Result<()> {
         check_params(w, self.shape)?;
-        let (batch, width) = (self.plan.batch, self.shape.features + 1);
-        let mut values = vec![0f32; self.plan.columns() * width];
+        let (batch, padded) = (self.plan.batch, 4 * self.plan.fours());
+        let mut values = vec![0f32; self.plan.parameter_bytes() as usize / size_of::<f32>()];
         for k in 0..self.shape.models {
             for (j, value) in w.model(k).iter().enumerate() {
-                values[(k / batch * width + j) * batch + k % batch] = *value as f32;
+                let j = if j < self.shape.features { j } else { padded };
+                values[(k / batch * (padded + 4) + j) * batch + k % batch] = *value as f32;
             }
         }
         if !values.iter().all(|value| value.is_finite()) {
             return Err(Error::Numerics("a coefficient is beyond the range of f32".into()));
         }
-        self.gpu.queue.write_buffer(&self.shared.parameters, 0, bytemuck::cast_slice(&values));
+        self.parameters.write(&self.gpu, values);
         Ok(())
     }
 
@@ -269,16 +261,15 @@ impl GpuEngine {
             gpu: &self.gpu,
             pipelines: &self.pipelines,
             plan: &self.plan,
-            shared: &self.shared,
+            parameters: &self.parameters,
             results: &self.stream.results,
         }
     }
 
-    /// Counts one full read of X by a kernel; each batch of models reads it again.
+    /// Counts one full read of X.
     fn count_pass(&mut self) {
-        let bytes: u64 = self.plan.chunks.iter().map(|chunk| self.plan.x_bytes(chunk)).sum();
         self.cost.passes += 1;
-        self.cost.bytes_read += bytes * self.plan.batches as u64;
+        self.cost.bytes_read += self.plan.traffic().x;
     }
 }
 
@@ -302,7 +293,7 @@ impl Engine for GpuEngine {
         self.latest = None;
         let slot = self.free_slot()?;
         let mut sums = fold::GradientSums::new(&self.plan);
-        let (plan, pipelines, rows) = (&self.plan, &self.pipelines, &self.rows);
+        let (plan, pipelines) = (&self.plan, &self.pipelines);
         let point = &self.slots[slot];
         self.stream.run_plan(
             &self.gpu,
@@ -310,14 +301,11 @@ impl Engine for GpuEngine {
             plan,
             |recording, c| {
                 let [x, y] = plan.chunks[c].grid;
-                recording.dispatch(&pipelines.logits, &point.logits_bound[c], [x, y, 1]);
-                recording.dispatch(&pipelines.residual, &point.residual_bound[c], [x, y, 1]);
-                recording.dispatch(&pipelines.gradient, &rows[c].gradient, [x, y, plan.feature_groups]);
-                plan.chunks[c].partials
+                recording.dispatch(&pipelines.loss_gradient, &point.bound[c], [x, y, 1]);
+                plan.chunks[c].sums
             },
             |chunk, results| sums.add(plan, chunk, results),
         )?;
-        self.count_pass();
         self.count_pass();
         let (loss, gradient) = sums.finish(&self.plan)?;
         self.latest = Some(slot);
@@ -336,17 +324,17 @@ impl Engine for GpuEngine {
         let (Some(start), Some(end)) = (self.kept, self.latest) else {
             return Err(Error::Numerics("internal: a line was asked for between points no longer held".into()));
         };
+        let pipeline = self.pipelines.line_probe(&self.gpu)?;
         let bind = |c: usize| {
             let resources = [
                 self.rows[c].uniform.as_entire_binding(),
+                self.rows[c].x.resource(),
                 self.probe_uniform.as_entire_binding(),
                 self.slots[start].logits[c].as_entire_binding(),
                 self.slots[end].logits[c].as_entire_binding(),
-                self.rows[c].target.as_entire_binding(),
-                self.rows[c].weight.as_entire_binding(),
                 memory::region(&self.stream.results, self.plan.chunks[c].probes),
             ];
-            self.pipelines.line_probe.bind(&self.gpu, &resources)
+            pipeline.bind(&self.gpu, &resources)
         };
         let bound = (0..self.plan.chunks.len()).map(bind).collect::<Result<_>>()?;
         self.line = Some((start, end, bound));
@@ -363,14 +351,14 @@ impl Engine for GpuEngine {
             let uniform = ProbeUniform::new(steps);
             self.gpu.queue.write_buffer(&self.probe_uniform, 0, bytemuck::bytes_of(&uniform));
             let mut sums = fold::ProbeSums::new(&self.plan, steps);
-            let (plan, pipelines) = (&self.plan, &self.pipelines);
+            let (plan, pipeline) = (&self.plan, self.pipelines.line_probe(&self.gpu)?);
             self.stream.run_plan(
                 &self.gpu,
                 &mut self.cost,
                 plan,
                 |recording, c| {
                     let [x, y] = plan.chunks[c].grid;
-                    recording.dispatch(&pipelines.line_probe, &bound[c], [x, y, 1]);
+                    recording.dispatch(pipeline, &bound[c], [x, y, 1]);
                     plan.chunks[c].probes
                 },
                 |chunk, results| {
@@ -385,17 +373,34 @@ impl Engine for GpuEngine {
 
     fn logits(&mut self, w: &Params) -> Result<Vec<f64>> {
         self.write_parameters(w)?;
-        if self.loose.is_empty() {
-            let bind = |rows| memory::bind_logits(self.parts(), rows, &self.shared.residuals);
-            self.loose = self.rows.iter().map(bind).collect::<Result<_>>()?;
-        }
-        let out = self.read_rows(None)?;
+        let loose = match self.loose.take() {
+            Some(loose) => loose,
+            None => Loose::new(self.parts(), &self.rows)?,
+        };
+        let out = self.read_logits(&loose);
+        self.loose = Some(loose);
         self.count_pass();
-        Ok(out)
+        out
     }
 
     fn cost(&self) -> Cost {
         Cost { device_peak: self.gpu.peak(), ..self.cost.clone() }
+    }
+}
+
+/// What the plan has to keep to.
+fn limits(gpu: &Gpu, class: DeviceClass, options: &GpuOptions) -> PlanLimits {
+    let limits = gpu.device.limits();
+    let (image, chunk) = match class {
+        DeviceClass::Hardware => (u64::MAX, u64::MAX),
+        // A texture that is filled at once need not be cleared before, and dispatches cost no more than function calls.
+        DeviceClass::Software => (IMAGE_LINE_BYTES * u64::from(limits.max_texture_dimension_2d), STAGING_BYTES),
+    };
+    PlanLimits {
+        binding: limits.max_storage_buffer_binding_size.min(image).min(options.max_binding_bytes.unwrap_or(u64::MAX)),
+        buffer: limits.max_buffer_size,
+        workgroups: limits.max_compute_workgroups_per_dimension.min(options.max_workgroups.unwrap_or(u32::MAX)),
+        chunk,
     }
 }
 

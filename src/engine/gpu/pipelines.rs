@@ -1,151 +1,11 @@
-//! The kernels: their sources, bindings and pipelines.
+//! Kernels compiled for a device, each when it is first needed.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
 
-use super::device::Gpu;
-use super::uniforms::{CHUNK_MEMBERS, ChunkUniform, Member, PROBE_MEMBERS, ProbeUniform};
+use super::device::{Gpu, IMAGE_FORMAT};
+use super::kernels::{BindingKind, ShaderSources};
+use super::tuning::{self, Build, DeviceClass};
 use crate::error::Result;
-
-macro_rules! shader {
-    ($file:literal) => {
-        include_str!(concat!("../../../shaders/", $file))
-    };
-}
-
-const MODELS_1: &str = shader!("common/models_1.wgsl");
-const MODELS_4: &str = shader!("common/models_4.wgsl");
-const CHUNK: &str = shader!("common/chunk.wgsl");
-const LOGISTIC: &str = shader!("common/logistic.wgsl");
-const TILE_SUM: &str = shader!("common/tile_sum.wgsl");
-
-/// A resource of a kernel, at the binding of its position in [`Kernel::bindings`].
-#[derive(Debug, Clone, Copy)]
-pub struct Binding {
-    /// Its name in the shader.
-    pub name: &'static str,
-    /// What it is.
-    pub kind: BindingKind,
-}
-
-/// What a binding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BindingKind {
-    /// A uniform struct: size and members in Rust.
-    Uniform(usize, &'static [Member]),
-    /// A storage buffer that is read.
-    Read,
-    /// A storage buffer that is written.
-    Write,
-}
-
-/// A kernel: one shader file, one entry point of the same name.
-#[derive(Debug, Clone, Copy)]
-pub struct Kernel {
-    /// File stem, entry point and name in every report.
-    pub name: &'static str,
-    /// The shader file's text.
-    pub source: &'static str,
-    /// What is joined before it, after the prelude of the batch of models.
-    common: &'static [&'static str],
-    /// Its resources, in the order of their bindings.
-    pub bindings: &'static [Binding],
-}
-
-const fn binding(name: &'static str, kind: BindingKind) -> Binding {
-    Binding { name, kind }
-}
-
-const CHUNK_BINDING: Binding = binding("chunk", BindingKind::Uniform(size_of::<ChunkUniform>(), &CHUNK_MEMBERS));
-
-const KERNELS: [Kernel; 4] = [
-    Kernel {
-        name: "logits",
-        source: shader!("logits.wgsl"),
-        common: &[CHUNK],
-        bindings: &[
-            CHUNK_BINDING,
-            binding("x", BindingKind::Read),
-            binding("w", BindingKind::Read),
-            binding("offsets", BindingKind::Read),
-            binding("a", BindingKind::Write),
-        ],
-    },
-    Kernel {
-        name: "residual",
-        source: shader!("residual.wgsl"),
-        common: &[CHUNK, LOGISTIC, TILE_SUM],
-        bindings: &[
-            CHUNK_BINDING,
-            binding("a", BindingKind::Read),
-            binding("t", BindingKind::Read),
-            binding("s", BindingKind::Read),
-            binding("r", BindingKind::Write),
-            binding("losses", BindingKind::Write),
-        ],
-    },
-    Kernel {
-        name: "gradient",
-        source: shader!("gradient.wgsl"),
-        common: &[CHUNK],
-        bindings: &[
-            CHUNK_BINDING,
-            binding("x", BindingKind::Read),
-            binding("r", BindingKind::Read),
-            binding("partials", BindingKind::Write),
-        ],
-    },
-    Kernel {
-        name: "line_probe",
-        source: shader!("line_probe.wgsl"),
-        common: &[CHUNK, LOGISTIC, TILE_SUM],
-        bindings: &[
-            CHUNK_BINDING,
-            binding("probe", BindingKind::Uniform(size_of::<ProbeUniform>(), &PROBE_MEMBERS)),
-            binding("start", BindingKind::Read),
-            binding("end", BindingKind::Read),
-            binding("t", BindingKind::Read),
-            binding("s", BindingKind::Read),
-            binding("sums", BindingKind::Write),
-        ],
-    },
-];
-
-/// Every kernel of this engine.
-pub fn kernels() -> &'static [Kernel] {
-    &KERNELS
-}
-
-impl Kernel {
-    /// The whole text given to the compiler, for batches of `batch` models (1 or 4).
-    pub fn joined(&self, batch: usize) -> String {
-        self.joined_with(batch, self.source)
-    }
-
-    fn joined_with(&self, batch: usize, source: &str) -> String {
-        let prelude = if batch == 1 { MODELS_1 } else { MODELS_4 };
-        [&[prelude], self.common, &[source]].concat().join("\n")
-    }
-}
-
-/// The shader sources to build an engine from: the built-in ones, unless a test replaces some to prove that a broken
-/// kernel is noticed.
-#[derive(Debug, Clone, Default)]
-pub struct ShaderSources {
-    replaced: BTreeMap<String, String>,
-}
-
-impl ShaderSources {
-    /// Puts `wgsl` in the place of the file of `kernel`.
-    #[must_use]
-    pub fn replace(mut self, kernel: &str, wgsl: impl Into<String>) -> Self {
-        self.replaced.insert(kernel.into(), wgsl.into());
-        self
-    }
-
-    fn source(&self, kernel: &Kernel) -> &str {
-        self.replaced.get(kernel.name).map_or(kernel.source, String::as_str)
-    }
-}
 
 /// A compiled kernel.
 #[derive(Debug)]
@@ -156,7 +16,7 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Binds `resources`, in the order of [`Kernel::bindings`].
+    /// Binds `resources`, in the order of the kernel's bindings.
     pub(super) fn bind(&self, gpu: &Gpu, resources: &[wgpu::BindingResource<'_>]) -> Result<wgpu::BindGroup> {
         let entries: Vec<wgpu::BindGroupEntry<'_>> = resources
             .iter()
@@ -168,38 +28,63 @@ impl Pipeline {
     }
 }
 
-/// The compiled kernels of an engine.
+/// The kernels of an engine. Loss and gradient is compiled at once, the others when they are asked for.
 #[derive(Debug)]
 pub(super) struct Pipelines {
-    pub(super) logits: Pipeline,
-    pub(super) residual: Pipeline,
-    pub(super) gradient: Pipeline,
-    pub(super) line_probe: Pipeline,
+    class: DeviceClass,
+    models: usize,
+    sources: ShaderSources,
+    pub(super) loss_gradient: Pipeline,
+    logits: OnceCell<Pipeline>,
+    line_probe: OnceCell<Pipeline>,
 }
 
 impl Pipelines {
-    /// Compiles every kernel for batches of `batch` models.
-    pub(super) fn new(gpu: &Gpu, sources: &ShaderSources, batch: usize) -> Result<Self> {
-        let [logits, residual, gradient, line_probe] = &KERNELS;
+    pub(super) fn new(
+        gpu: &Gpu,
+        sources: &ShaderSources,
+        class: DeviceClass,
+        features: usize,
+        models: usize,
+    ) -> Result<Self> {
+        let build = tuning::loss_gradient(class, features, models);
         Ok(Pipelines {
-            logits: compile(gpu, sources, batch, logits)?,
-            residual: compile(gpu, sources, batch, residual)?,
-            gradient: compile(gpu, sources, batch, gradient)?,
-            line_probe: compile(gpu, sources, batch, line_probe)?,
+            class,
+            models,
+            sources: sources.clone(),
+            loss_gradient: compile(gpu, sources, class, &build)?,
+            logits: OnceCell::new(),
+            line_probe: OnceCell::new(),
         })
+    }
+
+    pub(super) fn logits(&self, gpu: &Gpu) -> Result<&Pipeline> {
+        self.get(gpu, &self.logits, || tuning::logits(self.class, self.models))
+    }
+
+    pub(super) fn line_probe(&self, gpu: &Gpu) -> Result<&Pipeline> {
+        self.get(gpu, &self.line_probe, || tuning::line_probe(self.class, self.models))
+    }
+
+    fn get<'a>(&self, gpu: &Gpu, cell: &'a OnceCell<Pipeline>, build: impl Fn() -> Build) -> Result<&'a Pipeline> {
+        match cell.get() {
+            Some(pipeline) => Ok(pipeline),
+            None => {
+                let pipeline = compile(gpu, &self.sources, self.class, &build())?;
+                Ok(cell.get_or_init(|| pipeline))
+            }
+        }
     }
 }
 
-fn compile(gpu: &Gpu, sources: &ShaderSources, batch: usize, kernel: &Kernel) -> Result<Pipeline> {
+fn compile(gpu: &Gpu, sources: &ShaderSources, class: DeviceClass, build: &Build) -> Result<Pipeline> {
+    let kernel = build.kernel;
     let label = format!("gpulogit.{}", kernel.name);
-    let source = kernel.joined_with(batch, sources.source(kernel));
     let entries: Vec<wgpu::BindGroupLayoutEntry> =
-        kernel.bindings.iter().enumerate().map(|(i, binding)| layout_entry(i as u32, binding.kind)).collect();
+        kernel.bindings.iter().enumerate().map(|(i, binding)| layout_entry(i as u32, binding.kind, class)).collect();
+    let constants: Vec<(&str, f64)> = build.constants.iter().map(|(name, value)| (*name, f64::from(*value))).collect();
     gpu.scoped(&format!("kernel {}", kernel.name), || {
-        let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
+        let module = module(gpu, sources, build, &label);
         let layout = gpu
             .device
             .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
@@ -214,7 +99,7 @@ fn compile(gpu: &Gpu, sources: &ShaderSources, batch: usize, kernel: &Kernel) ->
             module: &module,
             entry_point: Some(kernel.name),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &[],
+                constants: &constants,
                 // Every kernel writes all that it reads of it.
                 zero_initialize_workgroup_memory: false,
             },
@@ -224,16 +109,34 @@ fn compile(gpu: &Gpu, sources: &ShaderSources, batch: usize, kernel: &Kernel) ->
     })
 }
 
-fn layout_entry(index: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
-    let (ty, size) = match kind {
-        BindingKind::Uniform(size, _) => (wgpu::BufferBindingType::Uniform, size as u64),
-        BindingKind::Read => (wgpu::BufferBindingType::Storage { read_only: true }, 0),
-        BindingKind::Write => (wgpu::BufferBindingType::Storage { read_only: false }, 0),
-    };
-    wgpu::BindGroupLayoutEntry {
-        binding: index,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: wgpu::BufferSize::new(size) },
-        count: None,
+fn module(gpu: &Gpu, sources: &ShaderSources, build: &Build, label: &str) -> wgpu::ShaderModule {
+    let source = wgpu::ShaderSource::Wgsl(sources.joined(build).into());
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(label), source };
+    if !sources.are_built_in() {
+        return gpu.device.create_shader_module(descriptor);
     }
+    // A counter against endless loops in every loop keeps compilers from unrolling those over registers.
+    let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+    // SAFETY: every loop of the built-in shaders counts up to a constant, an override or a number of a uniform in steps of
+    // at least one, and writes to its counter nowhere else, so all of them end. Bounds are checked as ever.
+    unsafe { gpu.device.create_shader_module_trusted(descriptor, checks) }
+}
+
+fn layout_entry(index: u32, kind: BindingKind, class: DeviceClass) -> wgpu::BindGroupLayoutEntry {
+    let buffer = |ty, size: usize| wgpu::BindingType::Buffer {
+        ty,
+        has_dynamic_offset: false,
+        min_binding_size: wgpu::BufferSize::new(size as u64),
+    };
+    let ty = match (kind, class) {
+        (BindingKind::Uniform(size, _), _) => buffer(wgpu::BufferBindingType::Uniform, size),
+        (BindingKind::Values, DeviceClass::Software) => wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::ReadOnly,
+            format: IMAGE_FORMAT,
+            view_dimension: wgpu::TextureViewDimension::D2,
+        },
+        (BindingKind::Values | BindingKind::Read, _) => buffer(wgpu::BufferBindingType::Storage { read_only: true }, 0),
+        (BindingKind::Write, _) => buffer(wgpu::BufferBindingType::Storage { read_only: false }, 0),
+    };
+    wgpu::BindGroupLayoutEntry { binding: index, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
 }

@@ -3,13 +3,11 @@
 
 use std::ops::Range;
 
-use crate::data::LANES;
+use super::tuning;
 use crate::error::{Error, Result};
 
 /// Rows that one workgroup handles and sums up in f32.
 pub const TILE: usize = 256;
-/// Features a workgroup of the `gradient` kernel handles.
-pub const GRADIENT_FEATURES: usize = 32;
 /// Steps a dispatch of the `line_probe` kernel handles at the most.
 pub const PROBE_STEPS: usize = 8;
 /// X that a submission of several chunks reads at the most, in bytes, once for each batch of models: 256 MiB take a few
@@ -20,6 +18,19 @@ const MAX_BINDING: u64 = 4 << 30;
 /// Regions of the results buffer start at multiples of this, WebGPU's alignment of storage bindings.
 const ALIGN: u64 = 256;
 
+/// The rows to be planned for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Problem<'a> {
+    /// Rows of each block, without padding.
+    pub(super) block_rows: &'a [usize],
+    /// Features p.
+    pub(super) features: usize,
+    /// Models m.
+    pub(super) models: usize,
+    /// Whether rows have offsets.
+    pub(super) offsets: bool,
+}
+
 /// What a plan needs to know about a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PlanLimits {
@@ -29,6 +40,8 @@ pub(super) struct PlanLimits {
     pub(super) buffer: u64,
     /// Most workgroups along one dimension.
     pub(super) workgroups: u32,
+    /// Rows of a chunk, in bytes, beyond which it is cut where one tile does not need more.
+    pub(super) chunk: u64,
 }
 
 /// Bytes of the results buffer.
@@ -49,16 +62,12 @@ pub struct Chunk {
     pub(super) first_row: usize,
     /// Rows, without padding.
     pub(super) rows: usize,
-    /// Rows, padded to whole groups of [`LANES`].
-    pub(super) padded: usize,
-    /// Tiles of [`TILE`] rows.
+    /// Tiles of [`TILE`] rows; on the device the last one is filled with rows of weight 0.
     pub(super) tiles: usize,
-    /// Workgroups along x and y that cover the tiles.
+    /// Workgroups along x and y: at least one for each tile and batch of models.
     pub grid: [u32; 2],
-    /// Where the `residual` kernel leaves its loss sums.
-    pub(super) losses: Region,
-    /// Where the `gradient` kernel leaves its partial sums.
-    pub(super) partials: Region,
+    /// Where loss and gradient leave their sums.
+    pub(super) sums: Region,
     /// Where the `line_probe` kernel leaves its sums.
     pub(super) probes: Region,
 }
@@ -68,6 +77,8 @@ pub struct Chunk {
 pub struct Plan {
     /// Features p.
     pub(super) features: usize,
+    /// Columns stored of each row: the features, the target, the weight and, where there is one, the offset.
+    pub(super) columns: usize,
     /// Models m.
     pub(super) models: usize,
     /// Models that share a register: 1 or 4.
@@ -78,80 +89,82 @@ pub struct Plan {
     pub chunks: Vec<Chunk>,
     /// Chunks submitted together.
     pub(super) submissions: Vec<Range<usize>>,
-    /// Workgroups of the `gradient` kernel along z.
-    pub(super) feature_groups: u32,
     /// Bytes of the results buffer.
     pub(super) results_bytes: u64,
 }
 
+/// Bytes that a loss and gradient moves between memory and the kernels. What is read again from cache is not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// Read of X.
+    pub x: u64,
+    /// Read beside X: targets, weights, offsets and the parameters.
+    pub beside_x: u64,
+    /// Written: logits and sums.
+    pub written: u64,
+}
+
 impl Plan {
-    /// Plans blocks of `block_rows` rows, without padding, and `features` features for `models` models.
+    /// Plans `problem` for a device of these limits.
     ///
     /// # Errors
     /// [`Error::NoDevice`] when not even one tile fits the limits.
-    pub(super) fn new(block_rows: &[usize], features: usize, models: usize, limits: PlanLimits) -> Result<Self> {
-        let batch = if models == 1 { 1 } else { 4 };
-        let batches = models.div_ceil(batch);
-        let columns = (batches * batch) as u64;
-        let binding = limits.binding.min(limits.buffer).min(MAX_BINDING);
-        let per_tile = TileBytes::new(features as u64, columns);
-        let parameters = (features as u64 + 1) * columns * 4;
-        let feature_groups = (features + 1).div_ceil(GRADIENT_FEATURES) as u64;
-        let tiles_along_xy = u64::from(limits.workgroups).pow(2);
-        let refused = |limit: String| {
-            Err(Error::NoDevice(format!(
-                "the device's limit of {limit} is too small for {features} features × {models} models"
-            )))
-        };
-        if per_tile.largest() > binding || parameters > binding {
-            return refused(format!("{binding} bytes a binding"));
-        }
-        if feature_groups > u64::from(limits.workgroups) {
-            return refused(format!("{} workgroups a dimension", limits.workgroups));
-        }
-        let most_tiles = (binding / per_tile.largest()).min(tiles_along_xy);
-        let chunk_rows = usize::try_from(most_tiles * TILE as u64).unwrap_or(usize::MAX);
-
+    pub(super) fn new(problem: Problem<'_>, limits: PlanLimits) -> Result<Self> {
+        let Problem { block_rows, features, models, offsets } = problem;
+        let batch = tuning::batch(models);
         let mut plan = Plan {
             features,
+            columns: features + 2 + usize::from(offsets),
             models,
             batch,
-            batches,
+            batches: models.div_ceil(batch),
             chunks: Vec::new(),
             submissions: Vec::new(),
-            feature_groups: feature_groups as u32,
             results_bytes: 0,
         };
+        let binding = limits.binding.min(limits.buffer).min(MAX_BINDING);
+        let per_tile = TileBytes::new(&plan);
+        let batches = plan.batches as u64;
+        let workgroups = u64::from(limits.workgroups).pow(2);
+        if per_tile.largest() > binding || plan.parameter_bytes() > binding || batches > workgroups {
+            return Err(Error::NoDevice(format!(
+                "the device's limits of {binding} bytes a binding and {} workgroups a dimension are too small for \
+                 {features} features × {models} models",
+                limits.workgroups
+            )));
+        }
+        let most_tiles =
+            (binding / per_tile.largest()).min(workgroups / batches).min(limits.chunk / per_tile.stored).max(1);
+        let chunk_rows = usize::try_from(most_tiles * TILE as u64).unwrap_or(usize::MAX);
+
         let (mut read, mut results) = (0, Results::default());
         for (block, &of_block) in block_rows.iter().enumerate() {
             for first_row in (0..of_block).step_by(chunk_rows) {
                 let rows = chunk_rows.min(of_block - first_row);
                 let tiles = rows.div_ceil(TILE);
                 let bytes = per_tile.scaled(tiles as u64);
-                let reads = bytes.x.max(bytes.rows) * batches as u64;
+                let reads = bytes.stored * batches;
                 let full = read + reads > SUBMISSION_BYTES || results.with(&bytes).largest() > binding;
                 if plan.submissions.is_empty() || full {
                     plan.submissions.push(plan.chunks.len()..plan.chunks.len());
                     (read, results) = (0, Results::default());
                 }
-                let next = results.with(&bytes);
-                let width = (tiles as u64).min(u64::from(limits.workgroups));
+                let pieces = tiles as u64 * batches;
+                let width = pieces.min(u64::from(limits.workgroups));
                 plan.chunks.push(Chunk {
                     block,
                     first_row,
                     rows,
-                    padded: rows.div_ceil(LANES) * LANES,
                     tiles,
-                    grid: [width as u32, (tiles as u64).div_ceil(width) as u32],
-                    losses: Region { offset: results.gradient, bytes: bytes.losses },
-                    partials: Region { offset: results.gradient + align(bytes.losses), bytes: bytes.partials },
-                    probes: Region { offset: results.probe, bytes: bytes.probes },
+                    grid: [width as u32, pieces.div_ceil(width) as u32],
+                    sums: Region { offset: results.sums, bytes: bytes.sums },
+                    probes: Region { offset: results.probes, bytes: bytes.probes },
                 });
                 if let Some(submission) = plan.submissions.last_mut() {
                     submission.end = plan.chunks.len();
                 }
                 read += reads;
-                results = next;
+                results = results.with(&bytes);
                 plan.results_bytes = plan.results_bytes.max(results.largest());
             }
         }
@@ -159,92 +172,97 @@ impl Plan {
     }
 
     /// Models, padded to whole batches.
-    pub(super) fn columns(&self) -> usize {
+    pub(super) fn padded_models(&self) -> usize {
         self.batch * self.batches
     }
 
-    /// Bytes of a chunk's X.
+    /// Fours of features, the last one perhaps not full.
+    pub(super) fn fours(&self) -> usize {
+        self.features.div_ceil(4)
+    }
+
+    /// Bytes of a chunk's X on the device, the padding of its last tile included.
     pub(super) fn x_bytes(&self, chunk: &Chunk) -> u64 {
-        (chunk.padded * self.features * 4) as u64
+        (chunk.tiles * TILE * self.features * 4) as u64
     }
 
-    /// Bytes of one f32 for each row of a chunk.
-    pub(super) fn row_bytes(&self, chunk: &Chunk) -> u64 {
-        (chunk.padded * 4) as u64
+    /// Bytes of a chunk's rows: X and what stands beside it.
+    pub(super) fn stored_bytes(&self, chunk: &Chunk) -> u64 {
+        TileBytes::new(self).stored * chunk.tiles as u64
     }
 
-    /// Bytes of one f32 for each row and model of a chunk: logits or residuals.
-    pub(super) fn matrix_bytes(&self, chunk: &Chunk) -> u64 {
-        (chunk.padded * self.columns() * 4) as u64
+    /// Bytes of one f32 for each row and model of a chunk: its logits.
+    pub(super) fn logit_bytes(&self, chunk: &Chunk) -> u64 {
+        TileBytes::new(self).logits * chunk.tiles as u64
     }
 
-    /// Bytes of the residuals' buffer, which the chunks share.
-    pub(super) fn residual_bytes(&self) -> u64 {
-        self.chunks.iter().map(|chunk| self.matrix_bytes(chunk)).max().unwrap_or(0)
-    }
-
-    /// Bytes of W on the device.
+    /// Bytes of W on the device: for each batch of models the slopes in fours, then a four for the intercept.
     pub(super) fn parameter_bytes(&self) -> u64 {
-        ((self.features + 1) * self.columns() * 4) as u64
+        (self.padded_models() * (self.fours() + 1) * 16) as u64
+    }
+
+    /// What a loss and gradient moves.
+    pub fn traffic(&self) -> Traffic {
+        let sum = |bytes: &dyn Fn(&Chunk) -> u64| self.chunks.iter().map(bytes).sum::<u64>();
+        let x = sum(&|chunk| self.x_bytes(chunk));
+        Traffic {
+            x,
+            beside_x: sum(&|chunk| self.stored_bytes(chunk)) - x
+                + self.submissions.len() as u64 * self.parameter_bytes(),
+            written: sum(&|chunk| self.logit_bytes(chunk) + chunk.sums.bytes),
+        }
     }
 }
 
 /// Bytes that a number of tiles need in each buffer.
 #[derive(Debug, Clone, Copy)]
 struct TileBytes {
-    x: u64,
-    rows: u64,
-    losses: u64,
-    partials: u64,
+    stored: u64,
+    logits: u64,
+    sums: u64,
     probes: u64,
 }
 
 impl TileBytes {
-    fn new(features: u64, columns: u64) -> Self {
-        let rows = TILE as u64;
+    fn new(plan: &Plan) -> Self {
+        let models = plan.padded_models() as u64;
         TileBytes {
-            x: rows * features * 4,
-            rows: rows * columns * 4,
-            losses: columns * 4,
-            partials: columns * (features + 1) * 4,
-            probes: PROBE_STEPS as u64 * 2 * columns * 4,
+            stored: (TILE * plan.columns * 4) as u64,
+            logits: TILE as u64 * models * 4,
+            sums: models * (plan.features as u64 + 2) * 4,
+            probes: PROBE_STEPS as u64 * 2 * models * 4,
         }
     }
 
     fn scaled(self, tiles: u64) -> Self {
         TileBytes {
-            x: self.x * tiles,
-            rows: self.rows * tiles,
-            losses: self.losses * tiles,
-            partials: self.partials * tiles,
+            stored: self.stored * tiles,
+            logits: self.logits * tiles,
+            sums: self.sums * tiles,
             probes: self.probes * tiles,
         }
     }
 
-    /// The largest buffer, the results of a chunk taken together and aligned.
+    /// The largest buffer, the results of a chunk aligned.
     fn largest(&self) -> u64 {
-        let results = align(self.losses) + align(self.partials);
-        self.x.max(self.rows).max(results).max(align(self.probes))
+        self.stored.max(self.logits).max(align(self.sums)).max(align(self.probes))
     }
 }
 
 /// Bytes of the results buffer used so far in a submission, by each of its two uses.
 #[derive(Debug, Clone, Copy, Default)]
 struct Results {
-    gradient: u64,
-    probe: u64,
+    sums: u64,
+    probes: u64,
 }
 
 impl Results {
     fn with(self, bytes: &TileBytes) -> Self {
-        Results {
-            gradient: self.gradient + align(bytes.losses) + align(bytes.partials),
-            probe: self.probe + align(bytes.probes),
-        }
+        Results { sums: self.sums + align(bytes.sums), probes: self.probes + align(bytes.probes) }
     }
 
     fn largest(&self) -> u64 {
-        self.gradient.max(self.probe)
+        self.sums.max(self.probes)
     }
 }
 
@@ -256,7 +274,12 @@ fn align(bytes: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const WEBGPU: PlanLimits = PlanLimits { binding: 128 << 20, buffer: 256 << 20, workgroups: 65_535 };
+    const WEBGPU: PlanLimits =
+        PlanLimits { binding: 128 << 20, buffer: 256 << 20, workgroups: 65_535, chunk: u64::MAX };
+
+    fn planned(block_rows: &[usize], features: usize, models: usize, limits: PlanLimits) -> Plan {
+        Plan::new(Problem { block_rows, features, models, offsets: features % 2 == 1 }, limits).unwrap()
+    }
 
     /// What every plan promises, whatever the shape.
     fn check(plan: &Plan, block_rows: &[usize], limits: PlanLimits) {
@@ -268,17 +291,16 @@ mod tests {
             assert_eq!(chunk.first_row, at[chunk.block], "chunks follow each other");
             assert_eq!(chunk.first_row % TILE, 0);
             assert!(chunk.rows > 0);
-            assert_eq!(chunk.padded, chunk.rows.div_ceil(LANES) * LANES);
             assert_eq!(chunk.tiles, chunk.rows.div_ceil(TILE));
             at[chunk.block] += chunk.rows;
             let [x, y] = chunk.grid;
             assert!(x <= limits.workgroups && y <= limits.workgroups);
-            let covered = u64::from(x) * u64::from(y);
-            assert!(covered >= chunk.tiles as u64 && covered < (chunk.tiles as u64) + u64::from(x));
-            for bytes in [plan.x_bytes(chunk), plan.matrix_bytes(chunk), chunk.partials.bytes, chunk.probes.bytes] {
+            let (covered, pieces) = (u64::from(x) * u64::from(y), (chunk.tiles * plan.batches) as u64);
+            assert!(covered >= pieces && covered < pieces + u64::from(x));
+            for bytes in [plan.stored_bytes(chunk), plan.logit_bytes(chunk), chunk.sums.bytes, chunk.probes.bytes] {
                 assert!(bytes <= limits.binding, "{bytes} bytes in a binding of {}", limits.binding);
             }
-            for region in [chunk.losses, chunk.partials, chunk.probes] {
+            for region in [chunk.sums, chunk.probes] {
                 assert_eq!(region.offset % ALIGN, 0);
                 assert!(region.offset + region.bytes <= plan.results_bytes);
             }
@@ -290,19 +312,20 @@ mod tests {
             assert_eq!(submission.start, next);
             assert!(submission.end > submission.start);
             next = submission.end;
-            let reads: u64 = plan.chunks[submission.clone()].iter().map(|chunk| plan.x_bytes(chunk)).sum();
+            let reads: u64 = plan.chunks[submission.clone()].iter().map(|chunk| plan.stored_bytes(chunk)).sum();
             assert!(submission.len() == 1 || reads * plan.batches as u64 <= SUBMISSION_BYTES, "{reads} bytes of X");
-            let mut regions: Vec<Region> =
-                plan.chunks[submission.clone()].iter().flat_map(|c| [c.losses, c.partials]).collect();
-            regions.sort_by_key(|region| region.offset);
-            assert!(regions.windows(2).all(|w| w[0].offset + w[0].bytes <= w[1].offset), "regions overlap");
+            let regions: [&dyn Fn(&Chunk) -> Region; 2] = [&|chunk| chunk.sums, &|chunk| chunk.probes];
+            for region in regions {
+                let used: Vec<Region> = plan.chunks[submission.clone()].iter().map(region).collect();
+                assert!(used.windows(2).all(|w| w[0].offset + w[0].bytes <= w[1].offset), "regions overlap");
+            }
         }
         assert_eq!(next, plan.chunks.len());
     }
 
     #[test]
     fn plans_hold_their_promises_for_awkward_shapes() {
-        let tiny = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 40 };
+        let tiny = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 40, chunk: 100_000 };
         let mut seen = 0;
         for limits in [WEBGPU, tiny] {
             for rows in [1, 31, 32, 33, 255, 256, 257, 70_000, 3_000_000] {
@@ -310,7 +333,7 @@ mod tests {
                     for models in [1, 2, 4, 5, 9] {
                         let blocks = [rows, 1, rows];
                         let blocks = if limits == tiny && features > 30 { &blocks[1..2] } else { &blocks[..] };
-                        let plan = Plan::new(blocks, features, models, limits).unwrap();
+                        let plan = planned(blocks, features, models, limits);
                         check(&plan, blocks, limits);
                         seen += 1;
                     }
@@ -323,27 +346,33 @@ mod tests {
     #[test]
     fn more_tiles_than_one_dimension_holds_go_into_two() {
         let blocks = [65_536 * TILE];
-        let plan = Plan::new(&blocks, 1, 1, WEBGPU).unwrap();
+        let plan = planned(&blocks, 0, 1, WEBGPU);
         assert_eq!(plan.chunks.len(), 1);
         assert_eq!(plan.chunks[0].grid, [65_535, 2]);
     }
 
     #[test]
     fn a_block_larger_than_a_binding_is_cut_at_tiles() {
-        let limits = PlanLimits { binding: 3 * 256 * 64 * 4, ..WEBGPU };
+        let limits = PlanLimits { binding: 3 * 256 * 66 * 4, ..WEBGPU };
         let blocks = [1000];
-        let plan = Plan::new(&blocks, 64, 1, limits).unwrap();
+        let plan = planned(&blocks, 64, 1, limits);
         assert_eq!(plan.chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), [768, 232]);
+        // Two tiles at a time, and one where none fits.
+        for (bytes, rows) in [(2 * 256 * 66 * 4, [512, 488].as_slice()), (1, &[256, 256, 256, 232])] {
+            let plan = planned(&blocks, 64, 1, PlanLimits { chunk: bytes, ..WEBGPU });
+            assert_eq!(plan.chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), rows);
+        }
     }
 
     #[test]
     fn submissions_are_bounded() {
         let blocks = vec![1 << 18; 32];
-        let plan = Plan::new(&blocks, 64, 1, WEBGPU).unwrap();
+        let plan = planned(&blocks, 64, 1, WEBGPU);
         assert_eq!(plan.chunks.len(), 32);
-        assert_eq!(plan.submissions.len(), 8);
+        // 66 MiB a chunk, target and weight included: three of them are less than 256.
+        assert_eq!(plan.submissions.len(), 11);
         // Five batches of models read a chunk five times.
-        let plan = Plan::new(&blocks, 64, 17, WEBGPU).unwrap();
+        let plan = planned(&blocks, 64, 17, WEBGPU);
         check(&plan, &blocks, WEBGPU);
         assert_eq!(plan.submissions.len(), plan.chunks.len());
     }
@@ -351,13 +380,14 @@ mod tests {
     #[test]
     fn what_no_chunk_can_hold_is_refused() {
         let limits = PlanLimits { binding: 1000, ..WEBGPU };
-        assert!(matches!(Plan::new(&[1], 1, 1, limits), Err(Error::NoDevice(_))));
+        let problem = Problem { block_rows: &[1], features: 1, models: 1, offsets: false };
+        assert!(matches!(Plan::new(problem, limits), Err(Error::NoDevice(_))));
     }
 
     #[test]
     fn the_checks_of_these_tests_can_fail() {
         let blocks = [1000];
-        let mut plan = Plan::new(&blocks, 3, 1, WEBGPU).unwrap();
+        let mut plan = planned(&blocks, 3, 1, WEBGPU);
         plan.chunks[0].rows = 999;
         assert!(std::panic::catch_unwind(|| check(&plan, &blocks, WEBGPU)).is_err());
     }

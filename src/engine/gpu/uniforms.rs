@@ -6,36 +6,36 @@ use super::plan::{Chunk, PROBE_STEPS, Plan};
 #[repr(C)]
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 pub(super) struct ChunkUniform {
-    /// Rows, padded to whole groups.
-    pub(super) rows: u32,
     /// Tiles.
     pub(super) tiles: u32,
     /// Features p.
     pub(super) features: u32,
+    /// Columns stored of each row.
+    pub(super) columns: u32,
     /// Batches of models.
     pub(super) batches: u32,
     /// Workgroups along x.
     pub(super) width: u32,
-    /// 1 where rows have offsets.
-    pub(super) has_offset: u32,
     /// Fills the struct.
     pub(super) fill_0: u32,
     /// Fills the struct.
     pub(super) fill_1: u32,
+    /// Fills the struct.
+    pub(super) fill_2: u32,
 }
 
 impl ChunkUniform {
     /// The uniform of `chunk`.
-    pub(super) fn new(plan: &Plan, chunk: &Chunk, has_offset: bool) -> Self {
+    pub(super) fn new(plan: &Plan, chunk: &Chunk) -> Self {
         ChunkUniform {
-            rows: chunk.padded as u32,
             tiles: chunk.tiles as u32,
             features: plan.features as u32,
+            columns: plan.columns as u32,
             batches: plan.batches as u32,
             width: chunk.grid[0],
-            has_offset: u32::from(has_offset),
             fill_0: 0,
             fill_1: 0,
+            fill_2: 0,
         }
     }
 }
@@ -73,14 +73,14 @@ pub(super) type Member = (&'static str, usize);
 
 /// Members of [`ChunkUniform`].
 pub(super) const CHUNK_MEMBERS: [Member; 8] = [
-    ("rows", std::mem::offset_of!(ChunkUniform, rows)),
     ("tiles", std::mem::offset_of!(ChunkUniform, tiles)),
     ("features", std::mem::offset_of!(ChunkUniform, features)),
+    ("columns", std::mem::offset_of!(ChunkUniform, columns)),
     ("batches", std::mem::offset_of!(ChunkUniform, batches)),
     ("width", std::mem::offset_of!(ChunkUniform, width)),
-    ("has_offset", std::mem::offset_of!(ChunkUniform, has_offset)),
     ("fill_0", std::mem::offset_of!(ChunkUniform, fill_0)),
     ("fill_1", std::mem::offset_of!(ChunkUniform, fill_1)),
+    ("fill_2", std::mem::offset_of!(ChunkUniform, fill_2)),
 ];
 
 /// Members of [`ProbeUniform`].

@@ -1,40 +1,82 @@
-//! Upload: host values go to device buffers through a small ring of staging buffers of our own, since
+//! Upload: the rows of a chunk go to the device through a small ring of staging buffers of our own, since
 //! `Queue::write_buffer` would stage every byte into fresh memory until a submission ends.
 
 use std::sync::mpsc;
 
+use rayon::prelude::*;
+
 use super::device::Gpu;
+use super::memory::{IMAGE_LINE_BYTES, Values};
+use crate::data::{self, LANES, RowBlock};
 use crate::error::{Error, Result};
 
-/// Bytes of one staging buffer.
-const STAGING_BYTES: usize = 8 << 20;
+/// Bytes of one staging buffer; whole lines of a texture.
+pub(super) const STAGING_BYTES: u64 = 8 << 20;
 /// Staging buffers: while one is copied from, the other is written.
 const STAGING_BUFFERS: usize = 2;
-/// Values rounded to f32 at a time, small enough to stay in cache.
-const ROUNDED: usize = 8 << 10;
+/// Bytes that one thread writes at a time.
+const PIECE_BYTES: usize = 256 << 10;
+/// Bytes of the values of one column in the rows of a group.
+const LINE: usize = LANES * size_of::<f32>();
 
-/// Host values to be uploaded as f32.
+type Bytes<'a> = wgpu::WriteOnly<'a, [u8]>;
+
+/// The rows of a chunk as they lie on the device: for each group of [`LANES`] rows the line of each column, the features
+/// first, then target, weight and, where there is one, offset; beyond the block's last group, zeros.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Source<'a> {
-    /// As they are.
-    F32(&'a [f32]),
-    /// Rounded to f32 while they are staged.
-    F64(&'a [f64]),
+pub(super) struct StoredRows<'a> {
+    block: &'a RowBlock,
+    first_group: usize,
+    columns: usize,
 }
 
-impl<'a> Source<'a> {
-    fn len(&self) -> usize {
-        match self {
-            Source::F32(values) => values.len(),
-            Source::F64(values) => values.len(),
-        }
+impl<'a> StoredRows<'a> {
+    /// The rows of `block` from `first_row` on, which begins a group.
+    pub(super) fn new(block: &'a RowBlock, first_row: usize, columns: usize) -> Self {
+        StoredRows { block, first_group: first_row / LANES, columns }
     }
 
-    fn range(&self, start: usize, end: usize) -> Source<'a> {
-        match self {
-            Source::F32(values) => Source::F32(&values[start..end]),
-            Source::F64(values) => Source::F64(&values[start..end]),
+    /// Writes whole lines from line `first` on.
+    fn write(&self, first: usize, mut out: Bytes<'_>) {
+        let features = self.block.features();
+        let mut line = first;
+        while !out.is_empty() {
+            let (group, column) = (self.first_group + line / self.columns, line % self.columns);
+            if group >= self.block.groups() {
+                out.fill(0);
+                return;
+            }
+            let lines = features.saturating_sub(column).clamp(1, out.len() / LINE);
+            let (now, rest) = out.split_at(lines * LINE);
+            match column.checked_sub(features) {
+                None => {
+                    let start = (group * features + column) * LANES;
+                    let values = start..start + lines * LANES;
+                    match self.block.x() {
+                        data::Values::F32(x) => copy(now, &x[values]),
+                        data::Values::F64(x) => round(now, &x[values]),
+                    }
+                }
+                Some(0) => round(now, &self.block.target().group(group).lanes()),
+                Some(1) => round(now, &self.block.weight().group(group).lanes()),
+                Some(_) => {
+                    round(now, &self.block.offset().map_or([0.0; LANES], |offset| offset.group(group).lanes()));
+                }
+            }
+            out = rest;
+            line += lines;
         }
+    }
+}
+
+fn copy(mut out: Bytes<'_>, values: &[f32]) {
+    out.copy_from_slice(bytemuck::cast_slice(values));
+}
+
+fn round(mut out: Bytes<'_>, values: &[f64]) {
+    for (i, line) in values.chunks_exact(LANES).enumerate() {
+        let rounded: [f32; LANES] = std::array::from_fn(|lane| line[lane] as f32);
+        copy(out.slice(i * LINE..(i + 1) * LINE), &rounded);
     }
 }
 
@@ -56,7 +98,8 @@ struct Staging {
 impl<'a> Uploader<'a> {
     /// A ring no larger than `largest` bytes need.
     pub(super) fn new(gpu: &'a Gpu, largest: u64) -> Result<Self> {
-        let bytes = largest.clamp(16, STAGING_BYTES as u64).next_multiple_of(16);
+        // A short last line of a texture is staged in full.
+        let bytes = (largest + IMAGE_LINE_BYTES).min(STAGING_BYTES);
         let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
         let staging = (0..STAGING_BUFFERS)
             .map(|_| Ok(Staging { buffer: gpu.mapped_buffer("staging", bytes, usage)?, copying: None }))
@@ -64,17 +107,17 @@ impl<'a> Uploader<'a> {
         Ok(Uploader { gpu, staging, next: 0 })
     }
 
-    /// Fills the start of `target` with `source`.
-    pub(super) fn upload(&mut self, target: &wgpu::Buffer, source: Source<'_>) -> Result<()> {
-        let piece = self.staging[0].buffer.size() as usize / size_of::<f32>();
-        for start in (0..source.len()).step_by(piece) {
-            let end = source.len().min(start + piece);
-            self.copy(target, (start * size_of::<f32>()) as u64, source.range(start, end))?;
+    /// Fills `target` with `rows`.
+    pub(super) fn upload(&mut self, target: &Values, rows: StoredRows<'_>) -> Result<()> {
+        let piece = self.staging[0].buffer.size();
+        let all = target.bytes();
+        for start in (0..all).step_by(piece as usize) {
+            self.copy(target, start, piece.min(all - start), rows)?;
         }
         Ok(())
     }
 
-    fn copy(&mut self, target: &wgpu::Buffer, offset: u64, source: Source<'_>) -> Result<()> {
+    fn copy(&mut self, target: &Values, offset: u64, bytes: u64, rows: StoredRows<'_>) -> Result<()> {
         let gpu = self.gpu;
         let staging = &mut self.staging[self.next];
         self.next = (self.next + 1) % STAGING_BUFFERS;
@@ -84,10 +127,9 @@ impl<'a> Uploader<'a> {
                 return Err(Error::Device("a staging buffer could not be mapped".into()));
             }
         }
-        let bytes = (source.len() * size_of::<f32>()) as u64;
-        gpu.scoped("staging", || write(&staging.buffer, bytes, source))??;
+        gpu.scoped("staging", || write(&staging.buffer, bytes, offset as usize / LINE, rows))??;
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("upload") });
-        encoder.copy_buffer_to_buffer(&staging.buffer, 0, target, offset, bytes);
+        target.copy_from(&mut encoder, &staging.buffer, offset, bytes);
         let submission = gpu.queue.submit([encoder.finish()]);
         let (send, mapped) = mpsc::channel();
         staging.buffer.map_async(wgpu::MapMode::Write, .., move |result| {
@@ -110,22 +152,14 @@ impl<'a> Uploader<'a> {
     }
 }
 
-fn write(buffer: &wgpu::Buffer, bytes: u64, source: Source<'_>) -> Result<()> {
+/// Writes the first `bytes` of `buffer`, with the lines of `rows` from `first` on.
+fn write(buffer: &wgpu::Buffer, bytes: u64, first: usize, rows: StoredRows<'_>) -> Result<()> {
     let mut view = buffer.get_mapped_range_mut(0..bytes).map_err(|error| Error::Device(format!("staging: {error}")))?;
-    match source {
-        Source::F32(values) => view.copy_from_slice(bytemuck::cast_slice(values)),
-        Source::F64(values) => {
-            let mut rounded = [0f32; ROUNDED];
-            for (i, piece) in values.chunks(ROUNDED).enumerate() {
-                for (to, from) in rounded.iter_mut().zip(piece) {
-                    *to = *from as f32;
-                }
-                let start = i * size_of_val(&rounded);
-                let bytes: &[u8] = bytemuck::cast_slice(&rounded[..piece.len()]);
-                view.slice(start..start + bytes.len()).copy_from_slice(bytes);
-            }
-        }
-    }
+    let (pieces, rest) = view.slice(..).into_chunks::<PIECE_BYTES>();
+    let pieces: Vec<_> = pieces.into_iter().collect();
+    let line = |piece: usize| first + piece * PIECE_BYTES / LINE;
+    rows.write(line(pieces.len()), rest);
+    pieces.into_par_iter().enumerate().for_each(|(i, piece)| rows.write(line(i), piece.into()));
     drop(view);
     buffer.unmap();
     Ok(())
