@@ -22,7 +22,7 @@
 //! Imports run one way, from the top of this list to its end; `tests/layering.rs` holds that.
 //!
 //! - [`cli`]: the command line, the only room that prints or exits
-//! - [`mod@fit`], [`mod@validate`], [`explain`]: the main jobs; [`mod@fit`] is the only orchestration
+//! - [`mod@fit`], [`mod@validate`], [`mod@bench`], [`explain`]: the main jobs; [`mod@fit`] is the only orchestration
 //! - [`model`], [`metrics`], [`certificate`], [`separation`]: what is kept, measured and proved
 //! - [`solver`]: gradient descent, L-BFGS, Newton; they know an [`objective::Objective`] and nothing else
 //! - [`objective`]: loss + penalty + standardised columns over an engine
@@ -33,6 +33,7 @@
 //!
 //! `docs/architecture.md` is the map with the reasons.
 
+pub mod bench;
 pub mod certificate;
 pub mod cli;
 pub mod data;

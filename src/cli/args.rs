@@ -31,6 +31,8 @@ pub(super) enum Command {
     Evaluate(EvaluateArgs),
     /// Compare every engine here with the CPU reference, kernel by kernel and as a whole.
     Validate(Box<ValidateArgs>),
+    /// Measure each engine here: kernels beside the device's bandwidth, whole fits, CPU against GPU.
+    Bench(Box<BenchArgs>),
     /// List what can compute here, and what `--device auto` takes and why.
     Devices(DevicesArgs),
     /// Work the method through on a small example, with its numbers.
@@ -44,6 +46,7 @@ impl Command {
             Command::Predict(args) => &args.common,
             Command::Evaluate(args) => &args.common,
             Command::Validate(args) => &args.common,
+            Command::Bench(args) => &args.common,
             Command::Devices(args) => &args.common,
             Command::Explain(args) => &args.common,
         }
@@ -177,6 +180,16 @@ pub(super) enum MissingArg {
     Mean,
 }
 
+impl From<MissingArg> for Missing {
+    fn from(missing: MissingArg) -> Self {
+        match missing {
+            MissingArg::Error => Missing::Error,
+            MissingArg::Drop => Missing::Drop,
+            MissingArg::Mean => Missing::Mean,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum FormatArg {
     Csv,
@@ -220,11 +233,7 @@ impl DataArgs {
                 EncodingArg::Auto if penalised => Encoding::Full,
                 EncodingArg::Auto => Encoding::Reference,
             },
-            missing: match self.missing {
-                MissingArg::Error => Missing::Error,
-                MissingArg::Drop => Missing::Drop,
-                MissingArg::Mean => Missing::Mean,
-            },
+            missing: self.missing.into(),
             no_header: self.no_header,
             format: self.format.map(Format::from),
             positive: self.positive.clone(),
@@ -352,6 +361,39 @@ pub(super) struct EvaluateArgs {
 pub(super) struct ValidateArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    /// Files of rows, as for `train`; without any, rows are made up.
+    #[arg(value_name = "DATA")]
+    pub(super) files: Vec<PathBuf>,
+    /// The column to predict.
+    #[arg(long, value_name = "COL", help_heading = "Data")]
+    pub(super) target: Option<String>,
+    /// Targets of an X.npy.
+    #[arg(long, value_name = "Y.npy", help_heading = "Data")]
+    pub(super) target_file: Option<PathBuf>,
+    /// What to do with missing values.
+    #[arg(long, value_name = "HOW", default_value = "error", help_heading = "Data")]
+    pub(super) missing: MissingArg,
+    /// The files have no header: columns are called c1, c2, …
+    #[arg(long, help_heading = "Data")]
+    pub(super) no_header: bool,
+    /// Rows that are made up [default: 1000000].
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Measuring")]
+    pub(super) rows: Option<usize>,
+    /// Their features [default: 32].
+    #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = "Measuring")]
+    pub(super) features: Option<usize>,
+    /// Rounds that medians are taken of.
+    #[arg(long, default_value_t = 5, value_name = "N", allow_hyphen_values = true, help_heading = "Measuring")]
+    pub(super) repeat: usize,
+    /// Penalty of the whole fits, as for `train`.
+    #[arg(long, default_value_t = 0.0, value_name = "X", allow_hyphen_values = true, help_heading = "Measuring")]
+    pub(super) l2: f64,
     #[command(flatten)]
     pub(super) common: Common,
 }

@@ -5,7 +5,8 @@ use serde_json::json;
 use super::args::DevicesArgs;
 use super::exit::Outcome;
 use super::output::{device_words, json, stdout};
-use crate::engine::{cpu, gpu};
+use super::progress::Terminal;
+use crate::engine::{DeviceRequest, cpu, gpu};
 use crate::error::Result;
 
 pub(super) fn run(args: &DevicesArgs) -> Result<Outcome> {
@@ -40,4 +41,20 @@ pub(super) fn run(args: &DevicesArgs) -> Result<Outcome> {
     }
     stdout(&format!("{text}\n--device auto takes {auto}: {why}\n"))?;
     Ok(Outcome::Done)
+}
+
+/// The CPU engine and every adapter that can compute.
+pub(super) fn every_engine(terminal: &Terminal) -> Vec<DeviceRequest> {
+    let adapters = gpu::adapters();
+    let mut devices = vec![DeviceRequest::Cpu];
+    for adapter in &adapters {
+        match &adapter.unusable {
+            None => devices.push(DeviceRequest::Named(adapter.info.id.clone())),
+            Some(why) => terminal.warn(&format!("{} is left out: {why}.", adapter.info.id)),
+        }
+    }
+    if devices.len() == 1 {
+        terminal.warn("no GPU adapter is here: only the CPU engine is left.");
+    }
+    devices
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)]
 
 mod args;
+mod bench;
 mod devices;
 mod evaluate;
 mod exit;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => predict::run(args, &terminal),
         Command::Evaluate(args) => evaluate::run(args, &terminal),
         Command::Validate(args) => validate::run(args, &terminal),
+        Command::Bench(args) => bench::run(args, &terminal),
         Command::Devices(args) => devices::run(args),
         Command::Explain(args) => explain::run(args),
     });

@@ -1,12 +1,13 @@
 //! `gpulogit validate`: a table of every engine's errors and their bounds.
 
 use super::args::ValidateArgs;
+use super::devices::every_engine;
 use super::exit::Outcome;
 use super::output::{device_words, json, stdout};
 use super::progress::Terminal;
 use crate::data::load_training;
 use crate::engine::DeviceRequest;
-use crate::engine::gpu::{self, GpuOptions};
+use crate::engine::gpu::GpuOptions;
 use crate::error::{Error, Result};
 use crate::validate::{Validation, awkward, validate};
 
@@ -32,22 +33,6 @@ pub(super) fn run(args: &ValidateArgs, terminal: &Terminal) -> Result<Outcome> {
         stdout(&table(&validation))?;
     }
     Ok(if validation.ok { Outcome::Done } else { Outcome::NotGood })
-}
-
-/// The CPU engine and every adapter that can compute.
-fn every_engine(terminal: &Terminal) -> Vec<DeviceRequest> {
-    let adapters = gpu::adapters();
-    let mut devices = vec![DeviceRequest::Cpu];
-    for adapter in &adapters {
-        match &adapter.unusable {
-            None => devices.push(DeviceRequest::Named(adapter.info.id.clone())),
-            Some(why) => terminal.warn(&format!("{} is not compared: {why}.", adapter.info.id)),
-        }
-    }
-    if devices.len() == 1 {
-        terminal.warn("no GPU adapter is here: only the CPU engine is compared with the reference.");
-    }
-    devices
 }
 
 fn table(validation: &Validation) -> String {

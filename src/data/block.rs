@@ -154,6 +154,16 @@ impl RowBlock {
         (self.x.len() * size) as u64
     }
 
+    /// Bytes of one number a row in the precision of X, padding included.
+    pub fn logit_bytes(&self) -> u64 {
+        self.x_bytes().checked_div(self.features as u64).unwrap_or_default()
+    }
+
+    /// Bytes of targets, weights and offsets as stored.
+    pub fn vector_bytes(&self) -> u64 {
+        self.target.bytes() + self.weight.bytes() + self.offset.as_ref().map_or(0, RowVector::bytes)
+    }
+
     /// One value of X, in f64.
     pub fn value(&self, row: usize, feature: usize) -> f64 {
         let index = Self::index(row, feature, self.features);

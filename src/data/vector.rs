@@ -97,6 +97,16 @@ impl RowVector {
         self.rows
     }
 
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> u64 {
+        let number = match &self.numbers {
+            Numbers::Same(..) => return 0,
+            Numbers::F32(..) => size_of::<f32>(),
+            Numbers::F64(..) => size_of::<f64>(),
+        };
+        (padded(self.rows) * number) as u64
+    }
+
     /// The number of row `row`.
     #[inline]
     pub fn at(&self, row: usize) -> f64 {

@@ -120,8 +120,22 @@ pub struct KernelCost {
     pub name: &'static str,
     /// Dispatches (GPU) or calls per block (CPU).
     pub calls: u64,
-    /// Seconds between start and end as the host saw them.
+    /// Seconds, by the device's own clock where it has one.
     pub seconds: f64,
+    /// Bytes that went between memory and the kernel; what is read again from cache is not among them.
+    pub bytes: u64,
+}
+
+impl Cost {
+    /// The share of the kernel `name`.
+    fn kernel(&mut self, name: &'static str) -> &mut KernelCost {
+        let found = self.kernels.iter().position(|kernel| kernel.name == name);
+        let index = found.unwrap_or_else(|| {
+            self.kernels.push(KernelCost { name, calls: 0, seconds: 0.0, bytes: 0 });
+            self.kernels.len() - 1
+        });
+        &mut self.kernels[index]
+    }
 }
 
 /// What computes.
@@ -201,6 +215,13 @@ pub trait Engine {
 
     /// What was done so far.
     fn cost(&self) -> Cost;
+
+    /// Bytes a second that the device moves at the most, measured: what the CPU reads of X when it only adds it up, what a
+    /// GPU reads and writes when it copies.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device fails.
+    fn bandwidth(&mut self) -> Result<f64>;
 }
 
 /// What `--device` asks for.

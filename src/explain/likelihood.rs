@@ -86,7 +86,7 @@ fn probability(w: &mut Writer, example: &Example, start: &Parameters) {
          the others: a is the row times the parameters, a = x·w (also written wᵀx), and for all rows at once A = X·w. \
          Whatever we find out about a slope then holds for the intercept too, without a second derivation.",
     );
-    w.kernel("a = X·w", "logits");
+    w.kernel("a = X·w", "logits", "logits");
 }
 
 fn likelihood(w: &mut Writer, example: &Example, start: &Parameters) {
@@ -175,7 +175,7 @@ fn logarithm(w: &mut Writer, example: &Example, start: &Parameters) {
          cannot overflow. Side by side, for t = 0:",
     );
     w.figure(format!("a = {far_text}:   −log(1−y) = {naive}      max(a,0) + log(1 + e^−|a|) = {safe}"));
-    w.kernel("ℓ(t,a), and its sum over the rows", "residual");
+    w.kernel("ℓ(t,a), and its sum over the rows", "common/residual", "residual");
 }
 
 /// The three parameters, to four places, under `point`.

@@ -66,7 +66,7 @@ fn chain_rule(w: &mut Writer, example: &Example, start: &Parameters) {
         "In words: a row pulls at a parameter by how wrong the prediction is, times how large the feature is. The short \
          form is also the safe one. For a row that is almost certain, the long one divides by almost nothing.",
     );
-    w.kernel("y − t", "residual");
+    w.kernel("y − t", "common/residual", "residual");
 }
 
 fn all_rows(w: &mut Writer, example: &Example, start: &Parameters) {
@@ -104,7 +104,7 @@ fn all_rows(w: &mut Writer, example: &Example, start: &Parameters) {
     }
     w.figure(table(&["", "Xᵀ(Y−T)", "measured"], &lines));
     w.text("The formula and the measurement agree. gpulogit's own tests put its gradient to the same check.");
-    w.kernel("∇J = Xᵀ(Y−T)", "gradient");
+    w.kernel("∇J = Xᵀ(Y−T)", "loss_gradient", "gradient");
 }
 
 /// The matrices of Xᵀ(Y−T), drawn: Xᵀ and the result three lines high, in the middle of the tall column Y−T.

@@ -67,7 +67,7 @@ fn downhill(w: &mut Writer, example: &Example, start: &Parameters, rate: f64) {
          each other; there the random start matters.) The next step tries two starts. gpulogit itself \
          begins at zero, or at random with --init random.",
     );
-    w.kernel("J and its slope along w + α·Δw, for any step length α", "line_probe");
+    w.kernel("J and its slope along w + α·Δw, for any step length α", "line_probe", "line_probe");
     w.host("w ← w + Δw", "src/solver/gradient_descent.rs");
 }
 

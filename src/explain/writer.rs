@@ -32,9 +32,9 @@ impl Writer {
         self.block(Block::Figure(lines.into()));
     }
 
-    /// Which kernel computes `does`: a file stem of `shaders/`, and the name of the function on the CPU.
-    pub(super) fn kernel(&mut self, does: &str, name: &str) {
-        let (shader, function) = (Some(format!("shaders/{name}.wgsl")), Some(name.to_owned()));
+    /// What computes `does`: the stem of a file below `shaders/`, and a function on the CPU.
+    pub(super) fn kernel(&mut self, does: &str, shader: &str, function: &str) {
+        let (shader, function) = (Some(format!("shaders/{shader}.wgsl")), Some(function.to_owned()));
         self.block(Block::Code(Code {
             does: does.into(),
             shader,

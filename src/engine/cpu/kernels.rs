@@ -295,3 +295,26 @@ impl<T: Stored> Work for Curvatures<'_, T> {
         o.store(sum).iter().sum()
     }
 }
+
+/// The plain sum of values: a read of X and next to nothing else.
+pub struct Sum<'a, T> {
+    /// The columns of some groups.
+    pub x: &'a [Column<T>],
+}
+
+impl<T: Stored> Work for Sum<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) -> f64 {
+        let mut sums = [o.splat(0.0); OCTETS];
+        for column in self.x {
+            o.prefetch(column, AHEAD);
+            o.prefetch(column, AHEAD + size_of::<Column<T>>() / 2);
+            for k in 0..OCTETS {
+                sums[k] = o.add(sums[k], T::octet(o, &column[k]));
+            }
+        }
+        sums.iter().map(|sum| o.store(*sum).iter().sum::<f64>()).sum()
+    }
+}

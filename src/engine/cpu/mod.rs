@@ -16,11 +16,14 @@ pub use host::Host;
 use rows::{Held, typed};
 
 use super::{
-    Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, KernelCost, LineId, LossGradient, LossSlope,
-    Params, PointId, Shape, Stamps, check_params,
+    Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, LineId, LossGradient, LossSlope, Params,
+    PointId, Shape, Stamps, check_params,
 };
 use crate::data::{RowBlock, Values};
 use crate::error::{Error, Result};
+
+/// Reads of X that a bandwidth is the best of.
+const BANDWIDTH_READS: usize = 5;
 
 /// The engine on the host's own cores.
 pub struct CpuEngine<'a> {
@@ -36,17 +39,13 @@ impl<'a> CpuEngine<'a> {
     /// An engine for `models` models over `blocks` of `features` features.
     pub fn new(blocks: &'a [RowBlock], features: usize, models: usize) -> Self {
         let rows = blocks.iter().map(RowBlock::rows).sum();
-        let kernel = |name| KernelCost { name, calls: 0, seconds: 0.0 };
         CpuEngine {
             blocks,
             held: blocks.iter().map(|block| Held::new(block, models)).collect(),
             shape: Shape { rows, features, models },
             device: device_info(),
             stamps: Stamps::default(),
-            cost: Cost {
-                kernels: vec![kernel("logits"), kernel("loss_gradient"), kernel("line_probe")],
-                ..Cost::default()
-            },
+            cost: Cost::default(),
         }
     }
 
@@ -59,16 +58,22 @@ impl<'a> CpuEngine<'a> {
         Ok(self.held.iter().map(|held| typed!(held, block => block.curvature_sum(kept))).sum())
     }
 
-    fn count_pass(&mut self, kernel: usize, start: Instant) {
+    /// Counts one full read of X, and of `logits` sets of logits.
+    fn count_pass(&mut self, kernel: &'static str, logits: usize, start: Instant) {
+        let x = self.blocks.iter().map(RowBlock::x_bytes).sum::<u64>();
         self.cost.passes += 1;
-        self.cost.bytes_read += self.blocks.iter().map(RowBlock::x_bytes).sum::<u64>();
-        self.count(kernel, start);
+        self.cost.bytes_read += x;
+        self.count(kernel, x, logits, start);
     }
 
-    fn count(&mut self, kernel: usize, start: Instant) {
-        let cost = &mut self.cost.kernels[kernel];
+    /// Counts a kernel that moved `bytes`, `logits` sets of logits and what stands beside X.
+    fn count(&mut self, kernel: &'static str, bytes: u64, logits: usize, start: Instant) {
+        let seconds = start.elapsed().as_secs_f64();
+        let beside = |block: &RowBlock| block.vector_bytes() + block.logit_bytes() * logits as u64;
+        let cost = self.cost.kernel(kernel);
         cost.calls += self.blocks.len() as u64;
-        cost.seconds += start.elapsed().as_secs_f64();
+        cost.seconds += seconds;
+        cost.bytes += bytes + self.blocks.iter().map(beside).sum::<u64>();
     }
 }
 
@@ -117,7 +122,7 @@ impl Engine for CpuEngine<'_> {
                 }
             }
         }
-        self.count_pass(1, start);
+        self.count_pass("loss_gradient", models, start);
         let finite =
             loss.iter().all(|l| l.is_finite()) && (0..models).all(|k| gradient.model(k).iter().all(|g| g.is_finite()));
         if !finite {
@@ -143,7 +148,7 @@ impl Engine for CpuEngine<'_> {
         let start = Instant::now();
         let mut sums = vec![vec![LossSlope { loss: 0.0, slope: 0.0 }; self.shape.models]; steps.len()];
         self.held.iter().for_each(|held| typed!(held, block => block.probe(steps, &mut sums)));
-        self.count(2, start);
+        self.count("line_probe", 0, 2 * self.shape.models, start);
         for sum in sums.iter_mut().flatten() {
             if !(sum.loss.is_finite() && sum.slope.is_finite()) {
                 *sum = LossSlope::OUT_OF_RANGE;
@@ -164,11 +169,23 @@ impl Engine for CpuEngine<'_> {
                 out = rest;
             }
         }
-        self.count_pass(0, start);
+        self.count_pass("logits", 0, start);
         Ok(out)
     }
 
     fn cost(&self) -> Cost {
         self.cost.clone()
+    }
+
+    fn bandwidth(&mut self) -> Result<f64> {
+        let bytes: u64 = self.blocks.iter().map(RowBlock::x_bytes).sum();
+        let seconds = (0..BANDWIDTH_READS).map(|_| {
+            let start = Instant::now();
+            // The sum is of no use but to keep the compiler from leaving the reads out.
+            let sum: f64 = self.held.iter().map(|held| typed!(held, block => block.sum())).sum();
+            std::hint::black_box(sum);
+            start.elapsed().as_secs_f64()
+        });
+        Ok(bytes as f64 / seconds.fold(f64::INFINITY, f64::min))
     }
 }

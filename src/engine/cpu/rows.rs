@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::kernels::{self, Column, Curvatures, LineProbe, Logits, LossGradient, Rows};
+use super::kernels::{self, Column, Curvatures, LineProbe, Logits, LossGradient, Rows, Sum};
 use crate::data::{LANES, RowBlock, Values};
 use crate::engine::{LossSlope, Params};
 use crate::octet::{Stored, dispatch};
@@ -137,6 +137,16 @@ impl<'a, T: Stored> Block<'a, T> {
             dispatch(Logits { rows: self.rows(groups), w, out: &mut padded });
             out.copy_from_slice(&padded[..out.len()]);
         });
+    }
+
+    /// Σ of all values.
+    pub(super) fn sum(&self) -> f64 {
+        let features = self.block.features();
+        let parts: Vec<f64> = tasks(self.block.groups())
+            .into_par_iter()
+            .map(|groups| dispatch(Sum { x: &self.x[groups.start * features..groups.end * features] }))
+            .collect();
+        parts.iter().sum()
     }
 
     /// Σ s·y(1−y) of the first model at the kept or the latest point.

@@ -4,9 +4,13 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+
+/// Bytes of a buffer whose copy tells the bandwidth, and how often it is copied.
+const COPIED_BYTES: u64 = 64 << 20;
+const COPIES: u64 = 4;
 
 /// The first fault that the device reported outside of any error scope.
 type Fault = Arc<Mutex<Option<String>>>;
@@ -146,6 +150,29 @@ impl Gpu {
             }
             Err(error) => Err(Error::Device(one_line(&error.to_string()))),
         }
+    }
+
+    /// Bytes a second that the device reads and writes when it copies from one buffer to another: the best of a few copies.
+    pub(super) fn copy_bandwidth(&self) -> Result<f64> {
+        let bytes = COPIED_BYTES.min(self.device.limits().max_buffer_size);
+        let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let (from, to) = (self.buffer("copied", bytes, usage)?, self.buffer("copy", bytes, usage)?);
+        let mut best = f64::INFINITY;
+        // The first copy touches the memory for the first time.
+        for _ in 0..=COPIES {
+            let mut encoder =
+                self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("copy") });
+            for _ in 0..COPIES {
+                encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes);
+            }
+            let start = Instant::now();
+            let submission = self.queue.submit([encoder.finish()]);
+            self.wait(submission)?;
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        self.release(&from);
+        self.release(&to);
+        Ok((2 * bytes * COPIES) as f64 / best)
     }
 
     /// That nothing went wrong so far.

@@ -26,9 +26,10 @@ pub use kernels::{Binding, BindingKind, Kernel, ShaderSources, common, kernels};
 pub use memory::IMAGE_LINE;
 
 use self::device::Gpu;
+use self::kernels::{LINE_PROBE, LOGITS};
 use self::memory::{IMAGE_LINE_BYTES, Loose, Parts, Rows, Slot, Values};
 use self::pipelines::Pipelines;
-use self::plan::{PROBE_STEPS, Plan, PlanLimits, Problem, TILE};
+use self::plan::{PROBE_STEPS, Plan, PlanLimits, Problem, TILE, Traffic};
 use self::stream::Stream;
 use self::tuning::DeviceClass;
 use self::uniforms::ProbeUniform;
@@ -266,10 +267,11 @@ impl GpuEngine {
         }
     }
 
-    /// Counts one full read of X.
-    fn count_pass(&mut self) {
+    /// Counts one full read of X by a kernel that moved `traffic`.
+    fn count_pass(&mut self, kernel: &'static str, traffic: Traffic) {
         self.cost.passes += 1;
-        self.cost.bytes_read += self.plan.traffic().x;
+        self.cost.bytes_read += traffic.x;
+        self.cost.kernel(kernel).bytes += traffic.bytes();
     }
 }
 
@@ -306,7 +308,7 @@ impl Engine for GpuEngine {
             },
             |chunk, results| sums.add(plan, chunk, results),
         )?;
-        self.count_pass();
+        self.count_pass(self.pipelines.loss_gradient.name, self.plan.traffic());
         let (loss, gradient) = sums.finish(&self.plan)?;
         self.latest = Some(slot);
         Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
@@ -367,6 +369,7 @@ impl Engine for GpuEngine {
                 },
             )?;
             probed.extend(sums.finish(&self.plan));
+            self.cost.kernel(LINE_PROBE.name).bytes += self.plan.probe_traffic().bytes();
         }
         Ok(probed)
     }
@@ -379,12 +382,16 @@ impl Engine for GpuEngine {
         };
         let out = self.read_logits(&loose);
         self.loose = Some(loose);
-        self.count_pass();
+        self.count_pass(LOGITS.name, self.plan.logits_traffic());
         out
     }
 
     fn cost(&self) -> Cost {
         Cost { device_peak: self.gpu.peak(), ..self.cost.clone() }
+    }
+
+    fn bandwidth(&mut self) -> Result<f64> {
+        self.gpu.copy_bandwidth()
     }
 }
 

@@ -93,7 +93,7 @@ pub struct Plan {
     pub(super) results_bytes: u64,
 }
 
-/// Bytes that a loss and gradient moves between memory and the kernels. What is read again from cache is not among them.
+/// Bytes that go between memory and a kernel. What is read again from cache is not among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
     /// Read of X.
@@ -203,14 +203,38 @@ impl Plan {
 
     /// What a loss and gradient moves.
     pub fn traffic(&self) -> Traffic {
+        let sums = self.chunks.iter().map(|chunk| chunk.sums.bytes).sum::<u64>();
+        let logits = self.logits_traffic();
+        Traffic { written: logits.written + sums, ..logits }
+    }
+
+    /// What the `logits` kernel moves.
+    pub(super) fn logits_traffic(&self) -> Traffic {
         let sum = |bytes: &dyn Fn(&Chunk) -> u64| self.chunks.iter().map(bytes).sum::<u64>();
         let x = sum(&|chunk| self.x_bytes(chunk));
+        let parameters = self.submissions.len() as u64 * self.parameter_bytes();
         Traffic {
             x,
-            beside_x: sum(&|chunk| self.stored_bytes(chunk)) - x
-                + self.submissions.len() as u64 * self.parameter_bytes(),
-            written: sum(&|chunk| self.logit_bytes(chunk) + chunk.sums.bytes),
+            beside_x: sum(&|chunk| self.stored_bytes(chunk)) - x + parameters,
+            written: sum(&|chunk| self.logit_bytes(chunk)),
         }
+    }
+
+    /// What a dispatch of the `line_probe` kernel moves: two sets of logits, targets and weights.
+    pub(super) fn probe_traffic(&self) -> Traffic {
+        let read = |chunk: &Chunk| 2 * self.logit_bytes(chunk) + (chunk.tiles * TILE * 2 * 4) as u64;
+        Traffic {
+            x: 0,
+            beside_x: self.chunks.iter().map(read).sum(),
+            written: self.chunks.iter().map(|chunk| chunk.probes.bytes).sum(),
+        }
+    }
+}
+
+impl Traffic {
+    /// All of it.
+    pub fn bytes(&self) -> u64 {
+        self.x + self.beside_x + self.written
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::device::Gpu;
 use super::pipelines::Pipeline;
 use super::plan::{Chunk, Plan, Region};
-use crate::engine::{Cost, KernelCost};
+use crate::engine::Cost;
 use crate::error::{Error, Result};
 
 /// Passes of one submission that can be timed.
@@ -221,11 +221,7 @@ impl Recording<'_> {
 }
 
 fn count(cost: &mut Cost, name: &'static str, seconds: f64) {
-    match cost.kernels.iter_mut().find(|kernel| kernel.name == name) {
-        Some(kernel) => {
-            kernel.calls += 1;
-            kernel.seconds += seconds;
-        }
-        None => cost.kernels.push(KernelCost { name, calls: 1, seconds }),
-    }
+    let kernel = cost.kernel(name);
+    kernel.calls += 1;
+    kernel.seconds += seconds;
 }
