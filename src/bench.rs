@@ -52,7 +52,7 @@ pub struct DeviceBench {
     pub setup: f64,
     /// Seconds for the rows to get there.
     pub upload: f64,
-    /// Bytes a second that it moves at the most: a CPU reading X, a GPU copying.
+    /// Bytes a second that it moves when it does nothing else: a CPU reading X, a GPU copying.
     pub bandwidth: f64,
     /// Largest difference of its loss and gradient from the CPU engine's, in units of what is allowed.
     pub disagreement: f64,
@@ -173,11 +173,12 @@ pub fn bench(
     let reference = Host::new(data).engine().loss_gradient(&w[0])?;
     for one in &mut measured {
         one.disagreement = disagreement(data, &reference, &one.engine.loss_gradient(&w[0])?);
-        one.bandwidth = one.engine.bandwidth()?;
     }
     for repeat in 0..repeats {
         monitor.event(Event::Step(format!("kernels, round {} of {repeats}", repeat + 1)));
         for one in &mut measured {
+            let bandwidth = one.engine.bandwidth()?;
+            one.bandwidths.push(bandwidth);
             one.kernels(&w)?;
             if one.engine.device().kind == DeviceKind::Cpu {
                 one.curvature(data);
@@ -237,7 +238,8 @@ type Rounds = Vec<(&'static str, Vec<(f64, u64)>)>;
 struct Measured<'a> {
     engine: Box<dyn Engine + 'a>,
     opening: Opening,
-    bandwidth: f64,
+    /// An entry a round.
+    bandwidths: Vec<f64>,
     disagreement: f64,
     rounds: Rounds,
     curvature_cost: f64,
@@ -245,7 +247,7 @@ struct Measured<'a> {
 
 impl<'a> Measured<'a> {
     fn new(engine: Box<dyn Engine + 'a>, opening: Opening) -> Self {
-        Measured { engine, opening, bandwidth: 0.0, disagreement: 0.0, rounds: Vec::new(), curvature_cost: 0.0 }
+        Measured { engine, opening, bandwidths: Vec::new(), disagreement: 0.0, rounds: Vec::new(), curvature_cost: 0.0 }
     }
 
     /// Runs every kernel once.
@@ -298,7 +300,7 @@ impl<'a> Measured<'a> {
         Closed {
             device: self.engine.device().clone(),
             opening: self.opening,
-            bandwidth: self.bandwidth,
+            bandwidth: median(self.bandwidths.into_iter()),
             disagreement: self.disagreement,
             rounds: self.rounds,
             curvature_cost: self.curvature_cost,

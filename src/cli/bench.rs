@@ -121,7 +121,7 @@ fn device(one: &DeviceBench) -> String {
         plural(fit.iterations as u64, "iteration"),
         plural(fit.passes, "read"),
         count(fit.bytes_read / 1_000_000),
-        plural(fit.dispatches, "dispatch"),
+        if fit.dispatches == 1 { "1 dispatch".to_owned() } else { format!("{} dispatches", count(fit.dispatches)) },
         fit.status.name(),
         fit.gradient_inf_norm,
     )

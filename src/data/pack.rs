@@ -13,19 +13,14 @@ use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
-use super::hash;
 use super::panel::{Affine, Store, Sums, Transpose};
+use super::scaling::{Moments, StoredColumn, centre_again, suggest_all};
 use super::source::{ColumnSource, RowMajor, RowVectors};
 use super::storage::Storage;
 use super::vector::RowVector;
 use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
-/// Rows, scattered in groups, that suggest a column's centre and scale, and the seed of where they lie: any number does.
-const LOOKED_AT: usize = 8192;
-const SEED: u64 = 0x100c_4da7;
-/// Largest |mean|/sd in stored units that f32 is trusted with.
-const MAX_OFF_CENTRE: f64 = 256.0;
 /// Values of X up to which f64 is kept on the host.
 const SMALL_DATA: usize = 4 << 20;
 /// Bytes of f32 a block holds at the most by default: half of WebGPU's default binding limit.
@@ -59,61 +54,11 @@ pub enum Precision {
     F64,
 }
 
-/// How a column is stored: z = (x − centre)/scale.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StoredColumn {
-    /// Subtracted first.
-    pub centre: f64,
-    /// Divided by afterwards; a power of two.
-    pub scale: f64,
-}
-
-/// Weighted moments of a column in stored units; rows of weight 0 take no part.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Moments {
-    /// Σ s·z / Σ s.
-    pub mean: f64,
-    /// √(Σ s·(z − mean)² / Σ s).
-    pub sd: f64,
-    /// Smallest z.
-    pub min: f64,
-    /// Largest z.
-    pub max: f64,
-    /// Largest |z − stored z| in standard deviations: what storing lost.
-    pub rounding: f64,
-}
-
 impl PackOptions {
     /// The precision that a matrix is stored in.
     fn precision_for(&self, rows: usize, features: usize) -> Precision {
         let small = rows.saturating_mul(features) <= SMALL_DATA;
         self.precision.unwrap_or(if small { Precision::F64 } else { Precision::F32 })
-    }
-}
-
-impl StoredColumn {
-    /// x becomes z.
-    fn affine(&self) -> Affine {
-        Affine { factor: 1.0 / self.scale, shift: -self.centre / self.scale }
-    }
-
-    /// z as stored by `old` becomes z.
-    fn affine_from(&self, old: &StoredColumn) -> Affine {
-        Affine { factor: old.scale / self.scale, shift: (old.centre - self.centre) / self.scale }
-    }
-}
-
-impl Moments {
-    /// Whether the suggested centre or scale was too far off for f32.
-    fn show_misled(&self) -> bool {
-        let far = self.mean.abs() > MAX_OFF_CENTRE * self.sd;
-        let mis_scaled = !(2f64.powi(-30)..=2f64.powi(30)).contains(&self.sd);
-        !self.is_constant() && (far || mis_scaled)
-    }
-
-    /// Whether every row (of positive weight) holds the same value.
-    pub fn is_constant(&self) -> bool {
-        !(self.max > self.min)
     }
 }
 
@@ -250,59 +195,6 @@ fn block_rows(features: usize, asked: Option<usize>) -> Result<usize> {
     Ok(rows.max(LANES))
 }
 
-fn stored_column(mean: f64, sd: f64) -> StoredColumn {
-    let magnitude = if sd > 0.0 && sd.is_finite() {
-        sd
-    } else if mean != 0.0 {
-        mean.abs()
-    } else {
-        1.0
-    };
-    let scale = magnitude.log2().round().clamp(-1000.0, 1000.0).exp2();
-    let centre = (mean / scale).round() * scale;
-    StoredColumn { centre: if centre.is_finite() { centre } else { mean }, scale }
-}
-
-/// What some rows, scattered by their hash, suggest for each column.
-fn suggest_all(source: &impl ColumnSource) -> Result<Vec<StoredColumn>> {
-    let rows = source.rows();
-    let mut starts: Vec<usize> = if rows <= LOOKED_AT {
-        (0..rows).step_by(LANES).collect()
-    } else {
-        (0..LOOKED_AT / LANES).map(|i| (hash::mix(SEED, i as u64) % (rows - LANES) as u64) as usize).collect()
-    };
-    starts.sort_unstable();
-    let suggest = |feature: usize| {
-        let mut looked_at = Vec::with_capacity(starts.len() * LANES);
-        for &start in &starts {
-            let before = looked_at.len();
-            looked_at.resize(before + LANES.min(rows - start), 0.0);
-            source.fill(feature, start, &mut looked_at[before..]);
-        }
-        let n = looked_at.len().max(1) as f64;
-        let mean = looked_at.iter().map(|x| x / n).sum::<f64>();
-        let sd = looked_at.iter().map(|x| (x - mean).powi(2) / n).sum::<f64>().sqrt();
-        if mean.is_finite() {
-            return Ok(stored_column(mean, sd));
-        }
-        Err(Error::Numerics(format!(
-            "feature {} holds a value that is not finite; every value must be a finite number",
-            feature + 1
-        )))
-    };
-    (0..source.features()).into_par_iter().map(suggest).collect()
-}
-
-/// Gives columns whose suggestions misled the centre and scale that their moments ask for; whether there are any.
-fn centre_again(columns: &mut [StoredColumn], moments: &[Moments]) -> bool {
-    let mut any = false;
-    for (column, m) in columns.iter_mut().zip(moments).filter(|(_, m)| m.show_misled()) {
-        *column = stored_column(column.centre + column.scale * m.mean, column.scale * m.sd);
-        any = true;
-    }
-    any
-}
-
 /// Rows that are read and stored at a time.
 struct Panel<'a, R, T> {
     /// The first of them.
@@ -393,7 +285,8 @@ fn moments(parts: &[Part], j: usize) -> Result<Moments> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::RowMajor;
+    use super::super::hash;
+    use super::super::scaling::MAX_OFF_CENTRE;
     use super::*;
 
     fn packed(values: &[f64], features: usize, precision: Precision) -> Packed {

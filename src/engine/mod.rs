@@ -10,7 +10,7 @@
 pub mod cpu;
 pub mod gpu;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Precision};
 use crate::error::{Error, Result};
 use cpu::CpuEngine;
 use gpu::{GpuEngine, GpuOptions, GpuRequest};
@@ -216,8 +216,8 @@ pub trait Engine {
     /// What was done so far.
     fn cost(&self) -> Cost;
 
-    /// Bytes a second that the device moves at the most, measured: what the CPU reads of X when it only adds it up, what a
-    /// GPU reads and writes when it copies.
+    /// Bytes a second that the device moves when it does nothing else, measured once: what the CPU reads of X when it only
+    /// adds it up, what a GPU reads and writes when it copies.
     ///
     /// # Errors
     /// [`Error::Device`] when the device fails.
@@ -269,7 +269,7 @@ pub fn open<'a>(
         DeviceRequest::Named(name) => Some(GpuRequest::Named(name.clone())),
     };
     Ok(match gpu_request {
-        None => (Box::new(CpuEngine::new(&data.blocks, features, models)), Opening::default()),
+        None => (Box::new(CpuEngine::new(&data.blocks, features, models, Precision::F32)), Opening::default()),
         Some(request) => {
             let engine = GpuEngine::open(&request, &data.blocks, features, models, options)?;
             let opening = engine.opening();

@@ -8,13 +8,16 @@
 use faer::Mat;
 
 use super::cases::Rows;
-use crate::data::Dataset;
+use crate::data::{Dataset, Values};
 use crate::engine::gpu::{LOSS_ERROR, SIGMOID_ERROR};
 use crate::engine::{DeviceInfo, DeviceKind, LossSlope};
 use crate::error::{Error, Result};
 use crate::linalg::Cholesky;
 use crate::reference::Problem;
 
+/// Unit roundoffs.
+const F32_UNIT: f64 = f32::EPSILON as f64 / 2.0;
+const F64_UNIT: f64 = f64::EPSILON / 2.0;
 /// Rows that are summed in the engine's own precision before f64 takes over.
 const TILE: f64 = 256.0;
 
@@ -32,15 +35,22 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
+    /// That of the host on `data`, all in f64.
+    pub(super) fn of_host(data: &Dataset) -> Self {
+        Arithmetic { unit: F64_UNIT, rows: data.rows as f64, sigmoid: 4.0 * F64_UNIT, loss: 4.0 * F64_UNIT }
+    }
+
     /// That of the engine on `device`, holding `data`.
     pub fn of(device: &DeviceInfo, data: &Dataset) -> Self {
         match device.kind {
             DeviceKind::Cpu => {
-                let unit = f64::EPSILON / 2.0;
-                Arithmetic { unit, rows: data.rows as f64, sigmoid: 4.0 * unit, loss: 4.0 * unit }
+                // Where X is f32 the products with it are taken in f32, all else in f64.
+                let narrow = data.blocks.iter().any(|block| matches!(block.x(), Values::F32(_)));
+                let host = Arithmetic::of_host(data);
+                if narrow { Arithmetic { unit: F32_UNIT, rows: TILE, ..host } } else { host }
             }
             _ => Arithmetic {
-                unit: f64::from(f32::EPSILON) / 2.0,
+                unit: F32_UNIT,
                 rows: TILE,
                 sigmoid: f64::from(SIGMOID_ERROR),
                 loss: f64::from(LOSS_ERROR),

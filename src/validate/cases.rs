@@ -1,7 +1,7 @@
 //! What is compared: awkward shapes made on the spot, or the user's own rows.
 
 use crate::data::hash::unit_interval;
-use crate::data::{Dataset, PackOptions, RowMajor, RowVector, RowVectors};
+use crate::data::{Dataset, PackOptions, Precision, RowMajor, RowVector, RowVectors};
 use crate::error::Result;
 
 /// Penalty of the whole fits, so that each has one optimum.
@@ -65,7 +65,9 @@ pub fn awkward() -> Result<Vec<Dataset>> {
                 }),
             };
             // Several blocks, the last one not full.
-            let options = PackOptions { block_rows: Some(512), ..PackOptions::default() };
+            // A third of the cases as large data is stored.
+            let precision = (number % 3 == 2).then_some(Precision::F32);
+            let options = PackOptions { block_rows: Some(512), precision, ..PackOptions::default() };
             let names = (0..features).map(|j| format!("x{j}")).collect();
             Dataset::pack(names, &RowMajor { values: &x, features, rows }, &vectors, options)
         })

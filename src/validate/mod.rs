@@ -179,8 +179,7 @@ fn curvature(data: &Dataset, rows: &Rows, worst: &mut Worst) -> Result<()> {
         shift: vec![0.0; features],
         intercept: true,
     };
-    let arithmetic = Arithmetic::of(host.engine().device(), data);
-    let reference = Reference::new(rows, cases::parameters(data, 0), arithmetic);
+    let reference = Reference::new(rows, cases::parameters(data, 0), Arithmetic::of_host(data));
     let got = host.hessian(&map, Curvature::At(&reference.w), RowSample::All);
     reference.compare_hessian(&got, worst);
     Ok(())

@@ -5,6 +5,7 @@ use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
 use super::kernels::{self, Column, OCTETS};
+use super::products::products;
 use crate::data::{LANES, RowBlock, Values};
 use crate::logistic::variance_octet;
 use crate::octet::{Octet, Stored, Work, dispatch};
@@ -204,7 +205,8 @@ fn roots<O: Octet, T: Stored>(o: O, x: &[Column<T>], place: &Group<'_>, curvatur
             kernels::stored(o, &lanes)
         }
         Curvature::At(w) => {
-            let a = kernels::logits(o, x, w, block.offset().map(|offset| offset.group(g)));
+            let offset = block.offset().map(|offset| offset.group(g));
+            let a = kernels::with_intercept(o, products(o, x, &w[..x.len()]), w[x.len()], offset);
             let mut square = weight;
             for k in 0..OCTETS {
                 square[k] = o.mul(weight[k], variance_octet(o, a[k]));

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use super::CpuEngine;
 use super::hessian::{ColumnMap, Curvature, RowSample, hessian};
 use super::kernels::{self, Column, OCTETS};
-use crate::data::{Dataset, LANES, RowBlock, Values};
+use super::products::InF64;
+use crate::data::{Dataset, LANES, Precision, RowBlock, Values};
 use crate::octet::{Octet, Stored, Work, dispatch};
 
 /// A data set on the host, and how often it was read in full.
@@ -34,9 +35,9 @@ impl<'a> Host<'a> {
         self.passes.get()
     }
 
-    /// The CPU engine on these rows, for one model; it counts its own passes.
+    /// The CPU engine on these rows, for one model and all in f64; it counts its own passes.
     pub fn engine(&self) -> CpuEngine<'a> {
-        CpuEngine::new(&self.data.blocks, self.data.features.len(), 1)
+        CpuEngine::new(&self.data.blocks, self.data.features.len(), 1, Precision::F64)
     }
 
     /// X̃ᵀ diag(s·c) X̃ in f64, `width × width`, both triangles filled. A sample is no full read and not counted.
@@ -138,7 +139,7 @@ impl<T: Stored> Work for Transposed<'_, T> {
             let mut padded = [0.0; LANES];
             padded[..r.len()].copy_from_slice(r);
             let x = &self.x[g * self.features..(g + 1) * self.features];
-            kernels::gradient(o, [x], &[kernels::stored(o, &padded)], &mut sums);
+            kernels::gradient::<O, T, InF64, 1>(o, [x], &[kernels::stored(o, &padded)], &mut sums);
         }
         sums.iter().map(|parts| parts.iter().sum()).collect()
     }

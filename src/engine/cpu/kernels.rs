@@ -1,11 +1,12 @@
 //! The kernels, one function each, named as its shader. Each works on groups of [`LANES`] rows, eight rows at a time.
 //!
-//! Arithmetic is f64 whatever the precision X is stored in; the padding rows of a last group have weight 0, so they
-//! add exact zeros to every sum. [`loss_gradient`] reads the rows once from memory: `logits`, `residual` and `gradient` of a
-//! few groups follow each other while these are in cache.
+//! [`LossGradient`] reads the rows once from memory: `logits`, `residual` and `gradient` of a few groups follow each other while
+//! these are in cache. The products with X are taken in f64, or in f32 where X is ([`super::products`]). Residuals and losses are f64 always. The padding rows of a last
+//! group have weight 0, so they add exact zeros to every sum.
 
 use std::ops::Range;
 
+use super::products::{Products, ahead, products};
 use crate::data::{Group, LANES, RowBlock};
 use crate::engine::{LossSlope, Params};
 use crate::logistic::{residual_and_loss_octet, variance_octet};
@@ -13,8 +14,6 @@ use crate::octet::{Octet, Stored, Work};
 
 /// Octets in a group.
 pub const OCTETS: usize = LANES / 8;
-/// Bytes that are asked for ahead of the ones being read.
-const AHEAD: usize = 4096;
 /// Groups that [`loss_gradient`] takes together, so that a feature's sums are loaded and stored once for all of them.
 const TOGETHER: usize = 2;
 
@@ -22,7 +21,7 @@ const TOGETHER: usize = 2;
 pub type Column<T> = [[T; 8]; OCTETS];
 
 /// One number for each row of a group.
-type Lanes<O> = [<O as Octet>::F; OCTETS];
+pub type Lanes<O> = [<O as Octet>::F; OCTETS];
 
 /// `x` as columns, group by group, p to a group.
 pub fn columns<T>(x: &[T]) -> &[Column<T>] {
@@ -48,21 +47,26 @@ pub fn stored<O: Octet, T: Stored>(o: O, numbers: &[T; LANES]) -> Lanes<O> {
 
 /// a = z·w + w₀ (+ offset) for the rows of a group; `x` holds its p columns, `w` p slopes and the intercept.
 #[inline(always)]
-pub fn logits<O: Octet, T: Stored>(o: O, x: &[Column<T>], w: &[f64], offset: Option<Group<'_>>) -> Lanes<O> {
-    let (slopes, intercept) = w.split_at(x.len());
-    let mut a = [o.splat(intercept[0]); OCTETS];
+pub fn logits<O: Octet, T, P: Products<T>>(
+    o: O,
+    x: &[Column<T>],
+    slopes: &P::Slopes,
+    intercept: f64,
+    offset: Option<Group<'_>>,
+) -> Lanes<O> {
+    with_intercept(o, P::logits(o, x, slopes), intercept, offset)
+}
+
+/// Adds what does not come from the features to the logits of a group.
+#[inline(always)]
+pub fn with_intercept<O: Octet>(o: O, mut a: Lanes<O>, intercept: f64, offset: Option<Group<'_>>) -> Lanes<O> {
+    for a in &mut a {
+        *a = o.add(*a, o.splat(intercept));
+    }
     if let Some(offset) = offset {
         let offset = lanes(o, offset);
         for k in 0..OCTETS {
             a[k] = o.add(a[k], offset[k]);
-        }
-    }
-    for (column, &slope) in x.iter().zip(slopes) {
-        o.prefetch(column, AHEAD);
-        o.prefetch(column, AHEAD + size_of::<Column<T>>() / 2);
-        let slope = o.splat(slope);
-        for k in 0..OCTETS {
-            a[k] = o.mul_add(T::octet(o, &column[k]), slope, a[k]);
         }
     }
     a
@@ -83,24 +87,14 @@ pub fn residual<O: Octet>(o: O, a: Lanes<O>, target: Group<'_>, weight: Group<'_
 
 /// Adds Zᵀr of `N` groups to `sums`, eight parts a feature; the last entry is that of the intercept.
 #[inline(always)]
-pub fn gradient<O: Octet, T: Stored, const N: usize>(
+pub fn gradient<O: Octet, T, P: Products<T>, const N: usize>(
     o: O,
     x: [&[Column<T>]; N],
     r: &[Lanes<O>; N],
     sums: &mut [[f64; 8]],
 ) {
     let (slopes, intercept) = sums.split_at_mut(sums.len() - 1);
-    for (j, sum) in slopes.iter_mut().enumerate() {
-        // Two sums, since each addition waits for the one before.
-        let (mut even, mut odd) = (o.load(sum), o.splat(0.0));
-        for (x, r) in x.iter().zip(r) {
-            for k in (0..OCTETS).step_by(2) {
-                even = o.mul_add(T::octet(o, &x[j][k]), r[k], even);
-                odd = o.mul_add(T::octet(o, &x[j][k + 1]), r[k + 1], odd);
-            }
-        }
-        *sum = o.store(o.add(even, odd));
-    }
+    P::gradient(o, x, r, slopes);
     let mut ones = o.load(&intercept[0]);
     for r in r.iter().flatten() {
         ones = o.add(ones, *r);
@@ -129,63 +123,74 @@ impl<'a, T> Rows<'a, T> {
 }
 
 /// Loss and gradient of some groups for several models, and their logits.
-pub struct LossGradient<'a, T> {
+pub struct LossGradient<'a, T, P> {
     /// The rows.
     pub rows: Rows<'a, T>,
+    /// How products are taken.
+    pub products: P,
     /// W.
     pub w: &'a Params,
     /// Where the logits of the groups go, model by model.
     pub logits: Vec<&'a mut [T]>,
 }
 
-/// What a model's rows come to, in eight parts.
-struct Sums {
+/// A model's W, and what its rows come to in eight parts.
+struct Model<S> {
+    slopes: S,
+    intercept: f64,
     loss: [f64; 8],
     gradient: Vec<[f64; 8]>,
 }
 
-impl<T: Stored> Work for LossGradient<'_, T> {
+impl<T: Stored, P: Products<T>> Work for LossGradient<'_, T, P> {
     /// Loss and gradient (p slopes, intercept) of each model.
     type Output = Vec<(f64, Vec<f64>)>;
 
     #[inline(always)]
     fn run<O: Octet>(mut self, o: O) -> Self::Output {
-        let parameters = self.rows.block.features() + 1;
-        let mut sums: Vec<Sums> =
-            self.logits.iter().map(|_| Sums { loss: [0.0; 8], gradient: vec![[0.0; 8]; parameters] }).collect();
+        let features = self.rows.block.features();
+        let mut models: Vec<Model<P::Slopes>> = (0..self.logits.len())
+            .map(|k| Model {
+                slopes: P::slopes(&self.w.model(k)[..features]),
+                intercept: self.w.model(k)[features],
+                loss: [0.0; 8],
+                gradient: vec![[0.0; 8]; features + 1],
+            })
+            .collect();
         let Range { start, end } = self.rows.groups;
         let together = start + (end - start) / TOGETHER * TOGETHER;
         for g in (start..together).step_by(TOGETHER) {
-            self.loss_gradient::<O, TOGETHER>(o, g, &mut sums);
+            self.loss_gradient::<O, TOGETHER>(o, g, &mut models);
         }
         for g in together..end {
-            self.loss_gradient::<O, 1>(o, g, &mut sums);
+            self.loss_gradient::<O, 1>(o, g, &mut models);
         }
         let total = |parts: &[f64; 8]| parts.iter().sum();
-        sums.iter().map(|sums| (total(&sums.loss), sums.gradient.iter().map(total).collect())).collect()
+        models.iter().map(|model| (total(&model.loss), model.gradient.iter().map(total).collect())).collect()
     }
 }
 
-impl<T: Stored> LossGradient<'_, T> {
+impl<T: Stored, P: Products<T>> LossGradient<'_, T, P> {
     /// Adds `N` groups from `first` on to the sums of every model.
     #[inline(always)]
-    fn loss_gradient<O: Octet, const N: usize>(&mut self, o: O, first: usize, sums: &mut [Sums]) {
+    fn loss_gradient<O: Octet, const N: usize>(&mut self, o: O, first: usize, models: &mut [Model<P::Slopes>]) {
         let block = self.rows.block;
         let x: [&[Column<T>]; N] = std::array::from_fn(|i| self.rows.group(first + i));
-        for (k, (out, sums)) in self.logits.iter_mut().zip(sums).enumerate() {
-            let mut loss = o.load(&sums.loss);
+        for (out, model) in self.logits.iter_mut().zip(models) {
+            let mut loss = o.load(&model.loss);
             let mut r = [[loss; OCTETS]; N];
             for i in 0..N {
                 let g = first + i;
-                let a = logits(o, x[i], self.w.model(k), block.offset().map(|offset| offset.group(g)));
+                let offset = block.offset().map(|offset| offset.group(g));
+                let a = logits::<O, T, P>(o, x[i], &model.slopes, model.intercept, offset);
                 let at = (g - self.rows.groups.start) * LANES;
                 for (out, a) in out[at..at + LANES].as_chunks_mut().0.iter_mut().zip(a) {
                     *out = T::rounded(o, a);
                 }
                 r[i] = residual(o, a, block.target().group(g), block.weight().group(g), &mut loss);
             }
-            sums.loss = o.store(loss);
-            gradient(o, x, &r, &mut sums.gradient);
+            model.loss = o.store(loss);
+            gradient::<O, T, P, N>(o, x, &r, &mut model.gradient);
         }
     }
 }
@@ -205,9 +210,11 @@ impl<T: Stored> Work for Logits<'_, T> {
 
     #[inline(always)]
     fn run<O: Octet>(self, o: O) {
+        let features = self.rows.block.features();
+        let (slopes, intercept) = (&self.w[..features], self.w[features]);
         for (g, out) in self.rows.groups.clone().zip(self.out.as_chunks_mut::<LANES>().0) {
             let offset = self.rows.block.offset().map(|offset| offset.group(g));
-            let a = logits(o, self.rows.group(g), self.w, offset);
+            let a = with_intercept(o, products(o, self.rows.group(g), slopes), intercept, offset);
             for (out, a) in out.as_chunks_mut().0.iter_mut().zip(a) {
                 *out = o.store(a);
             }
@@ -309,8 +316,7 @@ impl<T: Stored> Work for Sum<'_, T> {
     fn run<O: Octet>(self, o: O) -> f64 {
         let mut sums = [o.splat(0.0); OCTETS];
         for column in self.x {
-            o.prefetch(column, AHEAD);
-            o.prefetch(column, AHEAD + size_of::<Column<T>>() / 2);
+            ahead(o, column);
             for k in 0..OCTETS {
                 sums[k] = o.add(sums[k], T::octet(o, &column[k]));
             }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::kernels::{self, Column, Curvatures, LineProbe, Logits, LossGradient, Rows, Sum};
-use crate::data::{LANES, RowBlock, Values};
+use super::products::{InF32, InF64, Products};
+use crate::data::{LANES, Precision, RowBlock, Values};
 use crate::engine::{LossSlope, Params};
 use crate::octet::{Stored, dispatch};
 
@@ -16,14 +17,17 @@ const MAX_CHUNKS: usize = 1024;
 
 /// A block and what is held of it.
 pub(super) enum Held<'a> {
-    F32(Block<'a, f32>),
-    F64(Block<'a, f64>),
+    /// X in f32, products in f32.
+    Fast(Block<'a, f32, InF32>),
+    F32(Block<'a, f32, InF64>),
+    F64(Block<'a, f64, InF64>),
 }
 
 /// Does `$work` on the block that `$held` is, whatever its precision.
 macro_rules! typed {
     ($held:expr, $block:ident => $work:expr) => {
         match $held {
+            Held::Fast($block) => $work,
             Held::F32($block) => $work,
             Held::F64($block) => $work,
         }
@@ -32,28 +36,30 @@ macro_rules! typed {
 pub(super) use typed;
 
 impl<'a> Held<'a> {
-    pub(super) fn new(block: &'a RowBlock, models: usize) -> Self {
-        match block.x() {
-            Values::F32(x) => Held::F32(Block::new(block, x, models)),
-            Values::F64(x) => Held::F64(Block::new(block, x, models)),
+    pub(super) fn new(block: &'a RowBlock, models: usize, products: Precision) -> Self {
+        match (block.x(), products) {
+            (Values::F32(x), Precision::F32) => Held::Fast(Block::new(block, x, models, InF32)),
+            (Values::F32(x), Precision::F64) => Held::F32(Block::new(block, x, models, InF64)),
+            (Values::F64(x), _) => Held::F64(Block::new(block, x, models, InF64)),
         }
     }
 }
 
 /// A block with X in one precision. Vectors have a stretch of padded rows for each model, and are empty until needed.
-pub(super) struct Block<'a, T> {
+pub(super) struct Block<'a, T, P> {
     block: &'a RowBlock,
     x: &'a [Column<T>],
     models: usize,
+    products: P,
     kept: Vec<T>,
     latest: Vec<T>,
     direction: Vec<T>,
 }
 
-impl<'a, T: Stored> Block<'a, T> {
-    fn new(block: &'a RowBlock, x: &'a [T], models: usize) -> Self {
+impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
+    fn new(block: &'a RowBlock, x: &'a [T], models: usize, products: P) -> Self {
         let (kept, latest, direction) = (Vec::new(), Vec::new(), Vec::new());
-        Block { block, x: kernels::columns(x), models, kept, latest, direction }
+        Block { block, x: kernels::columns(x), models, products, kept, latest, direction }
     }
 
     fn rows(&self, groups: Range<usize>) -> Rows<'a, T> {
@@ -82,7 +88,9 @@ impl<'a, T: Stored> Block<'a, T> {
         let parts: Vec<Vec<(f64, Vec<f64>)>> = tasks
             .into_par_iter()
             .zip(stretches)
-            .map(|(groups, logits)| dispatch(LossGradient { rows: self.rows(groups), w, logits }))
+            .map(|(groups, logits)| {
+                dispatch(LossGradient { rows: self.rows(groups), products: self.products, w, logits })
+            })
             .collect();
         self.latest = latest;
         let mut total = vec![(0.0, vec![0.0; self.block.features() + 1]); self.models];

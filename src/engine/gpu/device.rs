@@ -152,27 +152,27 @@ impl Gpu {
         }
     }
 
-    /// Bytes a second that the device reads and writes when it copies from one buffer to another: the best of a few copies.
+    /// Bytes a second that the device reads and writes when it copies from one buffer to another.
     pub(super) fn copy_bandwidth(&self) -> Result<f64> {
         let bytes = COPIED_BYTES.min(self.device.limits().max_buffer_size);
         let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let (from, to) = (self.buffer("copied", bytes, usage)?, self.buffer("copy", bytes, usage)?);
-        let mut best = f64::INFINITY;
-        // The first copy touches the memory for the first time.
-        for _ in 0..=COPIES {
+        let copies = |times: u64| {
             let mut encoder =
                 self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("copy") });
-            for _ in 0..COPIES {
+            for _ in 0..times {
                 encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes);
             }
             let start = Instant::now();
             let submission = self.queue.submit([encoder.finish()]);
-            self.wait(submission)?;
-            best = best.min(start.elapsed().as_secs_f64());
-        }
+            self.wait(submission).map(|()| start.elapsed().as_secs_f64())
+        };
+        // The first copy touches the memory for the first time.
+        copies(1)?;
+        let seconds = copies(COPIES)?;
         self.release(&from);
         self.release(&to);
-        Ok((2 * bytes * COPIES) as f64 / best)
+        Ok((2 * bytes * COPIES) as f64 / seconds)
     }
 
     /// That nothing went wrong so far.
