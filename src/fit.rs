@@ -8,7 +8,7 @@ use crate::certificate::{self, Certificate, Problem, Status};
 use crate::data::{Dataset, Design, hash};
 use crate::engine::cpu::{CpuEngine, Host};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{self, Cost, DeviceInfo, DeviceRequest};
+use crate::engine::{self, Cost, DeviceInfo, DeviceKind, DeviceRequest};
 use crate::error::{Error, Result};
 use crate::model::{Coefficient, FORMAT_VERSION, Model, ObjectiveRecord, TrainingRecord};
 use crate::monitor::Monitor;
@@ -16,6 +16,9 @@ use crate::objective::{Coordinates, Objective};
 use crate::separation::Separation;
 use crate::solver::newton::{self, SampleFit};
 use crate::solver::{RELATIVE_DECREASE, Solution, Solver, StopReason, StopRule, gradient_descent, lbfgs};
+
+/// Predicted decrease, as a part of max(J, S/1000), at which a solver stops whose gradients are good to the last.
+const LEAST_DECREASE: f64 = 1e-16;
 
 /// How to fit. One struct for the command line and the library.
 #[derive(Debug, Clone)]
@@ -197,10 +200,14 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
             coordinates.len()
         )));
     }
+    let fast = engine.device().kind == DeviceKind::Cpu;
     let rule = StopRule {
         tolerance: options.tolerance,
         max_iterations: options.max_iterations.unwrap_or(solver.default_max_iterations()),
-        relative_decrease: RELATIVE_DECREASE,
+        // What comes after is cheaper on the host than shaders that a CPU computes; elsewhere the engine goes on as long as it
+        // gets anywhere, but for a last step that the verification takes with its own pass.
+        relative_decrease: if fast && options.verify { LEAST_DECREASE } else { RELATIVE_DECREASE },
+        leave_last_step: fast && options.verify,
     };
     let theta = starting_point(coordinates, &options.init);
     let mut objective = Objective::new(engine.as_mut(), &host, coordinates.clone(), options.l2);

@@ -164,7 +164,7 @@ impl Polished {
 }
 
 fn polish_rule(tolerance: f64) -> StopRule {
-    StopRule { tolerance, max_iterations: METRIC_STEPS, relative_decrease: 0.0 }
+    StopRule { tolerance, max_iterations: METRIC_STEPS, relative_decrease: 0.0, leave_last_step: false }
 }
 
 /// Steps along `metric` from the point θ with the gradient that the engine found there.

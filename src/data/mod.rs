@@ -22,7 +22,7 @@ mod scaling;
 mod size;
 mod source;
 mod split;
-mod storage;
+pub(crate) mod storage;
 mod table;
 mod target;
 mod text;

@@ -239,9 +239,10 @@ fn store<R: Stored, T: Stored>(
                 }
                 let weight = &weights[..padded];
                 part.weight += weight.iter().sum::<f64>();
+                let all_count = weight.iter().all(|s| *s > 0.0);
                 for (j, ((raw, &affine), sums)) in raw.chunks(padded).zip(affine).zip(&mut part.sums).enumerate() {
                     let (out, stride) = (&mut out[j * LANES..], features * LANES);
-                    dispatch(Store { raw, present, weight, affine, out, stride, sums });
+                    dispatch(Store { raw, present, all_count, weight, affine, out, stride, sums });
                 }
             }
             part

@@ -58,6 +58,8 @@ impl Sums {
     /// What they come to for rows of weight `weight` in all.
     pub(super) fn finish(&self, weight: f64) -> PartMoments {
         let first: f64 = self.first.iter().sum();
+        let largest =
+            self.max.iter().chain(&self.min).filter(|z| z.is_finite()).fold(0f64, |most, z| most.max(z.abs()));
         let second: f64 = self.second.iter().sum();
         PartMoments {
             first,
@@ -65,7 +67,7 @@ impl Sums {
             min: self.min.iter().copied().fold(f64::INFINITY, f64::min),
             max: self.max.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             rounding: self.rounding.iter().copied().fold(0.0, f64::max),
-            in_range: first.is_finite() && self.beyond.iter().sum::<f64>() == 0.0,
+            in_range: first.is_finite() && self.beyond.iter().sum::<f64>() == 0.0 && !(largest > f64::from(f32::MAX)),
         }
     }
 }
@@ -78,6 +80,8 @@ pub(super) struct Store<'a, R, T> {
     pub(super) weight: &'a [f64],
     /// Rows that are no padding.
     pub(super) present: usize,
+    /// Whether every row, padding too, has a positive weight.
+    pub(super) all_count: bool,
     pub(super) affine: Affine,
     /// Where the column's values of the first group go; those of further groups `stride` values later each.
     pub(super) out: &'a mut [T],
@@ -90,6 +94,20 @@ impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
 
     #[inline(always)]
     fn run<O: Octet>(self, o: O) {
+        // What f32 holds, moved by no more than a power of two, is not rounded.
+        let exact = !R::IS_WIDE && self.affine.shift == 0.0;
+        match (self.all_count, exact) {
+            (true, true) => self.store::<O, true, true>(o),
+            (true, false) => self.store::<O, true, false>(o),
+            (false, _) => self.store::<O, false, false>(o),
+        }
+    }
+}
+
+impl<R: Stored, T: Stored> Store<'_, R, T> {
+    /// Stores, where `ALL` rows count in the moments or not, and where nothing is rounded (`EXACT`) or may be.
+    #[inline(always)]
+    fn store<O: Octet, const ALL: bool, const EXACT: bool>(self, o: O) {
         let (factor, shift) = (o.splat(self.affine.factor), o.splat(self.affine.shift));
         let (some, low, high, zero) = (o.splat(SOME), o.splat(f64::NEG_INFINITY), o.splat(f64::INFINITY), o.splat(0.0));
         let mut first = o.load(&self.sums.first);
@@ -105,8 +123,8 @@ impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
                 let s = o.load(&weight[g * OCTETS + k]);
                 let exact = o.mul_add(R::octet(o, &raw[g * OCTETS + k]), factor, shift);
                 let stored = T::rounded(o, exact);
-                let z = T::octet(o, &stored);
                 out[k] = stored;
+                let z = if EXACT { exact } else { T::octet(o, &stored) };
                 if T::IS_WIDE {
                     // A GPU will round these to f32, so they must be in its range as well.
                     let narrow = o.widen(&o.narrow(z));
@@ -115,9 +133,12 @@ impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
                 let sz = o.mul(s, z);
                 first = o.add(first, sz);
                 second = o.mul_add(sz, z, second);
-                min = o.min(o.select_ge(s, some, z, high), min);
-                max = o.max(o.select_ge(s, some, z, low), max);
-                rounding = o.max(o.select_ge(s, some, o.abs(o.sub(exact, z)), zero), rounding);
+                let counts = |yes, no| if ALL { yes } else { o.select_ge(s, some, yes, no) };
+                min = o.min(counts(z, high), min);
+                max = o.max(counts(z, low), max);
+                if !EXACT {
+                    rounding = o.max(counts(o.abs(o.sub(exact, z)), zero), rounding);
+                }
             }
         }
         // What stands for rows that are none.
@@ -150,12 +171,16 @@ impl Work for Transpose<'_> {
     fn run<O: Octet>(self, o: O) {
         let Transpose { rows, columns, features } = self;
         let height = rows.len() / features;
+        let ahead = size_of_val(rows);
         let whole = features / 8 * 8;
         for j in (0..whole).step_by(8) {
             for i in (0..height).step_by(8) {
                 let mut square = [[0.0; 8]; 8];
                 for (k, row) in square.iter_mut().enumerate() {
-                    row.copy_from_slice(&rows[(i + k) * features + j..][..8]);
+                    let from = &rows[(i + k) * features + j..][..8];
+                    // What the next panel reads, while this one is worked on.
+                    o.prefetch(&from[0], ahead);
+                    row.copy_from_slice(from);
                 }
                 for (k, column) in o.transpose(square).iter().enumerate() {
                     columns[(j + k) * height + i..][..8].copy_from_slice(column);

@@ -1,4 +1,4 @@
-//! Memory for the values of X.
+//! Memory for one number a row or more.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 /// Numbers in one piece of memory, zeros at first. It is asked to lie on large pages where the system has them, which
 /// halves the time it takes to fill it for the first time; and where there is not enough of it that is an error.
 #[derive(Debug)]
-pub(super) struct Storage<T> {
-    map: MmapMut,
+pub(crate) struct Storage<T> {
+    /// None for no numbers.
+    map: Option<MmapMut>,
     len: usize,
     of: PhantomData<T>,
 }
@@ -22,10 +23,12 @@ impl<T: Pod> Storage<T> {
     ///
     /// # Errors
     /// [`Error::Usage`] when there is not enough memory.
-    pub(super) fn zeros(len: usize) -> Result<Self> {
+    pub(crate) fn zeros(len: usize) -> Result<Self> {
+        if len == 0 {
+            return Ok(Storage::none());
+        }
         let bytes = len.saturating_mul(size_of::<T>());
-        // An empty mapping is refused by some systems.
-        let map = MmapMut::map_anon(bytes.max(1)).map_err(|error| {
+        let map = MmapMut::map_anon(bytes).map_err(|error| {
             Error::Usage(format!(
                 "{bytes} bytes of memory for the rows cannot be had ({error}); fit fewer rows or columns"
             ))
@@ -33,7 +36,14 @@ impl<T: Pod> Storage<T> {
         // Where the system has none, small pages do.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
-        Ok(Storage { map, len, of: PhantomData })
+        Ok(Storage { map: Some(map), len, of: PhantomData })
+    }
+}
+
+impl<T> Storage<T> {
+    /// No numbers.
+    pub(crate) const fn none() -> Self {
+        Storage { map: None, len: 0, of: PhantomData }
     }
 }
 
@@ -41,13 +51,14 @@ impl<T: Pod> Deref for Storage<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        bytemuck::cast_slice(&self.map[..self.len * size_of::<T>()])
+        self.map.as_ref().map_or(&[], |map| bytemuck::cast_slice(&map[..self.len * size_of::<T>()]))
     }
 }
 
 impl<T: Pod> DerefMut for Storage<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        bytemuck::cast_slice_mut(&mut self.map[..self.len * size_of::<T>()])
+        let bytes = self.len * size_of::<T>();
+        self.map.as_mut().map_or(&mut [], |map| bytemuck::cast_slice_mut(&mut map[..bytes]))
     }
 }
 

@@ -140,7 +140,7 @@ pub fn minimise_sampled(
 
 fn sample_rule(sample: &Objective<'_>) -> StopRule {
     let relative_decrease = 0.5 * WELL_ENOUGH * sample.coordinates().len() as f64 / sample.rows() as f64;
-    StopRule { tolerance: 0.0, max_iterations: SAMPLE_ITERATIONS, relative_decrease }
+    StopRule { tolerance: 0.0, max_iterations: SAMPLE_ITERATIONS, relative_decrease, leave_last_step: false }
 }
 
 /// Renews a metric by the curvature of all rows.

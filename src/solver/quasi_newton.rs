@@ -9,6 +9,9 @@ use crate::objective::{Evaluation, Objective};
 
 /// Iterations that the pace of a metric is judged by.
 const JUDGED: usize = 3;
+/// Part of the tolerance that the slope is expected to be at after the next step, at the pace of the last one, for that step to be
+/// the last.
+const SURELY: f64 = 0.3;
 
 /// How a metric is taken anew.
 pub trait Renewal {
@@ -39,14 +42,21 @@ pub fn minimise(
     let mut iterations = 0;
     // Decreases predicted with the present metric, the latest last.
     let mut decreases: Vec<f64> = Vec::new();
+    // The slope before the last step.
+    let mut before = f64::INFINITY;
     report(objective, &at, iterations, monitor);
     loop {
         let mut step = metric.direction(&at.gradient);
         let mut decrease = -0.5 * dot(&at.gradient, &step);
         decreases.push(decrease);
+        let slope = objective.gradient_norms(&at).0;
+        let last_step = before.is_finite() && slope * slope / before <= SURELY * rule.tolerance;
+        if rule.leave_last_step && last_step && !(slope <= rule.tolerance) {
+            let predicted = Some(decrease);
+            return Ok(Solution { at, reason: StopReason::NextStep, iterations, predicted, metric: Some(metric) });
+        }
         // How far the slope has to fall to meet either rule.
-        let to_fall =
-            (objective.gradient_norms(&at).0 / rule.tolerance).min((decrease / rule.floor(objective, &at)).sqrt());
+        let to_fall = (slope / rule.tolerance).min((decrease / rule.floor(objective, &at)).sqrt());
         if passes_to_go(&decreases, to_fall) > renewal.cost()
             && let Some(new) = renewal.renew(objective, &at.theta)
         {
@@ -63,6 +73,7 @@ pub fn minimise(
         match advance(objective, &at, &step)? {
             Some(next) => {
                 metric.correct(difference(&next.theta, &at.theta), difference(&next.gradient, &at.gradient));
+                before = slope;
                 at = next;
                 iterations += 1;
                 report(objective, &at, iterations, monitor);

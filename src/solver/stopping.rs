@@ -14,6 +14,8 @@ pub enum StopReason {
     Gradient,
     /// The predicted decrease of J is below [`StopRule::relative_decrease`].
     PredictedDecrease,
+    /// The next step is expected to end within `--tol`, and the verification takes it.
+    NextStep,
     /// The iteration limit was reached.
     MaxIterations,
     /// No step along the search direction lowers J in the engine's arithmetic.
@@ -33,6 +35,8 @@ pub struct StopRule {
     pub max_iterations: usize,
     /// Predicted decrease, as a part of max(J, S/1000), at which it may stop as well.
     pub relative_decrease: f64,
+    /// Whether a solver that expects its next step to end within the tolerance may leave that to the verification.
+    pub leave_last_step: bool,
 }
 
 impl StopRule {

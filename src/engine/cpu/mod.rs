@@ -113,7 +113,7 @@ impl Engine for CpuEngine<'_> {
         let mut loss = vec![0.0; models];
         let mut gradient = Params::zeros(features, models);
         for held in &mut self.held {
-            let sums = typed!(held, block => block.loss_gradient(w));
+            let sums = typed!(held, block => block.loss_gradient(w))?;
             for (k, (block_loss, block_gradient)) in sums.into_iter().enumerate() {
                 loss[k] += block_loss;
                 for (g, part) in gradient.model_mut(k).iter_mut().zip(block_gradient) {
@@ -138,7 +138,7 @@ impl Engine for CpuEngine<'_> {
 
     fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
         let line = self.stamps.start_line(kept, latest)?;
-        self.held.iter_mut().for_each(|held| typed!(held, block => block.start_line()));
+        self.held.iter_mut().try_for_each(|held| typed!(held, block => block.start_line()))?;
         Ok(line)
     }
 

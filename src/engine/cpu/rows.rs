@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
+use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::kernels::{self, Column, Curvatures, LineProbe, Logits, LossGradient, Rows, Sum};
 use super::products::{InF32, InF64, Products};
+use crate::data::storage::Storage;
 use crate::data::{LANES, Precision, RowBlock, Values};
 use crate::engine::{LossSlope, Params};
+use crate::error::Result;
 use crate::octet::{Stored, dispatch};
 
 /// Groups of rows that one task takes at the least; more when there are so many rows that the tasks' partial sums
@@ -51,14 +54,14 @@ pub(super) struct Block<'a, T, P> {
     x: &'a [Column<T>],
     models: usize,
     products: P,
-    kept: Vec<T>,
-    latest: Vec<T>,
-    direction: Vec<T>,
+    kept: Storage<T>,
+    latest: Storage<T>,
+    direction: Storage<T>,
 }
 
-impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
+impl<'a, T: Stored + Pod, P: Products<T>> Block<'a, T, P> {
     fn new(block: &'a RowBlock, x: &'a [T], models: usize, products: P) -> Self {
-        let (kept, latest, direction) = (Vec::new(), Vec::new(), Vec::new());
+        let (kept, latest, direction) = (Storage::none(), Storage::none(), Storage::none());
         Block { block, x: kernels::columns(x), models, products, kept, latest, direction }
     }
 
@@ -71,10 +74,15 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
     }
 
     /// Loss and gradient of each model at `w`; the logits become the latest.
-    pub(super) fn loss_gradient(&mut self, w: &Params) -> Vec<(f64, Vec<f64>)> {
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] when there is no memory for the logits.
+    pub(super) fn loss_gradient(&mut self, w: &Params) -> Result<Vec<(f64, Vec<f64>)>> {
         let padded = self.padded();
-        let mut latest = std::mem::take(&mut self.latest);
-        latest.resize(padded * self.models, T::default());
+        let mut latest = std::mem::replace(&mut self.latest, Storage::none());
+        if latest.is_empty() {
+            latest = Storage::zeros(padded * self.models)?;
+        }
         // Each task owns the logits of its rows: one stretch for each model.
         let tasks = tasks(self.block.groups());
         let mut stretches: Vec<Vec<&mut [T]>> = tasks.iter().map(|_| Vec::with_capacity(self.models)).collect();
@@ -100,7 +108,7 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
                 total.1.iter_mut().zip(gradient).for_each(|(total, g)| *total += g);
             }
         }
-        total
+        Ok(total)
     }
 
     /// The latest logits become the kept ones.
@@ -109,10 +117,17 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
     }
 
     /// The direction becomes latest − kept logits.
-    pub(super) fn start_line(&mut self) {
-        let pairs = self.kept.iter().zip(&self.latest);
-        self.direction.clear();
-        self.direction.extend(pairs.map(|(kept, latest)| T::narrow(latest.wide() - kept.wide())));
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] when there is no memory for it.
+    pub(super) fn start_line(&mut self) -> Result<()> {
+        if self.direction.is_empty() {
+            self.direction = Storage::zeros(self.kept.len())?;
+        }
+        let pairs = self.kept.par_iter().zip(self.latest.par_iter());
+        let direction = self.direction.par_iter_mut().with_min_len(CHUNK_GROUPS * LANES);
+        direction.zip(pairs).for_each(|(d, (kept, latest))| *d = T::narrow(latest.wide() - kept.wide()));
+        Ok(())
     }
 
     /// Loss and slope at each of `steps` from the kept logits along the direction, added to `sums`: for each step a list of
