@@ -9,9 +9,6 @@ use crate::objective::{Evaluation, Objective};
 
 /// Iterations that the pace of a metric is judged by.
 const JUDGED: usize = 3;
-/// Part of the tolerance that the slope is expected to be at after the next step, at the pace of the last one, for that step to be
-/// the last.
-const SURELY: f64 = 0.3;
 
 /// How a metric is taken anew.
 pub trait Renewal {
@@ -50,7 +47,8 @@ pub fn minimise(
         let mut decrease = -0.5 * dot(&at.gradient, &step);
         decreases.push(decrease);
         let slope = objective.gradient_norms(&at).0;
-        let last_step = before.is_finite() && slope * slope / before <= SURELY * rule.tolerance;
+        // At the pace of the last step.
+        let last_step = before.is_finite() && slope * slope / before <= rule.tolerance;
         if rule.leave_last_step && last_step && !(slope <= rule.tolerance) {
             let predicted = Some(decrease);
             return Ok(Solution { at, reason: StopReason::NextStep, iterations, predicted, metric: Some(metric) });
