@@ -23,6 +23,7 @@ mod size;
 mod source;
 mod split;
 pub(crate) mod storage;
+mod sweep;
 mod table;
 mod target;
 mod text;
@@ -74,7 +75,7 @@ impl Dataset {
         options: PackOptions,
     ) -> Result<Self> {
         check_names(&features, source.features())?;
-        Dataset::of(features, pack::pack(source, vectors, options)?, vectors, options)
+        Ok(Dataset::of(features, pack::pack(source, vectors, options)?, vectors.weight.sum()))
     }
 
     /// As [`Dataset::pack`], from what [`pack::pack_rows`] takes.
@@ -85,23 +86,25 @@ impl Dataset {
         options: PackOptions,
     ) -> Result<Self> {
         let packed = pack::pack_rows(values, features.len(), vectors, options)?;
-        Dataset::of(features, packed, vectors, options)
+        Ok(Dataset::of(features, packed, vectors.weight.sum()))
     }
 
-    fn of(features: Vec<String>, packed: Packed, vectors: &RowVectors, options: PackOptions) -> Result<Self> {
-        let mut data = Dataset {
-            features,
-            blocks: packed.blocks,
-            columns: packed.columns,
-            moments: packed.moments,
-            rows: vectors.target.rows(),
-            weight_sum: vectors.weight.sum(),
-            samples: Vec::new(),
+    fn of(features: Vec<String>, packed: Packed, weight_sum: f64) -> Self {
+        let Packed { blocks, columns, moments, samples } = packed;
+        let data = |blocks: Vec<RowBlock>, weight_sum, samples| Dataset {
+            features: features.clone(),
+            columns: columns.clone(),
+            moments: moments.clone(),
+            rows: blocks.iter().map(RowBlock::rows).sum(),
+            weight_sum,
+            blocks,
+            samples,
         };
-        if !options.no_sample {
-            data.samples = sample::draw(&data)?;
-        }
-        Ok(data)
+        let sample = |block: RowBlock| {
+            let weight_sum = block.weight().sum();
+            data(vec![block], weight_sum, Vec::new())
+        };
+        data(blocks, weight_sum, samples.into_iter().map(sample).collect())
     }
 
     /// Packs a row-major n×p matrix with targets, weights 1 and no offset, naming the features x0, x1, …

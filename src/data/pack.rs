@@ -10,14 +10,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use bytemuck::Pod;
-use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
-use super::panel::{Affine, Store, Sums, Transpose};
+use super::panel::{Affine, Transpose};
+use super::sample::{self, Pick};
 use super::scaling::{Moments, StoredColumn, centre_again, suggest_all};
 use super::source::{ColumnSource, RowMajor, RowVectors};
 use super::storage::Storage;
-use super::vector::RowVector;
+use super::sweep::{Panel, Storing};
 use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
@@ -25,12 +25,6 @@ use crate::octet::{Stored, dispatch};
 const SMALL_DATA: usize = 4 << 20;
 /// Bytes of f32 a block holds at the most by default: half of WebGPU's default binding limit.
 const BLOCK_BYTES: usize = 64 << 20;
-/// Groups of rows that are read at a time, and bytes that all columns of them may take.
-const PANEL_GROUPS: usize = 4;
-const PANEL_BYTES: usize = 256 << 10;
-/// Rows that one task packs at the least; more when there are so many that the tasks' sums would fill memory.
-const TASK_ROWS: usize = 2048;
-const MAX_TASKS: usize = 1024;
 /// Blocks are cut at multiples of this many rows, so that GPU tiles never straddle two blocks.
 const BLOCK_ROW_MULTIPLE: usize = 256;
 
@@ -71,6 +65,8 @@ pub struct Packed {
     pub columns: Vec<StoredColumn>,
     /// Moments of each column.
     pub moments: Vec<Moments>,
+    /// Row samples, smallest first, stored as the rows are.
+    pub samples: Vec<RowBlock>,
 }
 
 /// Packs `source`.
@@ -79,13 +75,29 @@ pub struct Packed {
 /// [`Error::Usage`] when `vectors` do not fit the source, a block could not hold even one group of rows, or memory does
 /// not suffice; [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
 pub fn pack(source: &impl ColumnSource, vectors: &RowVectors, options: PackOptions) -> Result<Packed> {
+    pack_with(source, vectors, options, |vectors| picks(vectors, source.features(), options))
+}
+
+/// The samples to be drawn.
+fn picks(vectors: &RowVectors, features: usize, options: PackOptions) -> Vec<Pick> {
+    if options.no_sample { Vec::new() } else { sample::pick(vectors, features) }
+}
+
+/// [`pack`], drawing the samples that `picks` chooses once the vectors are known to be good.
+pub(super) fn pack_with(
+    source: &impl ColumnSource,
+    vectors: &RowVectors,
+    options: PackOptions,
+    picks: impl Fn(&RowVectors) -> Vec<Pick>,
+) -> Result<Packed> {
     source.check()?;
     let (rows, features) = (source.rows(), source.features());
     vectors.check(rows)?;
     let block_rows = block_rows(features, options.block_rows)?;
+    let picks = picks(vectors);
     match options.precision_for(rows, features) {
-        Precision::F32 => pack_as::<f32>(source, vectors, block_rows, Values::F32),
-        Precision::F64 => pack_as::<f64>(source, vectors, block_rows, Values::F64),
+        Precision::F32 => pack_as::<f32>(source, vectors, block_rows, &picks, Values::F32),
+        Precision::F64 => pack_as::<f64>(source, vectors, block_rows, &picks, Values::F64),
     }
 }
 
@@ -93,14 +105,16 @@ fn pack_as<T: Stored + Pod>(
     source: &impl ColumnSource,
     vectors: &RowVectors,
     block_rows: usize,
+    picks: &[Pick],
     values: fn(Stretch<T>) -> Values,
 ) -> Result<Packed> {
-    let (rows, features) = (source.rows(), source.features());
+    let features = source.features();
     let mut columns = suggest_all(source)?;
-    let mut storage = Storage::<T>::zeros(rows.div_ceil(LANES) * LANES * features)?;
+    let out = Storage::zeros(source.rows().div_ceil(LANES) * LANES * features)?;
+    let mut storing = Storing::new(out, vectors, features, picks)?;
     let mut sweep = |columns: &[StoredColumn]| {
         let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
-        store(&mut storage, rows, &vectors.weight, &affine, |panel: Panel<'_, f64, T>| {
+        storing.sweep(&affine, |panel: Panel<'_, f64, T>| {
             let padded = panel.raw.len() / features;
             for (j, raw) in panel.raw.chunks_mut(padded).enumerate() {
                 source.fill(j, panel.start, &mut raw[..panel.present]);
@@ -111,7 +125,7 @@ fn pack_as<T: Stored + Pod>(
     if centre_again(&mut columns, &moments) {
         moments = sweep(&columns)?;
     }
-    Ok(Packed { blocks: cut(features, block_rows, vectors, Arc::new(storage), values)?, columns, moments })
+    packed(storing, columns, moments, block_rows, vectors, values)
 }
 
 /// Packs a row-major matrix of `features` columns, and rows of zeros after it up to a whole group, in the memory that it lies
@@ -120,7 +134,7 @@ fn pack_as<T: Stored + Pod>(
 /// # Errors
 /// As [`pack`].
 pub(super) fn pack_rows(
-    mut values: Storage<f32>,
+    values: Storage<f32>,
     features: usize,
     vectors: &RowVectors,
     options: PackOptions,
@@ -134,14 +148,16 @@ pub(super) fn pack_rows(
     let block_rows = block_rows(features, options.block_rows)?;
     let mut columns = suggest_all(&source)?;
     let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
-    let mut moments = store(&mut values, rows, &vectors.weight, &affine, |panel: Panel<'_, f32, f32>| {
+    let picks = picks(vectors, features, options);
+    let mut storing = Storing::new(values, vectors, features, &picks)?;
+    let mut moments = storing.sweep(&affine, |panel: Panel<'_, f32, f32>| {
         dispatch(Transpose { rows: panel.place, columns: panel.raw, features });
     })?;
     let before = (columns.clone(), moments.clone());
     if centre_again(&mut columns, &moments) {
         // The values as they were are gone: z itself is what is centred again.
         let affine: Vec<Affine> = columns.iter().zip(&before.0).map(|(new, old)| new.affine_from(old)).collect();
-        moments = store(&mut values, rows, &vectors.weight, &affine, |panel: Panel<'_, f32, f32>| {
+        moments = storing.sweep(&affine, |panel: Panel<'_, f32, f32>| {
             let padded = panel.raw.len() / features;
             for (j, raw) in panel.raw.chunks_mut(padded).enumerate() {
                 let groups = panel.place.chunks(features * LANES).zip(raw.chunks_mut(LANES));
@@ -153,7 +169,21 @@ pub(super) fn pack_rows(
             m.rounding += old.rounding * (old.sd * column.scale) / (m.sd * columns[j].scale);
         }
     }
-    Ok(Packed { blocks: cut(features, block_rows, vectors, Arc::new(values), Values::F32)?, columns, moments })
+    packed(storing, columns, moments, block_rows, vectors, Values::F32)
+}
+
+/// What was stored, rows cut into blocks of `block_rows`.
+fn packed<T: Stored + Pod>(
+    stored: Storing<'_, T>,
+    columns: Vec<StoredColumn>,
+    moments: Vec<Moments>,
+    block_rows: usize,
+    vectors: &RowVectors,
+    values: fn(Stretch<T>) -> Values,
+) -> Result<Packed> {
+    let samples = stored.samples.into_iter().map(|sample| sample.finish(vectors, values)).collect::<Result<_>>()?;
+    let blocks = cut(columns.len(), block_rows, vectors, Arc::new(stored.out), values)?;
+    Ok(Packed { blocks, columns, moments, samples })
 }
 
 /// Cuts stored values into blocks.
@@ -195,97 +225,9 @@ fn block_rows(features: usize, asked: Option<usize>) -> Result<usize> {
     Ok(rows.max(LANES))
 }
 
-/// Rows that are read and stored at a time.
-struct Panel<'a, R, T> {
-    /// The first of them.
-    start: usize,
-    /// How many, padding not counted.
-    present: usize,
-    /// Where they go; what stands there so far.
-    place: &'a [T],
-    /// Where their values are wanted, column by column, padding included.
-    raw: &'a mut [R],
-}
-
-/// Stores `rows` rows in `out`, interleaved by [`LANES`], each column as its `affine` says, and takes the moments on the way;
-/// `read` reads the values of a panel.
-fn store<R: Stored, T: Stored>(
-    out: &mut [T],
-    rows: usize,
-    weight: &RowVector,
-    affine: &[Affine],
-    read: impl Fn(Panel<'_, R, T>) + Sync,
-) -> Result<Vec<Moments>> {
-    let features = affine.len();
-    if features == 0 {
-        return Ok(Vec::new());
-    }
-    let panel_rows = (PANEL_BYTES / (features * LANES * size_of::<R>())).clamp(1, PANEL_GROUPS) * LANES;
-    let task_rows = TASK_ROWS.max(rows.div_ceil(MAX_TASKS)).next_multiple_of(panel_rows);
-    let parts: Vec<Part> = out
-        .par_chunks_mut(task_rows * features)
-        .enumerate()
-        .map(|(task, out)| {
-            let mut part = Part { weight: 0.0, sums: vec![Sums::NONE; features] };
-            let mut raw = vec![R::default(); panel_rows * features];
-            let mut weights = vec![0.0; panel_rows];
-            for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
-                let start = task * task_rows + panel * panel_rows;
-                let padded = out.len() / features;
-                let (raw, present) = (&mut raw[..out.len()], padded.min(rows - start));
-                read(Panel { start, present, place: out, raw });
-                for (g, lanes) in weights[..padded].chunks_mut(LANES).enumerate() {
-                    lanes.copy_from_slice(&weight.group(start / LANES + g).lanes());
-                }
-                let weight = &weights[..padded];
-                part.weight += weight.iter().sum::<f64>();
-                let all_count = weight.iter().all(|s| *s > 0.0);
-                for (j, ((raw, &affine), sums)) in raw.chunks(padded).zip(affine).zip(&mut part.sums).enumerate() {
-                    let (out, stride) = (&mut out[j * LANES..], features * LANES);
-                    dispatch(Store { raw, present, all_count, weight, affine, out, stride, sums });
-                }
-            }
-            part
-        })
-        .collect();
-    (0..features).map(|j| moments(&parts, j)).collect()
-}
-
-/// The rows of one task.
-struct Part {
-    /// Σ s.
-    weight: f64,
-    /// Sums of each column.
-    sums: Vec<Sums>,
-}
-
-/// The moments of column `j`, from those of the parts (Chan, Golub & LeVeque 1983, The American Statistician 37:242).
-fn moments(parts: &[Part], j: usize) -> Result<Moments> {
-    let (mut weight, mut mean, mut spread) = (0.0, 0.0, 0.0);
-    let (mut min, mut max, mut rounding) = (f64::INFINITY, f64::NEG_INFINITY, 0f64);
-    for part in parts {
-        let column = part.sums[j].finish(part.weight);
-        if !column.in_range {
-            return Err(Error::Numerics(format!(
-                "feature {} holds a value that is not finite or is 10³⁸ times farther out than the column's first values; \
-                 mend the value or leave the column out with --drop",
-                j + 1
-            )));
-        }
-        if part.weight > 0.0 {
-            let apart = column.first / part.weight - mean;
-            spread += column.spread + apart * apart * weight * part.weight / (weight + part.weight);
-            weight += part.weight;
-            mean += apart * part.weight / weight;
-        }
-        (min, max, rounding) = (min.min(column.min), max.max(column.max), rounding.max(column.rounding));
-    }
-    let sd = if max > min { (spread / weight).sqrt() } else { 0.0 };
-    Ok(Moments { mean, sd, min, max, rounding: if sd > 0.0 { rounding / sd } else { 0.0 } })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::RowVector;
     use super::super::hash;
     use super::super::scaling::MAX_OFF_CENTRE;
     use super::*;

@@ -157,14 +157,14 @@ impl<R: Stored, T: Stored> Store<'_, R, T> {
 }
 
 /// Rows of `features` values become columns of a panel.
-pub(super) struct Transpose<'a> {
+pub(super) struct Transpose<'a, T> {
     /// A multiple of 8 rows.
-    pub(super) rows: &'a [f32],
-    pub(super) columns: &'a mut [f32],
+    pub(super) rows: &'a [T],
+    pub(super) columns: &'a mut [T],
     pub(super) features: usize,
 }
 
-impl Work for Transpose<'_> {
+impl<T: Stored> Work for Transpose<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -175,14 +175,14 @@ impl Work for Transpose<'_> {
         let whole = features / 8 * 8;
         for j in (0..whole).step_by(8) {
             for i in (0..height).step_by(8) {
-                let mut square = [[0.0; 8]; 8];
+                let mut square = [[T::default(); 8]; 8];
                 for (k, row) in square.iter_mut().enumerate() {
                     let from = &rows[(i + k) * features + j..][..8];
                     // What the next panel reads, while this one is worked on.
                     o.prefetch(&from[0], ahead);
                     row.copy_from_slice(from);
                 }
-                for (k, column) in o.transpose(square).iter().enumerate() {
+                for (k, column) in T::transposed(o, square).iter().enumerate() {
                     columns[(j + k) * height + i..][..8].copy_from_slice(column);
                 }
             }

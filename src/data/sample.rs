@@ -1,16 +1,24 @@
-//! Row samples: a first idea of large data, drawn the same way every time.
+//! Row samples: a first idea of large data, drawn the same way every time, while it is packed.
 //!
 //! A row's place among all rows is hashed, and a class keeps the rows whose hash lies below a threshold: the largest power
-//! of two that leaves no more of them than wanted. Such samples are nested, depend on nothing but the row's number and its
-//! class, and need not know how many rows will come: the threshold halves as they do. A small class stays whole. A row
-//! that stands for 2ᵏ rows of its class weighs 2ᵏ times as much, so the sample's J estimates that of all rows.
+//! of two that leaves no more of them than wanted. Such samples are nested and depend on nothing but the row's number and its
+//! class. A small class stays whole. A row that stands for 2ᵏ rows of its class weighs 2ᵏ times as much, so the sample's J
+//! estimates that of all rows.
 
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
+use super::hash;
+use super::panel::Transpose;
+use super::source::RowVectors;
+use super::storage::Storage;
 use super::vector::RowVector;
-use super::{Dataset, hash};
 use crate::error::Result;
+use crate::octet::{Stored, dispatch};
 
 /// Rows of a class in the largest sample at the most, and this many for each feature where that is more; and no more than
 /// this part of all rows.
@@ -22,19 +30,25 @@ const LEAST_ROWS_PER_FEATURE: usize = 48;
 const LARGE: usize = 4 << 20;
 /// The smaller sample has so many times fewer rows of a class, at the most.
 const SMALLER: usize = 8;
-/// Groups of rows that one task ranks at the least.
-const TASK_GROUPS: usize = 512;
+/// Rows that one task looks at, a multiple of [`LANES`].
+const TASK_ROWS: usize = 512 * LANES;
 /// Seed of the hash: any number does.
 const SEED: u64 = 0x5a3b_1e5a;
 
-/// The row samples of `data`, smallest first; none where there are too few rows for them to be worth it.
-///
-/// # Errors
-/// As [`RowBlock::new`].
-pub(super) fn draw(data: &Dataset) -> Result<Vec<Dataset>> {
-    match most_of_a_class(data.rows, data.features.len()) {
-        Some(most) => samples(data, [most / SMALLER, most]),
-        None => Ok(Vec::new()),
+/// The rows of a sample.
+#[derive(Debug, Clone)]
+pub(super) struct Pick {
+    /// Their numbers, ascending.
+    rows: Vec<usize>,
+    /// Of a class, a row stands for two to this power.
+    thinning: [u32; 2],
+}
+
+/// The row samples of `features` columns, smallest first; none where there are too few rows for them to be worth it.
+pub(super) fn pick(vectors: &RowVectors, features: usize) -> Vec<Pick> {
+    match most_of_a_class(vectors.target.rows(), features) {
+        Some(most) => pick_most(vectors, [most / SMALLER, most]),
+        None => Vec::new(),
     }
 }
 
@@ -44,143 +58,188 @@ fn most_of_a_class(rows: usize, features: usize) -> Option<usize> {
     (most >= LEAST_ROWS_PER_FEATURE * features && rows.saturating_mul(features) > LARGE).then_some(most)
 }
 
-/// Samples of `most` rows of a class each, at the most.
-fn samples(data: &Dataset, most: [usize; 2]) -> Result<Vec<Dataset>> {
-    let ranks = ranks(data);
-    let mut counts = [0; RANKS];
-    ranks.iter().for_each(|rank| counts[usize::from(rank.0)] += 1);
-    let sample = |most| drawn(data, &ranks, [0, 1].map(|class| thinning(&counts, class, most)));
+/// Samples of `most` rows of a class each, at the most; the last is the largest.
+fn pick_most<const N: usize>(vectors: &RowVectors, most: [usize; N]) -> Vec<Pick> {
+    let counts = in_tasks(vectors, |rows| class_counts(vectors, rows)).into_iter().fold([0; 2], sum);
+    // After so many halvings, and no fewer, no more may be left than wanted: other rows need not be kept in mind.
+    let least = counts.map(|count| (count / most[N - 1].max(1)).checked_ilog2().unwrap_or(0));
+    let candidates = in_tasks(vectors, |rows| Candidates::among(vectors, rows, least));
+    let mut survivors = [[0; RANKS]; 2];
+    for task in &candidates {
+        survivors.iter_mut().zip(&task.of_halvings).for_each(|(all, here)| *all = sum(*all, *here));
+    }
+    let sample = |most| {
+        let thinning = [0, 1].map(|class| thinning(&survivors[class], least[class], most));
+        let rows = candidates.par_iter().map(|task| task.surviving(thinning)).collect::<Vec<_>>().concat();
+        Pick { rows, thinning }
+    };
     most.into_iter().map(sample).collect()
 }
 
-/// Rows of each rank.
-type Counts = [usize; RANKS];
-const RANKS: usize = 1 << u8::BITS;
+/// Numbers of halvings that a row can survive.
+const RANKS: usize = u64::BITS as usize + 1;
 
-/// A row's class, and the number of halvings that it survives; or that it weighs nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Rank(u8);
-
-impl Rank {
-    const NONE: Rank = Rank(u8::MAX);
-
-    fn new(class: usize, halvings: u32) -> Self {
-        Rank(2 * halvings as u8 + class as u8)
-    }
-
-    fn get(self) -> Option<(usize, u32)> {
-        (self != Rank::NONE).then_some((usize::from(self.0 % 2), u32::from(self.0 / 2)))
-    }
+/// Rows of positive weight that may be drawn, in order.
+struct Candidates {
+    /// Number, class, and the halvings of its class that the row survives.
+    rows: Vec<(usize, u8, u8)>,
+    /// How many of each class survive a number of halvings and no more.
+    of_halvings: [[usize; RANKS]; 2],
 }
 
-/// The rank of every row.
-fn ranks(data: &Dataset) -> Vec<Rank> {
-    let mut ranks = vec![Rank::NONE; data.rows];
-    let (mut first, mut rest) = (0, ranks.as_mut_slice());
-    for block in &data.blocks {
-        let (here, later) = rest.split_at_mut(block.rows());
-        here.par_chunks_mut(LANES).enumerate().with_min_len(TASK_GROUPS).for_each(|(g, here)| {
-            let (weight, target) = (block.weight().group(g).lanes(), block.target().group(g).lanes());
-            for (i, rank) in here.iter_mut().enumerate().filter(|(i, _)| weight[*i] > 0.0) {
-                let halvings = hash::mix(SEED, (first + g * LANES + i) as u64).leading_zeros();
-                *rank = Rank::new(usize::from(target[i] > 0.5), halvings);
+impl Candidates {
+    /// Those of `rows` that survive `least` halvings of their class.
+    fn among(vectors: &RowVectors, rows: Range<usize>, least: [u32; 2]) -> Self {
+        let mut found = Candidates { rows: Vec::new(), of_halvings: [[0; RANKS]; 2] };
+        for g in rows.start / LANES..rows.end.div_ceil(LANES) {
+            // Rows that are none weigh nothing.
+            let (weight, target) = (vectors.weight.group(g).lanes(), vectors.target.group(g).lanes());
+            for i in 0..LANES {
+                let (row, class) = (g * LANES + i, class_of(target[i]));
+                let halvings = hash::mix(SEED, row as u64).leading_zeros();
+                if halvings >= least[class] && weight[i] > 0.0 {
+                    found.rows.push((row, class as u8, halvings as u8));
+                    found.of_halvings[class][halvings as usize] += 1;
+                }
             }
-        });
-        first += block.rows();
-        rest = later;
+        }
+        found
     }
-    ranks
+
+    /// Numbers of those that survive `thinning` halvings of their class.
+    fn surviving(&self, thinning: [u32; 2]) -> Vec<usize> {
+        let survives = |row: &&(usize, u8, u8)| u32::from(row.2) >= thinning[usize::from(row.1)];
+        self.rows.iter().filter(survives).map(|row| row.0).collect()
+    }
 }
 
-/// Halvings after which no more than `most` rows of `class` are left.
-fn thinning(counts: &Counts, class: usize, most: usize) -> u32 {
-    let end_after = |halvings: u32| counts[usize::from(Rank::new(class, halvings).0)];
-    let mut left: usize = (0..=u64::BITS).map(end_after).sum();
-    let mut halvings = 0;
+fn class_of(target: f64) -> usize {
+    usize::from(target > 0.5)
+}
+
+/// Rows of positive weight of each class among `rows`.
+fn class_counts(vectors: &RowVectors, rows: Range<usize>) -> [usize; 2] {
+    let mut counts = [0; 2];
+    for g in rows.start / LANES..rows.end.div_ceil(LANES) {
+        let (weight, target) = (vectors.weight.group(g).lanes(), vectors.target.group(g).lanes());
+        for i in 0..LANES {
+            let counted = usize::from(weight[i] > 0.0);
+            counts[0] += counted;
+            counts[1] += counted & class_of(target[i]);
+        }
+    }
+    [counts[0] - counts[1], counts[1]]
+}
+
+/// What `of` says of each task's rows, in order.
+fn in_tasks<R: Send>(vectors: &RowVectors, of: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
+    let rows = vectors.target.rows();
+    let tasks = (0..rows.div_ceil(TASK_ROWS)).into_par_iter();
+    tasks.map(|task| of(task * TASK_ROWS..rows.min((task + 1) * TASK_ROWS))).collect()
+}
+
+fn sum<const N: usize>(a: [usize; N], b: [usize; N]) -> [usize; N] {
+    std::array::from_fn(|k| a[k] + b[k])
+}
+
+/// Halvings, `least` or more, after which no more than `most` rows are left of those that survive so many.
+fn thinning(survivors: &[usize; RANKS], least: u32, most: usize) -> u32 {
+    let mut left: usize = survivors[least as usize..].iter().sum();
+    let mut halvings = least;
     while left > most {
-        left -= end_after(halvings);
+        left -= survivors[halvings as usize];
         halvings += 1;
     }
     halvings
 }
 
-/// The rows that survive as many halvings as their class is thinned by.
-fn drawn(data: &Dataset, ranks: &[Rank], thinning: [u32; 2]) -> Result<Dataset> {
-    let mut rows: Vec<Row<'_>> = Vec::new();
-    let mut rest = ranks;
-    for block in &data.blocks {
-        let (here, later) = rest.split_at(block.rows());
-        rest = later;
-        rows.extend(here.iter().enumerate().filter_map(|(i, rank)| {
-            let (class, halvings) = rank.get()?;
-            (halvings >= thinning[class]).then(|| Row { block, i, factor: 2f64.powi(thinning[class] as i32) })
-        }));
-    }
-    let features = data.features.len();
-    let x = match data.blocks.first().map(RowBlock::x) {
-        Some(Values::F64(_)) => gathered(&rows, features, |x| match x {
-            Values::F64(x) => Some(x),
-            Values::F32(_) => None,
-        })
-        .into(),
-        _ => gathered(&rows, features, |x| match x {
-            Values::F32(x) => Some(x),
-            Values::F64(_) => None,
-        })
-        .into(),
-    };
-    let numbers = |of: &(dyn Fn(&Row<'_>) -> f64 + Sync)| RowVector::of(rows.len(), |i| of(&rows[i]));
-    let target = numbers(&|row| row.block.target().at(row.i));
-    let weight = numbers(&|row| row.block.weight().at(row.i) * row.factor);
-    let has_offset = data.blocks.iter().any(|block| block.offset().is_some());
-    let offset = has_offset.then(|| numbers(&|row| row.block.offset().map_or(0.0, |offset| offset.at(row.i))));
-    Ok(Dataset {
-        features: data.features.clone(),
-        rows: rows.len(),
-        weight_sum: weight.iter().sum(),
-        blocks: vec![RowBlock::new(features, x, target, weight, offset)?],
-        columns: data.columns.clone(),
-        moments: data.moments.clone(),
-        samples: Vec::new(),
-    })
-}
-
-/// A row that was drawn.
-struct Row<'a> {
-    block: &'a RowBlock,
-    /// Its number in the block.
-    i: usize,
-    /// Rows of its class that it stands for.
-    factor: f64,
-}
-
-/// The values of `rows`, interleaved as a block's; `values` picks those of the precision at hand.
-fn gathered<T: Copy + Default + Send + Sync>(
-    rows: &[Row<'_>],
+/// A sample whose values are gathered while its rows are stored.
+pub(super) struct Gathering<'a, T> {
+    pick: &'a Pick,
     features: usize,
-    values: impl Fn(&Values) -> Option<&Stretch<T>> + Sync,
-) -> Vec<T> {
-    let mut x = vec![T::default(); rows.len().div_ceil(LANES) * LANES * features];
-    if features > 0 {
-        x.par_chunks_mut(features * LANES).zip(rows.par_chunks(LANES)).for_each(|(group, rows)| {
-            for (lane, row) in rows.iter().enumerate() {
-                let Some(from) = values(row.block.x()) else { continue };
-                let start = RowBlock::index(row.i, 0, features);
-                let to = group[lane..].iter_mut().step_by(LANES);
-                to.zip(from[start..].iter().step_by(LANES)).for_each(|(to, from)| *to = *from);
-            }
-        });
+    /// Row by row, then, in the end, as a block's: interleaved by [`LANES`].
+    values: Storage<T>,
+}
+
+/// Where the values of some of a sample's rows go.
+pub(super) struct Part<'a, T> {
+    rows: &'a [usize],
+    values: &'a mut [T],
+}
+
+impl<'a, T: Stored + Pod> Gathering<'a, T> {
+    /// Nothing gathered yet.
+    ///
+    /// # Errors
+    /// As [`Storage::zeros`].
+    pub(super) fn new(pick: &'a Pick, features: usize) -> Result<Self> {
+        Ok(Gathering { pick, features, values: Storage::zeros(pick.rows.len().div_ceil(LANES) * LANES * features)? })
     }
-    x
+
+    /// The parts that each `task_rows` rows of `rows` contribute to.
+    pub(super) fn parts(&mut self, rows: usize, task_rows: usize) -> Vec<Part<'_, T>> {
+        let (mut picked, mut values) = (self.pick.rows.as_slice(), &mut self.values[..]);
+        let mut parts = Vec::new();
+        for end in (0..rows).step_by(task_rows).map(|start| start + task_rows) {
+            let (here, later) = picked.split_at(picked.partition_point(|row| *row < end));
+            let (part, rest) = values.split_at_mut(here.len() * self.features);
+            parts.push(Part { rows: here, values: part });
+            (picked, values) = (later, rest);
+        }
+        parts
+    }
+
+    /// The sample as a block.
+    ///
+    /// # Errors
+    /// As [`RowBlock::new`].
+    pub(super) fn finish(mut self, vectors: &RowVectors, values: fn(Stretch<T>) -> Values) -> Result<RowBlock> {
+        let (rows, features) = (&self.pick.rows, self.features);
+        if features > 0 {
+            self.values.par_chunks_mut(LANES * features).for_each_init(Vec::new, |rows, group| {
+                rows.clear();
+                rows.extend_from_slice(group);
+                dispatch(Transpose { rows, columns: group, features });
+            });
+        }
+        let picked = |numbers: &RowVector| RowVector::of(rows.len(), |i| numbers.at(rows[i]));
+        let factors = self.pick.thinning.map(|halvings| 2f64.powi(halvings as i32));
+        let target = picked(&vectors.target);
+        let weight =
+            RowVector::of(rows.len(), |i| vectors.weight.at(rows[i]) * factors[class_of(vectors.target.at(rows[i]))]);
+        let (offset, len) = (vectors.offset.as_ref().map(picked), self.values.len());
+        let all: Arc<dyn Deref<Target = [T]> + Send + Sync> = Arc::new(self.values);
+        RowBlock::new(features, values(Stretch::new(all, 0..len)), target, weight, offset)
+    }
+}
+
+impl<T: Copy> Part<'_, T> {
+    /// Takes the picked ones of the rows from `start` on, which lie in `stored` as a block's.
+    pub(super) fn take(&mut self, start: usize, stored: &[T], features: usize) {
+        for (g, group) in stored.chunks(features * LANES).enumerate() {
+            let (first, end) = (start + g * LANES, start + (g + 1) * LANES);
+            let (rows, later) = self.rows.split_at(self.rows.partition_point(|row| *row < end));
+            let (values, rest) = std::mem::take(&mut self.values).split_at_mut(rows.len() * features);
+            // Column by column: each line of the group is touched once.
+            for (j, column) in group.as_chunks::<LANES>().0.iter().enumerate() {
+                for (k, row) in rows.iter().enumerate() {
+                    values[k * features + j] = column[row - first];
+                }
+            }
+            (self.rows, self.values) = (later, rest);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{PackOptions, Precision, RowMajor, RowVectors};
+    use crate::data::pack::{Packed, pack_with};
+    use crate::data::{Dataset, PackOptions, Precision, RowMajor};
 
     /// `rows` rows of two features, the first of which numbers them; every seventh row is of class 1, every fifth weighs 0.
-    fn numbered(rows: usize, precision: Precision, block_rows: Option<usize>) -> Dataset {
+    /// Samples of `most` rows of a class.
+    fn numbered(rows: usize, precision: Precision, block_rows: Option<usize>, most: [usize; 2]) -> Packed {
         let values: Vec<f64> = (0..rows).flat_map(|i| [i as f64, (i % 3) as f64]).collect();
         let vectors = RowVectors {
             target: RowVector::of(rows, |i| f64::from(u8::from(i % 7 == 0))),
@@ -189,58 +248,57 @@ mod tests {
         };
         let source = RowMajor { values: &values, features: 2, rows };
         let options = PackOptions { block_rows, precision: Some(precision), no_sample: false };
-        Dataset::pack(vec!["number".into(), "other".into()], &source, &vectors, options).unwrap()
+        pack_with(&source, &vectors, options, |vectors| pick_most(vectors, most)).unwrap()
     }
 
-    /// Number, class and weight of the rows of a sample.
-    fn listed(data: &Dataset) -> Vec<(usize, f64, f64)> {
-        let column = data.columns[0];
-        let mut list = Vec::new();
-        for block in &data.blocks {
-            for i in 0..block.rows() {
-                let number = block.value(i, 0) * column.scale + column.centre;
-                assert!((block.offset().unwrap().at(i) - number * 1e-6).abs() < 1e-12);
-                list.push((number.round() as usize, block.target().at(i), block.weight().at(i)));
-            }
-        }
-        list
+    /// Number, class and weight of the rows of `block`.
+    fn listed(packed: &Packed, block: &RowBlock) -> Vec<(usize, f64, f64)> {
+        let column = packed.columns[0];
+        let row = |i| {
+            let number = block.value(i, 0) * column.scale + column.centre;
+            assert!((block.offset().unwrap().at(i) - number * 1e-6).abs() < 1e-12);
+            let other = block.value(i, 1) * packed.columns[1].scale + packed.columns[1].centre;
+            assert_eq!(other, (number.round() as usize % 3) as f64);
+            (number.round() as usize, block.target().at(i), block.weight().at(i))
+        };
+        (0..block.rows()).map(row).collect()
     }
 
     #[test]
     fn samples_are_nested_stand_for_all_rows_and_keep_small_classes_whole() {
-        let data = numbered(400_000, Precision::F32, None);
-        let drawn = samples(&data, [ROWS / SMALLER, ROWS]).unwrap();
-        let [small, large] = [0, 1].map(|k| listed(&drawn[k]));
+        let packed = numbered(400_000, Precision::F32, None, [ROWS / SMALLER, ROWS]);
+        let [small, large] = [0, 1].map(|k| listed(&packed, &packed.samples[k]));
         assert!(small.iter().all(|row| large.iter().any(|other| other.0 == row.0 && other.1 == row.1)));
         for sample in [&small, &large] {
+            assert!(sample.is_sorted_by(|a, b| a.0 < b.0));
             assert!(sample.iter().all(|(number, class, weight)| {
                 *class == f64::from(u8::from(number % 7 == 0)) && number % 5 != 0 && *weight >= 0.5
             }));
         }
         for class in [0.0, 1.0] {
             let weight = |rows: &[(usize, f64, f64)]| rows.iter().filter(|r| r.1 == class).map(|r| r.2).sum::<f64>();
-            let all: f64 = data
-                .blocks
-                .iter()
-                .map(|b| {
-                    b.target().iter().zip(b.weight().iter()).filter(|(t, _)| *t == class).map(|(_, s)| s).sum::<f64>()
-                })
-                .sum();
+            let all: f64 = packed.blocks.iter().map(|block| weight(&listed(&packed, block))).sum();
             assert!((weight(&large) / all - 1.0).abs() < 0.03, "class {class}: {} of {all}", weight(&large));
             assert!((weight(&small) / all - 1.0).abs() < 0.08, "class {class}: {} of {all}", weight(&small));
             let rows = large.iter().filter(|row| row.1 == class).count();
             assert!(rows <= ROWS && rows > ROWS / 2, "class {class}: {rows} rows");
         }
+        // All 320,000 rows that count are 45,714 and 274,286; the smaller class is not thinned when all of it is wanted.
+        let packed = numbered(400_000, Precision::F32, None, [1000, 46_000]);
+        let large = listed(&packed, &packed.samples[1]);
+        assert_eq!(large.iter().filter(|row| row.1 == 1.0 && row.2 == 0.5).count(), 45_714);
     }
 
     #[test]
     fn neither_blocks_nor_precision_change_who_is_drawn() {
-        let whole = samples(&numbered(300_000, Precision::F32, None), [500, 4000]).unwrap();
+        let most = [500, 4000];
+        let whole = numbered(300_000, Precision::F32, None, most);
         let mut seen = 0;
-        for other in [numbered(300_000, Precision::F32, Some(1000)), numbered(300_000, Precision::F64, None)] {
-            for (a, b) in whole.iter().zip(&samples(&other, [500, 4000]).unwrap()) {
-                assert_eq!(listed(a), listed(b));
-                assert!(a.rows > 250);
+        for other in [(Precision::F32, Some(1000)), (Precision::F64, None)] {
+            let other = numbered(300_000, other.0, other.1, most);
+            for (a, b) in whole.samples.iter().zip(&other.samples) {
+                assert_eq!(listed(&whole, a), listed(&other, b));
+                assert!(a.rows() > 250);
                 seen += 1;
             }
         }
@@ -256,13 +314,15 @@ mod tests {
         // Small data, and too few rows for the features.
         assert_eq!(most_of_a_class(100_000, 32), None);
         assert_eq!(most_of_a_class(244_140, 1024), None);
-        let data = numbered(100_000, Precision::F32, None);
-        assert!(data.samples.is_empty());
-        let mut counts = [0; RANKS];
-        counts[usize::from(Rank::new(1, 0).0)] = 4;
-        counts[usize::from(Rank::new(1, 1).0)] = 2;
-        assert_eq!([6, 5, 2, 1].map(|most| thinning(&counts, 1, most)), [0, 1, 1, 2]);
-        assert_eq!(thinning(&counts, 0, 0), 0);
-        assert_eq!(Rank::new(1, 64).get(), Some((1, 64)));
+        let values = vec![0.5; 10_000];
+        assert!(Dataset::from_rows(&values, 1, &values, PackOptions::default()).unwrap().samples.is_empty());
+    }
+
+    #[test]
+    fn a_class_is_halved_until_no_more_are_left_than_wanted() {
+        let mut survivors = [0; RANKS];
+        (survivors[0], survivors[1], survivors[64]) = (4, 2, 1);
+        assert_eq!([7, 6, 3, 2, 1, 0].map(|most| thinning(&survivors, 0, most)), [0, 1, 1, 2, 2, 65]);
+        assert_eq!(thinning(&survivors, 1, 7), 1);
     }
 }

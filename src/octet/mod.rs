@@ -74,6 +74,8 @@ pub trait Stored: Copy + Default + Send + Sync + 'static {
     fn octet<O: Octet>(o: O, values: &[Self; 8]) -> O::F;
     /// Eight f64, rounded to it.
     fn rounded<O: Octet>(o: O, values: O::F) -> [Self; 8];
+    /// Rows become columns.
+    fn transposed<O: Octet>(o: O, rows: [[Self; 8]; 8]) -> [[Self; 8]; 8];
     /// It as f64.
     fn wide(self) -> f64;
     /// An f64, rounded to it.
@@ -90,6 +92,10 @@ impl Stored for f32 {
     #[inline(always)]
     fn rounded<O: Octet>(o: O, values: O::F) -> [f32; 8] {
         o.narrow(values)
+    }
+    #[inline(always)]
+    fn transposed<O: Octet>(o: O, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+        o.transpose(rows)
     }
     #[inline(always)]
     fn wide(self) -> f64 {
@@ -111,6 +117,16 @@ impl Stored for f64 {
     #[inline(always)]
     fn rounded<O: Octet>(o: O, values: O::F) -> [f64; 8] {
         o.store(values)
+    }
+    #[inline(always)]
+    fn transposed<O: Octet>(_: O, rows: [[f64; 8]; 8]) -> [[f64; 8]; 8] {
+        let mut columns = [[0.0; 8]; 8];
+        for i in 0..8 {
+            for j in 0..8 {
+                columns[j][i] = rows[i][j];
+            }
+        }
+        columns
     }
     #[inline(always)]
     fn wide(self) -> f64 {

@@ -1,0 +1,134 @@
+//! One sweep over all rows: read, stored, measured and sampled while they are at hand.
+
+use bytemuck::Pod;
+use rayon::prelude::*;
+
+use super::block::LANES;
+use super::panel::{Affine, Store, Sums};
+use super::sample::{self, Gathering, Pick};
+use super::scaling::Moments;
+use super::source::RowVectors;
+use super::storage::Storage;
+use crate::error::{Error, Result};
+use crate::octet::{Stored, dispatch};
+
+/// Groups of rows that are read at a time, and bytes that all columns of them may take.
+const PANEL_GROUPS: usize = 4;
+const PANEL_BYTES: usize = 256 << 10;
+/// Rows that one task packs at the least; more when there are so many that the tasks' sums would fill memory.
+const TASK_ROWS: usize = 2048;
+const MAX_TASKS: usize = 1024;
+
+/// Rows that are read and stored at a time.
+pub(super) struct Panel<'a, R, T> {
+    /// The first of them.
+    pub(super) start: usize,
+    /// How many, padding not counted.
+    pub(super) present: usize,
+    /// Where they go; what stands there so far.
+    pub(super) place: &'a [T],
+    /// Where their values are wanted, column by column, padding included.
+    pub(super) raw: &'a mut [R],
+}
+
+/// What rows are stored in.
+pub(super) struct Storing<'a, T> {
+    /// All rows, interleaved by [`LANES`].
+    pub(super) out: Storage<T>,
+    pub(super) samples: Vec<Gathering<'a, T>>,
+    vectors: &'a RowVectors,
+}
+
+impl<'a, T: Stored + Pod> Storing<'a, T> {
+    /// Nothing stored yet: rows will lie in `out`, the samples `picks` are drawn on the way.
+    ///
+    /// # Errors
+    /// As [`Storage::zeros`].
+    pub(super) fn new(out: Storage<T>, vectors: &'a RowVectors, features: usize, picks: &'a [Pick]) -> Result<Self> {
+        let samples = picks.iter().map(|pick| Gathering::new(pick, features)).collect::<Result<_>>()?;
+        Ok(Storing { out, samples, vectors })
+    }
+
+    /// Stores all rows, each column as its `affine` says, and takes the moments and the samples' rows on the way; `read` reads
+    /// the values of a panel.
+    ///
+    /// # Errors
+    /// [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
+    pub(super) fn sweep<R: Stored>(
+        &mut self,
+        affine: &[Affine],
+        read: impl Fn(Panel<'_, R, T>) + Sync,
+    ) -> Result<Vec<Moments>> {
+        let (features, rows, weight) = (affine.len(), self.vectors.target.rows(), &self.vectors.weight);
+        if features == 0 {
+            return Ok(Vec::new());
+        }
+        let panel_rows = (PANEL_BYTES / (features * LANES * size_of::<R>())).clamp(1, PANEL_GROUPS) * LANES;
+        let task_rows = TASK_ROWS.max(rows.div_ceil(MAX_TASKS)).next_multiple_of(panel_rows);
+        let mut samples: Vec<Vec<sample::Part<'_, T>>> = (0..rows.div_ceil(task_rows)).map(|_| Vec::new()).collect();
+        for sample in &mut self.samples {
+            samples.iter_mut().zip(sample.parts(rows, task_rows)).for_each(|(task, part)| task.push(part));
+        }
+        let tasks = self.out.par_chunks_mut(task_rows * features).zip(samples);
+        let parts: Vec<Part> = tasks
+            .enumerate()
+            .map(|(task, (out, mut samples))| {
+                let mut part = Part { weight: 0.0, sums: vec![Sums::NONE; features] };
+                let mut raw = vec![R::default(); panel_rows * features];
+                let mut weights = vec![0.0; panel_rows];
+                for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
+                    let start = task * task_rows + panel * panel_rows;
+                    let padded = out.len() / features;
+                    let (raw, present) = (&mut raw[..out.len()], padded.min(rows - start));
+                    read(Panel { start, present, place: out, raw });
+                    for (g, lanes) in weights[..padded].chunks_mut(LANES).enumerate() {
+                        lanes.copy_from_slice(&weight.group(start / LANES + g).lanes());
+                    }
+                    let weight = &weights[..padded];
+                    part.weight += weight.iter().sum::<f64>();
+                    let all_count = weight.iter().all(|s| *s > 0.0);
+                    for (j, ((raw, &affine), sums)) in raw.chunks(padded).zip(affine).zip(&mut part.sums).enumerate() {
+                        let (place, stride) = (&mut out[j * LANES..], features * LANES);
+                        dispatch(Store { raw, present, all_count, weight, affine, out: place, stride, sums });
+                    }
+                    samples.iter_mut().for_each(|sample| sample.take(start, out, features));
+                }
+                part
+            })
+            .collect();
+        (0..features).map(|j| moments(&parts, j)).collect()
+    }
+}
+
+/// The rows of one task.
+struct Part {
+    /// Σ s.
+    weight: f64,
+    /// Sums of each column.
+    sums: Vec<Sums>,
+}
+
+/// The moments of column `j`, from those of the parts (Chan, Golub & LeVeque 1983, The American Statistician 37:242).
+fn moments(parts: &[Part], j: usize) -> Result<Moments> {
+    let (mut weight, mut mean, mut spread) = (0.0, 0.0, 0.0);
+    let (mut min, mut max, mut rounding) = (f64::INFINITY, f64::NEG_INFINITY, 0f64);
+    for part in parts {
+        let column = part.sums[j].finish(part.weight);
+        if !column.in_range {
+            return Err(Error::Numerics(format!(
+                "feature {} holds a value that is not finite or is 10³⁸ times farther out than the column's first values; \
+                 mend the value or leave the column out with --drop",
+                j + 1
+            )));
+        }
+        if part.weight > 0.0 {
+            let apart = column.first / part.weight - mean;
+            spread += column.spread + apart * apart * weight * part.weight / (weight + part.weight);
+            weight += part.weight;
+            mean += apart * part.weight / weight;
+        }
+        (min, max, rounding) = (min.min(column.min), max.max(column.max), rounding.max(column.rounding));
+    }
+    let sd = if max > min { (spread / weight).sqrt() } else { 0.0 };
+    Ok(Moments { mean, sd, min, max, rounding: if sd > 0.0 { rounding / sd } else { 0.0 } })
+}
