@@ -138,10 +138,9 @@ fn assemble(mut table: Table, options: &DataOptions, memory: u64) -> Result<Trai
     let text = table.target.take().ok_or_else(|| table.whole("the target was not read"))?;
     let target_name = options.target.as_deref();
     let target = learn_target(&table, &text.codes, &text.values, &rows, target_name, options)?;
-    let class_of: Vec<Option<usize>> = text.values.iter().map(|label| target.class_of(label)).collect();
     // Rows that are left out have no class; nothing reads theirs.
-    let class =
-        |row: usize| text.codes.get(row).and_then(|c| class_of.get(*c as usize).copied().flatten()).unwrap_or(0);
+    let class_of: Vec<usize> = text.values.iter().map(|label| target.class_of(label).unwrap_or(0)).collect();
+    let class = |row: usize| class_of.get(text.codes[row] as usize).copied().unwrap_or(0);
     let weight = |row: usize| table.weight.as_ref().map_or(1.0, |weights| weights[row]);
 
     let held = |row: &usize| options.holdout.is_some_and(|f| is_held_out(options.seed, *row as u64, f));
@@ -190,20 +189,24 @@ fn assemble(mut table: Table, options: &DataOptions, memory: u64) -> Result<Trai
 
     let factors = class_factors(&options.class_weight, &design.target, &train_rows, &class, &weight)?;
     let packing = Instant::now();
-    let vectors = |rows: &[usize], factors: [f64; 2]| RowVectors {
-        target: RowVector::of(rows.len(), |i| class(rows[i]) as f64),
-        weight: match &table.weight {
-            None if factors == [1.0; 2] => RowVector::same(rows.len(), 1.0),
-            _ => RowVector::of(rows.len(), |i| weight(rows[i]) * factors[class(rows[i])]),
-        },
-        offset: table.offset.as_ref().map(|offset| RowVector::of(rows.len(), |i| offset[rows[i]])),
+    let vectors = |chosen: Option<&[usize]>, factors: [f64; 2]| {
+        let rows = chosen.map_or(table.rows, <[usize]>::len);
+        let row = |i: usize| chosen.map_or(i, |chosen| chosen[i]);
+        RowVectors {
+            target: RowVector::of(rows, |i| class(row(i)) as f64),
+            weight: match &table.weight {
+                None if factors == [1.0; 2] => RowVector::same(rows, 1.0),
+                _ => RowVector::of(rows, |i| weight(row(i)) * factors[class(row(i))]),
+            },
+            offset: table.offset.as_ref().map(|offset| RowVector::of(rows, |i| offset[row(i)])),
+        }
     };
-    let train_vectors = vectors(&train_rows, factors);
-    let holdout_vectors = options.holdout.map(|_| vectors(&held_rows, [1.0; 2]));
+    let chosen = (train_rows.len() < table.rows).then_some(train_rows.as_slice());
+    let train_vectors = vectors(chosen, factors);
+    let holdout_vectors = options.holdout.map(|_| vectors(Some(&held_rows), [1.0; 2]));
     let no_sample = PackOptions { no_sample: true, ..options.pack };
     let hold = |vectors| matrix::pack(&design, &mut table, Some(&held_rows), &vectors, no_sample);
     let holdout = holdout_vectors.map(hold).transpose()?;
-    let chosen = (train_rows.len() < table.rows).then_some(train_rows.as_slice());
     let train = matrix::pack(&design, &mut table, chosen, &train_vectors, options.pack)?;
     let pack_seconds = packing.elapsed().as_secs_f64();
     let summary =
