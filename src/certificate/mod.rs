@@ -27,7 +27,7 @@ const AFFORDABLE: f64 = 1e11;
 const MAX_COLUMNS: usize = 2048;
 /// Multiply-adds of curvature of all rows that are cheap beside everything else.
 const CHEAP: f64 = 4e9;
-/// Rows that may show that no column is redundant: this many for each column, and at the least.
+/// Rows that may show that no column is redundant, or that there is an optimum: this many for each column, and at the least.
 const WITNESSES_PER_COLUMN: usize = 4;
 const WITNESSES: usize = 8192;
 /// Rounding of a linear predictor, as a part of the tolerance, that changes nothing worth another pass.
@@ -140,6 +140,11 @@ pub struct Certified {
     pub passes: u64,
 }
 
+/// Rows that are asked about `columns` columns.
+fn witnesses(columns: usize) -> usize {
+    WITNESSES.max(WITNESSES_PER_COLUMN * columns)
+}
+
 /// Which columns (positions in `coordinates`) are combinations of others; `None` where it cannot be afforded.
 ///
 /// Columns that are independent on some rows are independent on all, so a few rows are asked first; that columns are
@@ -151,10 +156,10 @@ pub fn rank(host: &Host<'_>, coordinates: &Coordinates) -> Option<Independence> 
     }
     // The standardised columns are orthogonal to the column of ones, so it needs no place in the matrix.
     let map = ColumnMap { intercept: false, ..coordinates.map().clone() };
-    let stride = rows / WITNESSES.max(WITNESSES_PER_COLUMN * columns);
-    if stride > 1 {
+    let sample = RowSample::of_about(witnesses(columns), rows);
+    if sample != RowSample::All {
         // The column of ones is not orthogonal to the others on some of the rows.
-        let gram = host.hessian(coordinates.map(), Curvature::Gram, RowSample::EveryNthGroup(stride));
+        let gram = host.hessian(coordinates.map(), Curvature::Gram, sample);
         // What is left of a column can only grow with more rows; S is all that it has of its own.
         let least = REDUNDANT_ON_SOME * host.data().weight_sum;
         if Cholesky::new(&gram).is_some_and(|factor| factor.smallest_pivot() > least) {

@@ -1,7 +1,7 @@
 //! The last steps to the optimum, in f64 on the host.
 
 use super::bounds::{Basin, basin};
-use super::{Problem, affordable, exact_is_cheap};
+use super::{Problem, affordable, exact_is_cheap, witnesses};
 use crate::engine::DeviceKind;
 use crate::engine::cpu::gram_cost;
 use crate::error::{Error, Result};
@@ -19,9 +19,6 @@ const METRIC_STEPS: usize = 1000;
 const EXACT: f64 = 1e-20;
 /// Predicted decrease, likewise, below which separation is looked for.
 const SUSPICIOUS: f64 = 1e3 * RELATIVE_DECREASE;
-/// Rows for each parameter whose curvature is asked whether there is an optimum, and rows at the least.
-const WITNESSES_PER_PARAMETER: usize = 4;
-const WITNESSES: usize = 8192;
 /// Multiply-adds that a sharper bound is worth where the penalty gives one already.
 const CHEAP_PROOF: f64 = 2e8;
 
@@ -80,7 +77,7 @@ impl Problem<'_> {
             }
         };
         let columns = self.coordinates.len();
-        if self.l2 == 0.0 || gram_cost(self.witnesses(), columns) <= CHEAP_PROOF {
+        if self.l2 == 0.0 || gram_cost(witnesses(columns), columns) <= CHEAP_PROOF {
             polished.basin = self.basin(objective, &polished.at);
         }
         let unsettled = self.l2 == 0.0 && polished.basin.is_none() && !polished.interrupted;
@@ -92,13 +89,8 @@ impl Problem<'_> {
 
     /// What the curvature of some rows proves about the optimum.
     fn basin(&self, objective: &Objective<'_>, at: &Evaluation) -> Option<Basin> {
-        let factor = Cholesky::new(&objective.hessian_below(&at.theta, self.witnesses()))?;
+        let factor = Cholesky::new(&objective.hessian_below(&at.theta, witnesses(self.coordinates.len())))?;
         basin(&factor, &at.gradient, self.reach())
-    }
-
-    /// Rows whose curvature is asked.
-    fn witnesses(&self) -> usize {
-        WITNESSES.max(WITNESSES_PER_PARAMETER * self.coordinates.len())
     }
 
     /// No row is longer than this in the coordinates.

@@ -202,10 +202,13 @@ fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: &Terminal) {
 /// Why separation was not looked for, where it was not although there is no penalty.
 fn unchecked(fit: &Fit, penalised: bool) -> Option<&'static str> {
     if penalised {
-        None
-    } else if fit.certificate.is_none() {
-        Some("that is part of the verification, which --no-verify leaves out")
-    } else if fit.rank.is_none() {
+        return None;
+    }
+    let Some(certificate) = &fit.certificate else {
+        return Some("that is part of the verification, which --no-verify leaves out");
+    };
+    // What has an optimum is not separated.
+    if fit.rank.is_none() && certificate.standard_error_gap.is_none() {
         Some("the data has too many columns for it; with --l2 the question does not arise")
     } else {
         None

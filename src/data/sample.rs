@@ -23,7 +23,7 @@ use crate::octet::{Stored, dispatch};
 /// Rows of a class in the largest sample at the most, and this many for each feature where that is more; and no more than
 /// this part of all rows.
 const ROWS: usize = 32_768;
-const ROWS_PER_FEATURE: usize = 512;
+const ROWS_PER_FEATURE: usize = 256;
 const PART: usize = 8;
 /// Rows of a class for each feature that a sample needs to be worth it, and values of X that are no small data.
 const LEAST_ROWS_PER_FEATURE: usize = 48;

@@ -9,7 +9,7 @@ use super::source::ColumnSource;
 use crate::error::{Error, Result};
 
 /// Rows, scattered in groups, that suggest a column's centre and scale, and the seed of where they lie: any number does.
-const LOOKED_AT: usize = 8192;
+const LOOKED_AT: usize = 2048;
 const SEED: u64 = 0x100c_4da7;
 /// Largest |mean|/sd in stored units that f32 is trusted with.
 pub(super) const MAX_OFF_CENTRE: f64 = 256.0;

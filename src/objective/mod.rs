@@ -174,26 +174,28 @@ impl<'a> Objective<'a> {
 
     /// ∂²J/∂θ² at θ, computed in f64 on the host from all rows.
     pub fn hessian(&self, theta: &[f64]) -> Mat<f64> {
-        self.hessian_of(theta, RowSample::All)
+        self.hessian_of(theta, RowSample::All, 1.0)
     }
 
     /// The same from about `rows` rows, evenly spread and scaled up; from all where there are not twice as many.
     pub fn sampled_hessian(&self, theta: &[f64], rows: usize) -> Mat<f64> {
-        let sample = match self.engine.shape().rows / rows.max(1) {
-            0 | 1 => RowSample::All,
-            stride => RowSample::EveryNthGroup(stride),
-        };
-        self.hessian_of(theta, sample)
+        let sample = RowSample::of_about(rows, self.rows());
+        let share = self.host.share(sample);
+        self.hessian_of(theta, sample, if share > 0.0 { 1.0 / share } else { 1.0 })
     }
 
     /// A matrix that ∂²J/∂θ² at θ exceeds: the part of about `rows` rows, evenly spread.
     pub fn hessian_below(&self, theta: &[f64], rows: usize) -> Mat<f64> {
-        self.sampled_hessian(theta, rows)
+        self.hessian_of(theta, RowSample::of_about(rows, self.rows()), 1.0)
     }
 
-    fn hessian_of(&self, theta: &[f64], sample: RowSample) -> Mat<f64> {
+    /// The curvature of the loss of the rows in `sample`, times `factor`, and that of the penalty.
+    fn hessian_of(&self, theta: &[f64], sample: RowSample, factor: f64) -> Mat<f64> {
         let params = self.coordinates.to_params(theta);
         let mut h = self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample);
+        if factor != 1.0 {
+            h *= faer::Scale(factor);
+        }
         for (i, p) in self.penalty.iter().enumerate() {
             h[(i, i)] += p;
         }

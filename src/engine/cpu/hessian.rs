@@ -1,6 +1,7 @@
 //! Curvature: X̃ᵀ diag(s·c) X̃ in f64, the Gram matrix of mapped columns under row weights.
 
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+use faer::prelude::ReborrowMut;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
@@ -17,6 +18,9 @@ const PANEL_GROUPS: usize = 8;
 const fn parts(width: usize) -> usize {
     if width <= 256 { 64 } else { 8 }
 }
+
+/// Columns of a matrix that one task adds up.
+const STRIP: usize = 64;
 
 /// Columns as the solver sees them: x̃ = factor·z + shift for the stored columns in `features`, the others left out.
 #[derive(Debug, Clone, Default)]
@@ -54,8 +58,42 @@ pub enum Curvature<'a> {
 pub enum RowSample {
     /// All of them.
     All,
-    /// Every `stride`-th group of rows; the sum is scaled up by Σs over the sampled Σs.
+    /// Every `stride`-th group of rows, and nothing for the others: a matrix that the one of all rows exceeds.
     EveryNthGroup(usize),
+}
+
+impl RowSample {
+    /// Some `rows` of `all`; all of them where there are not twice as many.
+    pub fn of_about(rows: usize, all: usize) -> Self {
+        match all / rows.max(1) {
+            0 | 1 => RowSample::All,
+            stride => RowSample::EveryNthGroup(stride),
+        }
+    }
+
+    fn groups(self, blocks: &[RowBlock]) -> Vec<Group<'_>> {
+        let stride = match self {
+            RowSample::All => 1,
+            RowSample::EveryNthGroup(stride) => stride.max(1),
+        };
+        let mut groups = Vec::new();
+        // Groups before the block, and rows.
+        let (mut before, mut first) = (0usize, 0);
+        for block in blocks {
+            let next = before.next_multiple_of(stride) - before;
+            let here = (next..block.groups()).step_by(stride);
+            groups.extend(here.map(|g| Group { block, g, first_row: first + g * LANES }));
+            before += block.groups();
+            first += block.rows();
+        }
+        groups
+    }
+
+    /// Σ s of the rows that take part.
+    pub(super) fn weight_sum(self, blocks: &[RowBlock]) -> f64 {
+        let weight = |group: &Group<'_>| group.block.weight().group(group.g).lanes().iter().sum::<f64>();
+        self.groups(blocks).iter().map(weight).sum()
+    }
 }
 
 /// Multiply-adds of a Gram matrix over `rows` × `width`.
@@ -63,30 +101,16 @@ pub fn gram_cost(rows: usize, width: usize) -> f64 {
     rows as f64 * width as f64 * width as f64
 }
 
-/// X̃ᵀ diag(s·c) X̃, `width × width`, both triangles filled.
+/// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, `width × width`, both triangles filled.
 pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature<'_>, sample: RowSample) -> Mat<f64> {
     let width = map.width();
-    let stride = match sample {
-        RowSample::All => 1,
-        RowSample::EveryNthGroup(stride) => stride.max(1),
-    };
-    let mut first = 0;
-    let groups: Vec<Group<'_>> = blocks
-        .iter()
-        .flat_map(|block| {
-            let start = first;
-            first += block.rows();
-            (0..block.groups()).map(move |g| Group { block, g, first_row: start + g * LANES })
-        })
-        .step_by(stride)
-        .collect();
+    let groups = sample.groups(blocks);
     let part_len = groups.len().div_ceil(parts(width)).max(1);
-    let parts: Vec<(Mat<f64>, f64)> = groups
+    let parts: Vec<Mat<f64>> = groups
         .par_chunks(part_len)
         .map(|part| {
             let mut sum = Mat::<f64>::zeros(width, width);
             let mut panel = Mat::<f64>::zeros(PANEL_GROUPS * LANES, width);
-            let mut sampled_weight = 0.0;
             for groups in part.chunks(PANEL_GROUPS) {
                 if groups.len() < PANEL_GROUPS {
                     panel.fill(0.0);
@@ -97,10 +121,6 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
                         Values::F64(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
                     }
                 }
-                sampled_weight += groups
-                    .iter()
-                    .map(|place| place.block.weight().group(place.g).lanes().iter().sum::<f64>())
-                    .sum::<f64>();
                 matmul(
                     sum.as_mut(),
                     BlockStructure::TriangularLower,
@@ -113,27 +133,39 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
                     Par::Seq,
                 );
             }
-            (sum, sampled_weight)
+            sum
         })
         .collect();
+    sum_of_symmetric(&parts, width)
+}
+
+/// The sum of matrices of which the lower triangles are given, both triangles filled.
+fn sum_of_symmetric(parts: &[Mat<f64>], width: usize) -> Mat<f64> {
     let mut total = Mat::<f64>::zeros(width, width);
-    let mut sampled_weight = 0.0;
-    for (part, weight) in &parts {
-        total += part;
-        sampled_weight += weight;
+    let mut strips = Vec::new();
+    let mut rest = total.as_mut();
+    for first in (0..width).step_by(STRIP) {
+        let (strip, later) = rest.split_at_col_mut(STRIP.min(width - first));
+        strips.push((first, strip));
+        rest = later;
     }
-    let scale = if stride == 1 || sampled_weight == 0.0 {
-        1.0
-    } else {
-        blocks.iter().flat_map(|block| block.weight().iter()).sum::<f64>() / sampled_weight
-    };
-    for j in 0..width {
-        for i in j..width {
-            let value = total[(i, j)] * scale;
-            total[(i, j)] = value;
-            total[(j, i)] = value;
+    strips.into_par_iter().for_each(|(first, mut strip)| {
+        let end = first + strip.ncols();
+        for part in parts {
+            for i in 0..end {
+                // Column i of the part below the diagonal is row i of the sum beyond it, as far as that lies in this strip.
+                let column = part.col_as_slice(i);
+                for j in first.max(i + 1)..end {
+                    strip[(i, j - first)] += column[j];
+                }
+                if i >= first {
+                    let out = strip.rb_mut().col_mut(i - first).try_as_col_major_mut();
+                    let below = out.into_iter().flat_map(|out| &mut out.as_slice_mut()[i..]);
+                    below.zip(&column[i..]).for_each(|(out, x)| *out += x);
+                }
+            }
         }
-    }
+    });
     total
 }
 

@@ -40,12 +40,21 @@ impl<'a> Host<'a> {
         CpuEngine::new(&self.data.blocks, self.data.features.len(), 1, Precision::F64)
     }
 
-    /// X̃ᵀ diag(s·c) X̃ in f64, `width × width`, both triangles filled. A sample is no full read and not counted.
+    /// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, in f64, `width × width`, both triangles filled. A sample is no full read and not
+    /// counted.
     pub fn hessian(&self, map: &ColumnMap, curvature: Curvature<'_>, sample: RowSample) -> Mat<f64> {
         if sample == RowSample::All {
             self.count_pass();
         }
         hessian(&self.data.blocks, map, curvature, sample)
+    }
+
+    /// The part of Σ s that the rows in `sample` have.
+    pub fn share(&self, sample: RowSample) -> f64 {
+        match sample {
+            RowSample::All => 1.0,
+            RowSample::EveryNthGroup(_) => sample.weight_sum(&self.data.blocks) / self.data.weight_sum,
+        }
     }
 
     /// z·w + w₀ of every row and |z|·m + m₀, of which the rounding of the first is a small part (p slopes and the
