@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::certificate::Status;
 use crate::data::hash::{mix, unit_interval};
-use crate::data::{ColumnSource, Dataset, PackOptions, RowVector, RowVectors};
+use crate::data::{ColumnSource, Dataset, PackOptions, Precision, RowVector, RowVectors};
 use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample, gram_cost};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, DeviceInfo, DeviceKind, DeviceRequest, Engine, LossGradient, Opening, Params};
@@ -283,7 +283,7 @@ impl<'a> Measured<'a> {
         let w = parameters(data, 0);
         let start = Instant::now();
         let sample = if stride == 1.0 { RowSample::All } else { RowSample::EveryNthGroup(stride as usize) };
-        std::hint::black_box(Host::new(data).hessian(&map, Curvature::At(w.model(0)), sample));
+        std::hint::black_box(Host::new(data).hessian(&map, Curvature::At(w.model(0)), sample, Precision::F64));
         let bytes = data.blocks.iter().map(|block| block.x_bytes()).sum::<u64>() / stride as u64;
         self.curvature_cost = 0.5 * gram_cost(data.rows, features + 1) / stride;
         self.add("hessian", (start.elapsed().as_secs_f64(), bytes));

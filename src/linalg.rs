@@ -1,7 +1,8 @@
 //! Small dense linear algebra on symmetric matrices, over `faer`.
 
-use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
-use faer::{Mat, Side};
+use faer::linalg::solvers::{Llt, Solve};
+use faer::linalg::triangular_inverse::invert_lower_triangular;
+use faer::{Mat, Par, Side};
 
 /// A Cholesky factor of a symmetric positive definite matrix.
 #[derive(Debug)]
@@ -55,17 +56,34 @@ impl Cholesky {
         (0..l.nrows()).map(|i| l[(i, i)] * l[(i, i)]).fold(f64::INFINITY, f64::min)
     }
 
-    /// The largest diagonal entry of A.
-    pub fn largest_diagonal(&self) -> f64 {
+    /// The smallest part of its diagonal entry that a pivot is.
+    pub fn smallest_share(&self) -> f64 {
         let l = self.factor.L();
-        let entry = |i: usize| (0..=i).map(|j| l[(i, j)] * l[(i, j)]).sum::<f64>();
-        (0..l.nrows()).map(entry).fold(0.0, f64::max)
+        let shares = self.diagonal().into_iter().enumerate().map(|(i, a)| l[(i, i)] * l[(i, i)] / a);
+        shares.fold(f64::INFINITY, f64::min)
     }
 
-    /// The diagonal of A⁻¹.
+    /// The largest diagonal entry of A.
+    pub fn largest_diagonal(&self) -> f64 {
+        self.diagonal().into_iter().fold(0.0, f64::max)
+    }
+
+    /// The diagonal of A = LLᵀ.
+    fn diagonal(&self) -> Vec<f64> {
+        let l = self.factor.L();
+        let mut diagonal = vec![0.0; l.nrows()];
+        for j in 0..l.ncols() {
+            (j..l.nrows()).for_each(|i| diagonal[i] += l[(i, j)] * l[(i, j)]);
+        }
+        diagonal
+    }
+
+    /// The diagonal of A⁻¹ = L⁻ᵀL⁻¹.
     pub fn inverse_diagonal(&self) -> Vec<f64> {
-        let inverse = self.factor.inverse();
-        (0..inverse.nrows()).map(|i| inverse[(i, i)]).collect()
+        let l = self.factor.L();
+        let mut inverse = Mat::<f64>::zeros(l.nrows(), l.ncols());
+        invert_lower_triangular(inverse.as_mut(), l, Par::Seq);
+        inverse.col_iter().map(|column| column.iter().map(|x| x * x).sum()).collect()
     }
 }
 

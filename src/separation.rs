@@ -5,6 +5,7 @@
 
 use faer::Mat;
 
+use crate::data::Precision;
 use crate::engine::cpu::{Curvature, Host, RowSample};
 use crate::linalg::{Cholesky, independent_columns};
 use crate::objective::Coordinates;
@@ -167,7 +168,7 @@ impl<'a> Rows<'a> {
         for (&(row, _), &is_separated) in self.sides.iter().zip(separated) {
             others[row] = f64::from(u8::from(!is_separated));
         }
-        let gram = self.host.hessian(coordinates.map(), Curvature::Rows(&others), RowSample::All);
+        let gram = self.host.hessian(coordinates.map(), Curvature::Rows(&others), RowSample::All, Precision::F64);
         let found = independent_columns(&gram, 1e-11);
         if found.redundant.is_empty() {
             return None;

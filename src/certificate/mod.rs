@@ -5,7 +5,7 @@ mod polish;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, Host, RowSample, gram_cost};
 use crate::engine::{DeviceKind, Engine};
 use crate::error::Result;
@@ -30,6 +30,8 @@ const CHEAP: f64 = 4e9;
 /// Rows that may show that no column is redundant, or that there is an optimum: this many for each column, and at the least.
 const WITNESSES_PER_COLUMN: usize = 4;
 const WITNESSES: usize = 8192;
+/// Multiply-adds that more than the least of them may cost.
+const WITNESSED: f64 = 4e9;
 /// Rounding of a linear predictor, as a part of the tolerance, that changes nothing worth another pass.
 const NO_BLUR: f64 = 1e-3;
 /// Factors of a combination below this are rounding.
@@ -142,7 +144,8 @@ pub struct Certified {
 
 /// Rows that are asked about `columns` columns.
 fn witnesses(columns: usize) -> usize {
-    WITNESSES.max(WITNESSES_PER_COLUMN * columns)
+    let affordable = (WITNESSED / gram_cost(1, columns)) as usize;
+    WITNESSES.min(affordable).max(WITNESSES_PER_COLUMN * columns)
 }
 
 /// Which columns (positions in `coordinates`) are combinations of others; `None` where it cannot be afforded.
@@ -159,14 +162,14 @@ pub fn rank(host: &Host<'_>, coordinates: &Coordinates) -> Option<Independence> 
     let sample = RowSample::of_about(witnesses(columns), rows);
     if sample != RowSample::All {
         // The column of ones is not orthogonal to the others on some of the rows.
-        let gram = host.hessian(coordinates.map(), Curvature::Gram, sample);
+        let gram = host.hessian(coordinates.map(), Curvature::Gram, sample, Precision::F64);
         // What is left of a column can only grow with more rows; S is all that it has of its own.
         let least = REDUNDANT_ON_SOME * host.data().weight_sum;
         if Cholesky::new(&gram).is_some_and(|factor| factor.smallest_pivot() > least) {
             return Some(Independence { kept: (0..map.width()).collect(), redundant: Vec::new() });
         }
     }
-    let gram = host.hessian(&map, Curvature::Gram, RowSample::All);
+    let gram = host.hessian(&map, Curvature::Gram, RowSample::All, Precision::F64);
     Some(independent_columns(&gram, REDUNDANT))
 }
 

@@ -192,6 +192,6 @@ fn metric_polish(
     };
     let first_value = at.value;
     let rule = polish_rule(tolerance);
-    let solution = quasi_newton::minimise(objective, at, metric, SomeRows, rule, &Unheard(monitor))?;
+    let solution = quasi_newton::minimise(objective, at, metric, SomeRows::default(), rule, &Unheard(monitor))?;
     Ok(Polished { first_value, ..Polished::ended(solution, steps) })
 }

@@ -6,6 +6,7 @@ pub use coordinates::Coordinates;
 
 use faer::Mat;
 
+use crate::data::Precision;
 use crate::engine::cpu::{Curvature, Host, RowSample};
 use crate::engine::{DeviceKind, Engine, LineId, PointId};
 use crate::error::Result;
@@ -174,25 +175,26 @@ impl<'a> Objective<'a> {
 
     /// ∂²J/∂θ² at θ, computed in f64 on the host from all rows.
     pub fn hessian(&self, theta: &[f64]) -> Mat<f64> {
-        self.hessian_of(theta, RowSample::All, 1.0)
+        self.hessian_of(theta, RowSample::All, 1.0, Precision::F64)
     }
 
-    /// The same from about `rows` rows, evenly spread and scaled up; from all where there are not twice as many.
-    pub fn sampled_hessian(&self, theta: &[f64], rows: usize) -> Mat<f64> {
+    /// The same from about `rows` rows, evenly spread and scaled up (from all where there are not twice as many), with products
+    /// in f32 or f64.
+    pub fn sampled_hessian(&self, theta: &[f64], rows: usize, products: Precision) -> Mat<f64> {
         let sample = RowSample::of_about(rows, self.rows());
         let share = self.host.share(sample);
-        self.hessian_of(theta, sample, if share > 0.0 { 1.0 / share } else { 1.0 })
+        self.hessian_of(theta, sample, if share > 0.0 { 1.0 / share } else { 1.0 }, products)
     }
 
     /// A matrix that ∂²J/∂θ² at θ exceeds: the part of about `rows` rows, evenly spread.
     pub fn hessian_below(&self, theta: &[f64], rows: usize) -> Mat<f64> {
-        self.hessian_of(theta, RowSample::of_about(rows, self.rows()), 1.0)
+        self.hessian_of(theta, RowSample::of_about(rows, self.rows()), 1.0, Precision::F64)
     }
 
     /// The curvature of the loss of the rows in `sample`, times `factor`, and that of the penalty.
-    fn hessian_of(&self, theta: &[f64], sample: RowSample, factor: f64) -> Mat<f64> {
+    fn hessian_of(&self, theta: &[f64], sample: RowSample, factor: f64, products: Precision) -> Mat<f64> {
         let params = self.coordinates.to_params(theta);
-        let mut h = self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample);
+        let mut h = self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample, products);
         if factor != 1.0 {
             h *= faer::Scale(factor);
         }

@@ -35,39 +35,48 @@ pub fn minimise(
     monitor: &dyn Monitor,
 ) -> Result<Solution> {
     let at = objective.evaluate(start)?;
-    let metric = sampled(objective, &at.theta);
+    let mut renewal = SomeRows::default();
+    let metric = renewal.renew(objective, &at.theta);
     let metric = metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound()));
-    quasi_newton::minimise(objective, at, metric, SomeRows, rule, monitor)
+    quasi_newton::minimise(objective, at, metric, renewal, rule, monitor)
 }
 
 /// Renews a metric by the curvature of some rows.
-pub(crate) struct SomeRows;
+#[derive(Debug, Default)]
+pub(crate) struct SomeRows {
+    /// How many do, once that is known.
+    rows: Option<usize>,
+}
 
 impl Renewal for SomeRows {
     fn cost(&self) -> f64 {
         RENEWAL_PASSES
     }
 
+    /// The metric of the curvature of some rows at θ, where it can be had.
     fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Option<Metric> {
-        sampled(objective, theta)
-    }
-}
-
-/// The metric of the curvature of some rows at θ, where it can be had.
-fn sampled(objective: &Objective<'_>, theta: &[f64]) -> Option<Metric> {
-    let parameters = theta.len();
-    if parameters > MAX_FACTOR {
-        return None;
-    }
-    let few = ROWS_PER_PARAMETER * parameters;
-    let metric = |rows: usize| Metric::of_sample(&objective.sampled_hessian(theta, rows), rows.min(objective.rows()));
-    let rows = (ROWS * objective.pass_cost() * objective.rows() / parameters).max(few);
-    // A few rows tell whether there are correlations that make more of them worth the while.
-    if rows >= 2 * few {
-        let (metric, kept) = metric(few)?;
-        if kept < CORRELATED {
-            return Some(metric);
+        let parameters = theta.len();
+        if parameters > MAX_FACTOR {
+            return None;
         }
+        let of = |rows: usize| {
+            let curvature = |products| objective.sampled_hessian(theta, rows, products);
+            Metric::rough(|products| Metric::of_sample(&curvature(products), rows.min(objective.rows())))
+        };
+        if let Some(rows) = self.rows {
+            return of(rows);
+        }
+        let few = ROWS_PER_PARAMETER * parameters;
+        let many = (ROWS * objective.pass_cost() * objective.rows() / parameters).max(few);
+        // A few rows tell whether there are correlations that make more of them worth the while.
+        if many >= 2 * few {
+            let metric = of(few)?;
+            if metric.kept() < CORRELATED {
+                self.rows = Some(few);
+                return Some(metric);
+            }
+        }
+        self.rows = Some(many);
+        of(many)
     }
-    Some(metric(rows)?.0)
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use faer::Mat;
 
 use super::dot;
+use crate::data::Precision;
 use crate::linalg::Cholesky;
 
 /// Corrections remembered.
@@ -15,12 +16,17 @@ const INFORMED: usize = 6;
 
 /// Part of the mean curvature that every column is given at the least.
 const LEAST: f64 = 0.01;
+/// Part of a column's curvature that must be its own, given the columns before it, for products in f32 to do: they err by some
+/// 10⁻⁶ of it.
+const ROUGH: f64 = 1e-3;
 
 /// An approximation of H⁻¹ that learns.
 #[derive(Debug)]
 pub struct Metric {
     base: Base,
     memory: VecDeque<Correction>,
+    /// How much of the off-diagonal part of its curvature it was made with.
+    kept: f64,
 }
 
 /// What the corrections stand on.
@@ -44,13 +50,22 @@ struct Correction {
 impl Metric {
     /// A multiple of the identity: what is known before anything is.
     pub fn scaled(factor: f64) -> Self {
-        Metric { base: Base::Scaled(factor), memory: VecDeque::new() }
+        Metric { base: Base::Scaled(factor), memory: VecDeque::new(), kept: 1.0 }
     }
 
     /// The inverse of `curvature`, with the smallest ridge that makes it positive definite; `None` where it is not finite.
     pub fn of(curvature: &Mat<f64>) -> Option<Self> {
         let factor = Cholesky::with_ridge(curvature)?;
-        Some(Metric { base: Base::Factor(factor), memory: VecDeque::new() })
+        Some(Metric { base: Base::Factor(factor), memory: VecDeque::new(), kept: 1.0 })
+    }
+
+    /// The metric that `metric` makes of products in f32, where those are good enough for it, else of products in f64.
+    pub fn rough(metric: impl Fn(Precision) -> Option<Self>) -> Option<Self> {
+        let well_conditioned = |metric: &Metric| match &metric.base {
+            Base::Factor(factor) => factor.is_exact() && factor.smallest_share() >= ROUGH,
+            Base::Scaled(_) => true,
+        };
+        metric(Precision::F32).filter(well_conditioned).or_else(|| metric(Precision::F64))
     }
 
     /// The inverse of `curvature` that was taken from `rows` rows, out of more.
@@ -59,9 +74,7 @@ impl Metric {
     /// off-diagonal part is shrunk by the share of that in what is there (after Ledoit & Wolf 2004, Journal of
     /// Multivariate Analysis 88:365): columns that are nearly uncorrelated are better served by the diagonal alone. A
     /// column with next to no curvature on these rows gets a hundredth of the mean.
-    ///
-    /// Also says how much of the off-diagonal part was kept.
-    pub fn of_sample(curvature: &Mat<f64>, rows: usize) -> Option<(Self, f64)> {
+    pub fn of_sample(curvature: &Mat<f64>, rows: usize) -> Option<Self> {
         let p = curvature.nrows();
         let mean = (0..p).map(|i| curvature[(i, i)]).sum::<f64>() / p as f64;
         let diagonal: Vec<f64> = (0..p).map(|i| curvature[(i, i)].max(LEAST * mean)).collect();
@@ -70,7 +83,12 @@ impl Metric {
         let noise = (p * (p - 1)) as f64 / rows as f64;
         let kept = if all > noise { 1.0 - noise / all } else { 0.0 };
         let shrunk = |i: usize, j: usize| if i == j { diagonal[i] } else { kept * curvature[(i, j)] };
-        Some((Metric::of(&Mat::from_fn(p, p, shrunk))?, kept))
+        Some(Metric { kept, ..Metric::of(&Mat::from_fn(p, p, shrunk))? })
+    }
+
+    /// How much of the off-diagonal part of its curvature was kept.
+    pub fn kept(&self) -> f64 {
+        self.kept
     }
 
     /// −H⁻¹·`gradient`.

@@ -133,7 +133,7 @@ pub fn minimise_sampled(
     let solution = if exact {
         quasi_newton::minimise(objective, at, metric, AllRows::of(objective), rule, monitor)?
     } else {
-        quasi_newton::minimise(objective, at, metric, SomeRows, rule, monitor)?
+        quasi_newton::minimise(objective, at, metric, SomeRows::default(), rule, monitor)?
     };
     Ok((solution, fits))
 }
@@ -166,5 +166,7 @@ impl Renewal for AllRows {
 
 /// The metric of the curvature at θ.
 fn metric_at(objective: &Objective<'_>, theta: &[f64]) -> Metric {
-    Metric::of(&objective.hessian(theta)).unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound()))
+    let curvature = |products| objective.sampled_hessian(theta, objective.rows(), products);
+    let metric = Metric::rough(|products| Metric::of(&curvature(products)));
+    metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound()))
 }

@@ -8,7 +8,7 @@ mod cases;
 
 use serde::Serialize;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample, gram_cost};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, DeviceInfo, DeviceKind, DeviceRequest, Engine, Params};
@@ -180,7 +180,7 @@ fn curvature(data: &Dataset, rows: &Rows, worst: &mut Worst) -> Result<()> {
         intercept: true,
     };
     let reference = Reference::new(rows, cases::parameters(data, 0), Arithmetic::of_host(data));
-    let got = host.hessian(&map, Curvature::At(&reference.w), RowSample::All);
+    let got = host.hessian(&map, Curvature::At(&reference.w), RowSample::All, Precision::F64);
     reference.compare_hessian(&got, worst);
     Ok(())
 }

@@ -1,13 +1,14 @@
-//! Curvature: X̃ᵀ diag(s·c) X̃ in f64, the Gram matrix of mapped columns under row weights.
+//! Curvature: X̃ᵀ diag(s·c) X̃, the Gram matrix of mapped columns under row weights.
 
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::prelude::ReborrowMut;
+use faer::traits::ComplexField;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
 use super::kernels::{self, Column, OCTETS};
 use super::products::products;
-use crate::data::{LANES, RowBlock, Values};
+use crate::data::{LANES, Precision, RowBlock, Values};
 use crate::logistic::variance_octet;
 use crate::octet::{Octet, Stored, Work, dispatch};
 
@@ -101,19 +102,38 @@ pub fn gram_cost(rows: usize, width: usize) -> f64 {
     rows as f64 * width as f64 * width as f64
 }
 
-/// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, `width × width`, both triangles filled.
-pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature<'_>, sample: RowSample) -> Mat<f64> {
+/// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, `width × width`, both triangles filled; with products in f32 the sum of a part is
+/// in f32 as well.
+pub(super) fn hessian(
+    blocks: &[RowBlock],
+    map: &ColumnMap,
+    curvature: Curvature<'_>,
+    sample: RowSample,
+    products: Precision,
+) -> Mat<f64> {
+    match products {
+        Precision::F32 => hessian_in::<f32>(blocks, map, curvature, sample),
+        Precision::F64 => hessian_in::<f64>(blocks, map, curvature, sample),
+    }
+}
+
+fn hessian_in<P: Stored + ComplexField>(
+    blocks: &[RowBlock],
+    map: &ColumnMap,
+    curvature: Curvature<'_>,
+    sample: RowSample,
+) -> Mat<f64> {
     let width = map.width();
     let groups = sample.groups(blocks);
     let part_len = groups.len().div_ceil(parts(width)).max(1);
-    let parts: Vec<Mat<f64>> = groups
+    let parts: Vec<Mat<P>> = groups
         .par_chunks(part_len)
         .map(|part| {
-            let mut sum = Mat::<f64>::zeros(width, width);
-            let mut panel = Mat::<f64>::zeros(PANEL_GROUPS * LANES, width);
+            let mut sum = Mat::<P>::zeros(width, width);
+            let mut panel = Mat::<P>::zeros(PANEL_GROUPS * LANES, width);
             for groups in part.chunks(PANEL_GROUPS) {
                 if groups.len() < PANEL_GROUPS {
-                    panel.fill(0.0);
+                    panel.fill(P::default());
                 }
                 for (i, place) in groups.iter().enumerate() {
                     match place.block.x() {
@@ -129,7 +149,7 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
                     BlockStructure::Rectangular,
                     panel.as_ref(),
                     BlockStructure::Rectangular,
-                    1.0,
+                    P::narrow(1.0),
                     Par::Seq,
                 );
             }
@@ -140,7 +160,7 @@ pub(super) fn hessian(blocks: &[RowBlock], map: &ColumnMap, curvature: Curvature
 }
 
 /// The sum of matrices of which the lower triangles are given, both triangles filled.
-fn sum_of_symmetric(parts: &[Mat<f64>], width: usize) -> Mat<f64> {
+fn sum_of_symmetric<P: Stored>(parts: &[Mat<P>], width: usize) -> Mat<f64> {
     let mut total = Mat::<f64>::zeros(width, width);
     let mut strips = Vec::new();
     let mut rest = total.as_mut();
@@ -156,12 +176,12 @@ fn sum_of_symmetric(parts: &[Mat<f64>], width: usize) -> Mat<f64> {
                 // Column i of the part below the diagonal is row i of the sum beyond it, as far as that lies in this strip.
                 let column = part.col_as_slice(i);
                 for j in first.max(i + 1)..end {
-                    strip[(i, j - first)] += column[j];
+                    strip[(i, j - first)] += column[j].wide();
                 }
                 if i >= first {
                     let out = strip.rb_mut().col_mut(i - first).try_as_col_major_mut();
                     let below = out.into_iter().flat_map(|out| &mut out.as_slice_mut()[i..]);
-                    below.zip(&column[i..]).for_each(|(out, x)| *out += x);
+                    below.zip(&column[i..]).for_each(|(out, x)| *out += x.wide());
                 }
             }
         }
@@ -178,13 +198,13 @@ struct Group<'a> {
     first_row: usize,
 }
 
-fn fill_panel<T: Stored>(
+fn fill_panel<T: Stored, P: Stored>(
     x: &[T],
     place: &Group<'_>,
     map: &ColumnMap,
     curvature: Curvature<'_>,
     at: usize,
-    panel: &mut Mat<f64>,
+    panel: &mut Mat<P>,
 ) {
     let features = place.block.features();
     let x = &kernels::columns(x)[place.g * features..(place.g + 1) * features];
@@ -192,16 +212,16 @@ fn fill_panel<T: Stored>(
 }
 
 /// Writes √(s·c)·x̃ of one group with columns `x` to rows `at..` of `panel`.
-struct FillPanel<'a, T> {
+struct FillPanel<'a, T, P> {
     place: &'a Group<'a>,
     x: &'a [Column<T>],
     map: &'a ColumnMap,
     curvature: Curvature<'a>,
     at: usize,
-    panel: &'a mut Mat<f64>,
+    panel: &'a mut Mat<P>,
 }
 
-impl<T: Stored> Work for FillPanel<'_, T> {
+impl<T: Stored, P: Stored> Work for FillPanel<'_, T, P> {
     type Output = ();
 
     #[inline(always)]
@@ -213,12 +233,12 @@ impl<T: Stored> Work for FillPanel<'_, T> {
             let out = panel.col_as_slice_mut(column)[at..at + LANES].as_chunks_mut().0;
             for k in 0..OCTETS {
                 let value = o.mul_add(factor, T::octet(o, &x[feature][k]), shift);
-                out[k] = o.store(o.mul(root[k], value));
+                out[k] = P::rounded(o, o.mul(root[k], value));
             }
         }
         if map.intercept {
             let out = panel.col_as_slice_mut(map.features.len())[at..at + LANES].as_chunks_mut().0;
-            out.iter_mut().zip(root).for_each(|(out, root)| *out = o.store(root));
+            out.iter_mut().zip(root).for_each(|(out, root)| *out = P::rounded(o, root));
         }
     }
 }

@@ -40,13 +40,19 @@ impl<'a> Host<'a> {
         CpuEngine::new(&self.data.blocks, self.data.features.len(), 1, Precision::F64)
     }
 
-    /// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, in f64, `width × width`, both triangles filled. A sample is no full read and not
-    /// counted.
-    pub fn hessian(&self, map: &ColumnMap, curvature: Curvature<'_>, sample: RowSample) -> Mat<f64> {
+    /// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, `width × width`, both triangles filled: with `products` in f64, or in f32 where
+    /// it is for no more than a direction. A sample is no full read and not counted.
+    pub fn hessian(
+        &self,
+        map: &ColumnMap,
+        curvature: Curvature<'_>,
+        sample: RowSample,
+        products: Precision,
+    ) -> Mat<f64> {
         if sample == RowSample::All {
             self.count_pass();
         }
-        hessian(&self.data.blocks, map, curvature, sample)
+        hessian(&self.data.blocks, map, curvature, sample, products)
     }
 
     /// The part of Σ s that the rows in `sample` have.
