@@ -28,8 +28,17 @@ fn half_a_million_rows_of_32_features_are_read_five_times_on_the_cpu() {
     assert_eq!(passes(&DeviceRequest::Cpu, &data), [5, 5]);
 }
 
+// With 512 rows of a class for each feature in the sample instead of 256 it is six, at a higher price: the sample's rows, fit and
+// curvature cost two passes more.
 #[test]
-fn half_a_million_rows_of_128_features_are_read_six_times_on_the_cpu() {
+fn half_a_million_rows_of_128_features_are_read_seven_times_on_the_cpu() {
     let data = Rows::random(500_000, 128, 42).pack(PackOptions::default());
-    assert_eq!(passes(&DeviceRequest::Cpu, &data), [6, 6]);
+    assert_eq!(passes(&DeviceRequest::Cpu, &data), [7, 7]);
+}
+
+#[test]
+fn software_gpus_read_as_often() {
+    let data = Rows::random(500_000, 32, 41).pack(PackOptions::default());
+    let passes = passes(&DeviceRequest::Gpu, &data);
+    assert!(passes.iter().all(|passes| *passes <= 6), "{passes:?}");
 }

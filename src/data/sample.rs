@@ -308,8 +308,8 @@ mod tests {
     #[test]
     fn samples_are_drawn_where_they_are_worth_it() {
         assert_eq!(most_of_a_class(1_000_000, 32), Some(ROWS));
-        assert_eq!(most_of_a_class(500_000, 128), Some(62_500));
-        assert_eq!(most_of_a_class(5_000_000, 128), Some(65_536));
+        assert_eq!(most_of_a_class(500_000, 128), Some(ROWS));
+        assert_eq!(most_of_a_class(5_000_000, 300), Some(76_800));
         assert_eq!(most_of_a_class(50_000, 128), Some(6250));
         // Small data, and too few rows for the features.
         assert_eq!(most_of_a_class(100_000, 32), None);

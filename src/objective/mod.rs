@@ -4,9 +4,10 @@ mod coordinates;
 
 pub use coordinates::Coordinates;
 
+pub use crate::data::Precision;
+
 use faer::Mat;
 
-use crate::data::Precision;
 use crate::engine::cpu::{Curvature, Host, RowSample};
 use crate::engine::{DeviceKind, Engine, LineId, PointId};
 use crate::error::Result;

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use faer::Mat;
 
 use super::dot;
-use crate::data::Precision;
 use crate::linalg::Cholesky;
+use crate::objective::Precision;
 
 /// Corrections remembered.
 const MEMORY: usize = 12;
