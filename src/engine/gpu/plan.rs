@@ -368,6 +368,26 @@ mod tests {
     }
 
     #[test]
+    fn a_gradient_reads_x_once_and_moves_little_else() {
+        let little = |features, models| {
+            let plan = planned(&[399_872, 100_128], features, models, WEBGPU);
+            let (moved, rows) = (plan.traffic(), plan.chunks.iter().map(|chunk| chunk.tiles * TILE).sum::<usize>());
+            assert_eq!(moved.x, (4 * features * rows) as u64);
+            assert!(rows < 500_000 + 2 * TILE);
+            let else_allowed = 16.0 * 500_000.0 + 0.01 * (moved.x as f64 + 16.0 * 500_000.0);
+            (moved.beside_x + moved.written) as f64 <= else_allowed
+        };
+        for features in 1..=64 {
+            for class in [tuning::DeviceClass::Hardware, tuning::DeviceClass::Software] {
+                // The kernel that keeps what it read in registers.
+                assert_eq!(tuning::loss_gradient(class, features, 1).kernel.name, "loss_gradient");
+            }
+            assert!(little(features, 1), "{features} features");
+        }
+        assert!(!little(32, 5), "the logits of five models are more");
+    }
+
+    #[test]
     fn more_tiles_than_one_dimension_holds_go_into_two() {
         let blocks = [65_536 * TILE];
         let plan = planned(&blocks, 0, 1, WEBGPU);
