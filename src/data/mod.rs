@@ -38,7 +38,7 @@ pub use rows::{Rows, load_rows};
 pub use scaling::{Moments, StoredColumn};
 pub use source::{ColumnSource, RowMajor, RowVectors};
 pub use target::Target;
-pub use vector::{Group, RowVector};
+pub use vector::{Group, RowVector, of_bits};
 
 use crate::error::{Error, Result};
 use pack::Packed;

@@ -22,6 +22,8 @@ pub struct RowVector {
 enum Numbers {
     /// The same in every row; the last group, which may hold rows that are none, apart.
     Same(f64, Box<[f64; LANES]>),
+    /// From a group on, numbers that are 0 or 1: a bit each, the first row's the lowest.
+    Bits(Arc<Vec<u32>>, usize),
     /// From a row on, numbers that f32 holds exactly, padded.
     F32(Arc<Vec<f32>>, usize),
     /// From a row on, others, padded.
@@ -33,10 +35,30 @@ enum Numbers {
 pub enum Group<'a> {
     /// The same in every row.
     Same(f64),
+    /// A bit each, the first row's the lowest.
+    Bits(u32),
     /// As f32.
     F32(&'a [f32; LANES]),
     /// As f64.
     F64(&'a [f64; LANES]),
+}
+
+/// The eight numbers that the bits of a byte stand for.
+static OF_BYTE: [[f32; 8]; 256] = {
+    let mut all = [[0.0; 8]; 256];
+    let mut at = 0;
+    while at < 8 * all.len() {
+        all[at / 8][at % 8] = ((at / 8) >> (at % 8) & 1) as f32;
+        at += 1;
+    }
+    all
+};
+
+/// The numbers that the bits of a group stand for, eight by eight.
+#[inline(always)]
+pub fn of_bits(bits: u32) -> [&'static [f32; 8]; LANES / 8] {
+    let [a, b, c, d] = bits.to_le_bytes();
+    [&OF_BYTE[a as usize], &OF_BYTE[b as usize], &OF_BYTE[c as usize], &OF_BYTE[d as usize]]
 }
 
 impl From<Vec<f64>> for RowVector {
@@ -54,6 +76,9 @@ impl RowVector {
     /// The vector of `number` of each row.
     pub fn of(rows: usize, number: impl Fn(usize) -> f64 + Sync) -> Self {
         let first = if rows > 0 { number(0) } else { 0.0 };
+        if let Some(numbers) = Numbers::bits(rows, &number) {
+            return RowVector { rows, numbers };
+        }
         let mut narrow = vec![0f32; padded(rows)];
         // Whether all numbers are the first, and whether f32 holds all.
         let (same, exact) = narrow[..rows]
@@ -86,6 +111,7 @@ impl RowVector {
     pub(super) fn slice(&self, rows: Range<usize>) -> Self {
         let numbers = match &self.numbers {
             Numbers::Same(value, _) => Numbers::same(*value, rows.len()),
+            Numbers::Bits(numbers, first) => Numbers::Bits(Arc::clone(numbers), first + rows.start / LANES),
             Numbers::F32(numbers, first) => Numbers::F32(Arc::clone(numbers), first + rows.start),
             Numbers::F64(numbers, first) => Numbers::F64(Arc::clone(numbers), first + rows.start),
         };
@@ -99,12 +125,13 @@ impl RowVector {
 
     /// Bytes that it takes.
     pub fn bytes(&self) -> u64 {
-        let number = match &self.numbers {
-            Numbers::Same(..) => return 0,
-            Numbers::F32(..) => size_of::<f32>(),
-            Numbers::F64(..) => size_of::<f64>(),
+        let bits = match &self.numbers {
+            Numbers::Same(..) => 0,
+            Numbers::Bits(..) => 1,
+            Numbers::F32(..) => 32,
+            Numbers::F64(..) => 64,
         };
-        (padded(self.rows) * number) as u64
+        (padded(self.rows) / 8 * bits) as u64
     }
 
     /// The number of row `row`.
@@ -112,6 +139,7 @@ impl RowVector {
     pub fn at(&self, row: usize) -> f64 {
         match &self.numbers {
             Numbers::Same(value, _) => *value,
+            Numbers::Bits(numbers, first) => f64::from(numbers[first + row / LANES] >> (row % LANES) & 1),
             Numbers::F32(numbers, first) => f64::from(numbers[first + row]),
             Numbers::F64(numbers, first) => numbers[first + row],
         }
@@ -134,6 +162,11 @@ impl RowVector {
     pub fn position(&self, is_sought: impl Fn(f64) -> bool + Sync) -> Option<usize> {
         match &self.numbers {
             Numbers::Same(value, _) => (self.rows > 0 && is_sought(*value)).then_some(0),
+            Numbers::Bits(..) => {
+                let sought = [is_sought(0.0), is_sought(1.0)];
+                let is_there = |row: &usize| sought[usize::from(self.at(*row) == 1.0)];
+                if sought == [false; 2] { None } else { (0..self.rows).find(is_there) }
+            }
             Numbers::F32(numbers, first) => position(&numbers[*first..first + self.rows], |x| is_sought(f64::from(*x))),
             Numbers::F64(numbers, first) => position(&numbers[*first..first + self.rows], |x| is_sought(*x)),
         }
@@ -145,6 +178,7 @@ impl RowVector {
         match &self.numbers {
             Numbers::Same(_, last) if (g + 1) * LANES >= self.rows => Group::F64(last),
             Numbers::Same(value, _) => Group::Same(*value),
+            Numbers::Bits(numbers, first) => Group::Bits(numbers[first + g]),
             Numbers::F32(numbers, first) => Group::F32(&numbers.as_chunks().0[first / LANES + g]),
             Numbers::F64(numbers, first) => Group::F64(&numbers.as_chunks().0[first / LANES + g]),
         }
@@ -156,6 +190,37 @@ impl Numbers {
         let last = rows - rows.saturating_sub(1) / LANES * LANES;
         Numbers::Same(value, Box::new(std::array::from_fn(|lane| if lane < last { value } else { 0.0 })))
     }
+
+    /// The numbers as bits; `None` where one is neither 0 nor 1, or all are the same.
+    fn bits(rows: usize, number: &(impl Fn(usize) -> f64 + Sync)) -> Option<Self> {
+        // The bits of a group, and whether they say all of it.
+        let group = |g: usize| {
+            let (mut bits, mut all) = (0u32, true);
+            for row in g * LANES..rows.min((g + 1) * LANES) {
+                let x = number(row).to_bits();
+                let one = x == 1f64.to_bits();
+                all &= one | (x == 0);
+                bits |= u32::from(one) << (row % LANES);
+            }
+            (bits, all)
+        };
+        let mut bits = vec![0; rows.div_ceil(LANES)];
+        let tasks = bits.par_chunks_mut(TASK_ROWS / LANES).enumerate();
+        // The first rows tell of most vectors that are none.
+        let all = group(0).1
+            && tasks.all(|(task, bits)| {
+                bits.iter_mut().enumerate().all(|(g, bits)| {
+                    let all;
+                    (*bits, all) = group(task * (TASK_ROWS / LANES) + g);
+                    all
+                })
+            });
+        if !all {
+            return None;
+        }
+        let ones: usize = bits.iter().map(|bits| bits.count_ones() as usize).sum();
+        (ones > 0 && ones < rows).then(|| Numbers::Bits(Arc::new(bits), 0))
+    }
 }
 
 impl Group<'_> {
@@ -164,6 +229,7 @@ impl Group<'_> {
     pub fn lanes(self) -> [f64; LANES] {
         match self {
             Group::Same(value) => [value; LANES],
+            Group::Bits(bits) => std::array::from_fn(|lane| f64::from(bits >> lane & 1)),
             Group::F32(numbers) => numbers.map(f64::from),
             Group::F64(numbers) => *numbers,
         }
@@ -185,7 +251,7 @@ mod tests {
 
     fn check(vector: &RowVector, numbers: &[f64]) {
         assert_eq!(vector.rows(), numbers.len());
-        assert_eq!(vector.iter().collect::<Vec<f64>>(), numbers);
+        assert!(vector.iter().map(f64::to_bits).eq(numbers.iter().map(|x| x.to_bits())));
         let lanes: Vec<f64> = (0..numbers.len().div_ceil(LANES)).flat_map(|g| vector.group(g).lanes()).collect();
         assert_eq!(lanes[..numbers.len()], *numbers);
         assert!(lanes[numbers.len()..].iter().all(|x| *x == 0.0), "{lanes:?}");
@@ -195,20 +261,37 @@ mod tests {
 
     #[test]
     fn every_form_holds_the_same_numbers_and_pads_with_zeros() {
+        let forms = [
+            ([0.5, 0.5], "same"),
+            ([0.1, 0.1], "same"),
+            ([0.0, 1.0], "bits"),
+            ([0.5, 1.0], "f32"),
+            ([-0.0, 1.0], "f32"),
+            ([0.1, 0.2], "f64"),
+        ];
         let mut seen = 0;
         for rows in [0, 1, 31, 32, 33, 64, 70] {
-            for (of, exact) in [([0.5, 0.5], true), ([0.0, 1.0], true), ([0.1, 0.2], false), ([0.1, 0.1], true)] {
+            for (of, form) in forms {
                 let numbers: Vec<f64> = (0..rows).map(|i| of[i % 2]).collect();
                 let vector = RowVector::from(numbers.clone());
                 check(&vector, &numbers);
-                let is_wide = matches!(vector.numbers, Numbers::F64(..));
-                assert_eq!(is_wide, !exact && rows > 1, "{rows} rows of {of:?}");
+                let found = match vector.numbers {
+                    Numbers::Same(..) => "same",
+                    Numbers::Bits(..) => "bits",
+                    Numbers::F32(..) => "f32",
+                    Numbers::F64(..) => "f64",
+                };
+                assert_eq!(found, if rows > 1 { form } else { "same" }, "{rows} rows of {of:?}");
                 if rows > LANES {
                     check(&vector.slice(LANES..rows), &numbers[LANES..]);
+                    assert_eq!(
+                        vector.position(|x| x == of[1]),
+                        Some(numbers.iter().position(|x| *x == of[1]).unwrap())
+                    );
                 }
                 seen += 1;
             }
         }
-        assert_eq!(seen, 28);
+        assert_eq!(seen, 42);
     }
 }

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::products::{Products, ahead, products};
-use crate::data::{Group, LANES, RowBlock};
+use crate::data::{Group, LANES, RowBlock, of_bits};
 use crate::engine::{LossSlope, Params};
 use crate::logistic::{residual_and_loss_octet, variance_octet};
 use crate::octet::{Octet, Stored, Work};
@@ -33,6 +33,10 @@ pub fn columns<T>(x: &[T]) -> &[Column<T>] {
 pub fn lanes<O: Octet>(o: O, group: Group<'_>) -> Lanes<O> {
     match group {
         Group::Same(value) => [o.splat(value); OCTETS],
+        Group::Bits(bits) => {
+            let octets = of_bits(bits);
+            [o.widen(octets[0]), o.widen(octets[1]), o.widen(octets[2]), o.widen(octets[3])]
+        }
         Group::F32(numbers) => stored(o, numbers),
         Group::F64(numbers) => stored(o, numbers),
     }
