@@ -216,19 +216,14 @@ fn parameters(data: &Dataset, stream: u64) -> Params {
     Params::single(w)
 }
 
-/// The largest difference, in units of [`AGREEMENT`] times S and the size of a column.
+/// The largest difference, in units of [`AGREEMENT`] times S and the size of a column; not a number where one is not.
 fn disagreement(data: &Dataset, reference: &LossGradient, got: &LossGradient) -> f64 {
     let allowed = AGREEMENT * data.weight_sum;
     let sizes = data.moments.iter().map(|m| m.mean.hypot(m.sd).max(f64::MIN_POSITIVE)).chain([1.0]);
     let slopes = reference.gradient.model(0).iter().zip(got.gradient.model(0)).zip(sizes);
-    let mut worst = (reference.loss[0] - got.loss[0]).abs() / (allowed + AGREEMENT * reference.loss[0]);
-    for ((reference, got), size) in slopes {
-        let error = (reference - got).abs() / (allowed * size);
-        if !(error <= worst) {
-            worst = error;
-        }
-    }
-    worst
+    let slopes = slopes.map(|((reference, got), size)| (reference - got).abs() / (allowed * size));
+    let loss = (reference.loss[0] - got.loss[0]).abs() / (allowed + AGREEMENT * reference.loss[0]);
+    slopes.chain([loss]).fold(0.0, |worst: f64, error| if error > worst || error.is_nan() { error } else { worst })
 }
 
 /// Seconds and bytes of each kernel, an entry a round.
@@ -373,4 +368,47 @@ fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     let mut numbers: Vec<f64> = numbers.collect();
     numbers.sort_by(f64::total_cmp);
     numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_wrong_anywhere_disagrees() {
+        let data = synthetic(500, 3, 7).unwrap();
+        let w = parameters(&data, 0);
+        let evaluate = || Host::new(&data).engine().loss_gradient(&w).unwrap();
+        let reference = evaluate();
+        assert_eq!(disagreement(&data, &reference, &evaluate()), 0.0);
+        let least = 1.5 * AGREEMENT * data.weight_sum;
+        for k in 0..=3 {
+            let mut wrong = evaluate();
+            wrong.gradient.model_mut(0)[k] += least * data.moments.get(k).map_or(1.0, |m| m.mean.hypot(m.sd));
+            let found = disagreement(&data, &reference, &wrong);
+            assert!((found - 1.5).abs() < 1e-6, "entry {k}: {found}");
+            wrong.gradient.model_mut(0)[k] = f64::NAN;
+            assert!(disagreement(&data, &reference, &wrong).is_nan());
+        }
+        let mut wrong = evaluate();
+        wrong.loss[0] += 10.0 * least;
+        assert!(disagreement(&data, &reference, &wrong) > 1.0);
+    }
+
+    #[test]
+    fn synthetic_rows_are_the_same_for_the_same_seed_and_hold_both_classes() {
+        let [a, b, c] = [1, 1, 2].map(|seed| synthetic(400, 4, seed).unwrap());
+        let target = |data: &Dataset| data.blocks[0].target().iter().collect::<Vec<f64>>();
+        assert_eq!(target(&a), target(&b));
+        assert_ne!(target(&a), target(&c));
+        let ones = target(&a).iter().sum::<f64>();
+        assert!(ones > 100.0 && ones < 300.0, "{ones}");
+        assert!(a.moments.iter().zip(&a.columns).all(|(m, column)| (m.sd * column.scale - 1.0).abs() < 0.2));
+    }
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median(std::iter::empty()), 0.0);
+    }
 }

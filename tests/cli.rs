@@ -374,3 +374,46 @@ fn ctrl_c_stops_a_fit_with_the_best_point_so_far() {
     let model: Value = serde_json::from_str(&std::fs::read_to_string(desk.path("model.json")).unwrap()).unwrap();
     assert_eq!(model["training"]["status"], "interrupted");
 }
+
+#[test]
+fn bench_measures_every_part_and_refuses_what_does_not_fit() {
+    let desk = Desk::new();
+    let titanic = data("titanic.csv");
+    let made_up = ["bench", "--device", "cpu", "--rows", "3000", "--features", "5", "--repeat", "2"];
+    let real = ["bench", "--device", "cpu", &titanic, "--target", "survived", "--missing", "mean", "--repeat", "1"];
+    for (args, rows, features) in [(made_up.as_slice(), 3000, 5), (&real, 1309, 4)] {
+        let ended = desk.run(&[args, &["--json"]].concat());
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let measured = ended.json();
+        assert_eq!((measured["rows"].as_u64(), measured["features"].as_u64()), (Some(rows), Some(features)));
+        assert_eq!(measured["ok"], true);
+        let device = &measured["devices"][0];
+        assert_eq!(device["device"]["id"], "cpu");
+        assert_eq!(device["disagreement"].as_f64(), Some(0.0), "the CPU engine beside itself");
+        let kernels = device["kernels"].as_array().unwrap();
+        let names: Vec<&str> = kernels.iter().map(|kernel| kernel["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["loss_gradient", "line_probe", "logits", "hessian"]);
+        for kernel in kernels {
+            for number in ["seconds", "bytes", "multiply_adds", "share"] {
+                assert!(kernel[number].as_f64().unwrap() > 0.0, "{number} of {kernel}");
+            }
+        }
+        assert_eq!(device["fit"]["status"], "converged");
+        assert!(device["fit"]["passes"].as_u64().unwrap() > 0 && device["bandwidth"].as_f64().unwrap() > 0.0);
+    }
+    let printed = desk.run(&made_up);
+    for part in
+        ["3,000 rows × 5 features, medians of 2 rounds", "reads X at", "loss_gradient", "share", "fit  ", "converged"]
+    {
+        assert!(printed.out.contains(part), "{part:?} is missing from:\n{}", printed.out);
+    }
+    assert!(desk.names().is_empty());
+
+    desk.run(&["bench", "--repeat", "0"]).fails(2, &["--repeat must be between 1 and 1000"]);
+    desk.run(&["bench", "--rows", "1"]).fails(2, &["--rows must be at least 2"]);
+    desk.run(&["bench", "--features", "0"]).fails(2, &["--features at least 1"]);
+    desk.run(&["bench", "--target", "y"]).fails(2, &["name the files of rows"]);
+    desk.run(&["bench", &titanic, "--target", "survived", "--rows", "9"]).fails(2, &["leave them out, or the files"]);
+    desk.run(&["bench", "none.csv", "--target", "y"]).fails(2, &["none.csv"]);
+    desk.run(&["bench", "--device", "no such thing", "--rows", "10"]).fails(3, &["no such thing"]);
+}

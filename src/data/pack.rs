@@ -9,8 +9,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use bytemuck::Pod;
-
 use super::block::{LANES, RowBlock, Stretch, Values};
 use super::panel::{Affine, Transpose};
 use super::sample::{self, Pick};
@@ -101,7 +99,7 @@ pub(super) fn pack_with(
     }
 }
 
-fn pack_as<T: Stored + Pod>(
+fn pack_as<T: Stored>(
     source: &impl ColumnSource,
     vectors: &RowVectors,
     block_rows: usize,
@@ -173,7 +171,7 @@ pub(super) fn pack_rows(
 }
 
 /// What was stored, rows cut into blocks of `block_rows`.
-fn packed<T: Stored + Pod>(
+fn packed<T: Stored>(
     stored: Storing<'_, T>,
     columns: Vec<StoredColumn>,
     moments: Vec<Moments>,

@@ -95,19 +95,20 @@ impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
     #[inline(always)]
     fn run<O: Octet>(self, o: O) {
         // What f32 holds, moved by no more than a power of two, is not rounded.
-        let exact = !R::IS_WIDE && self.affine.shift == 0.0;
+        let Affine { factor, shift } = self.affine;
+        let exact = !R::IS_WIDE && !T::IS_WIDE && shift == 0.0 && f64::from(factor as f32) == factor;
         match (self.all_count, exact) {
-            (true, true) => self.store::<O, true, true>(o),
-            (true, false) => self.store::<O, true, false>(o),
-            (false, _) => self.store::<O, false, false>(o),
+            (true, true) => self.scale(o),
+            (true, false) => self.store::<O, true>(o),
+            (false, _) => self.store::<O, false>(o),
         }
     }
 }
 
 impl<R: Stored, T: Stored> Store<'_, R, T> {
-    /// Stores, where `ALL` rows count in the moments or not, and where nothing is rounded (`EXACT`) or may be.
+    /// Stores, where `ALL` rows count in the moments or not.
     #[inline(always)]
-    fn store<O: Octet, const ALL: bool, const EXACT: bool>(self, o: O) {
+    fn store<O: Octet, const ALL: bool>(mut self, o: O) {
         let (factor, shift) = (o.splat(self.affine.factor), o.splat(self.affine.shift));
         let (some, low, high, zero) = (o.splat(SOME), o.splat(f64::NEG_INFINITY), o.splat(f64::INFINITY), o.splat(0.0));
         let mut first = o.load(&self.sums.first);
@@ -124,7 +125,7 @@ impl<R: Stored, T: Stored> Store<'_, R, T> {
                 let exact = o.mul_add(R::octet(o, &raw[g * OCTETS + k]), factor, shift);
                 let stored = T::rounded(o, exact);
                 out[k] = stored;
-                let z = if EXACT { exact } else { T::octet(o, &stored) };
+                let z = T::octet(o, &stored);
                 if T::IS_WIDE {
                     // A GPU will round these to f32, so they must be in its range as well.
                     let narrow = o.widen(&o.narrow(z));
@@ -136,15 +137,10 @@ impl<R: Stored, T: Stored> Store<'_, R, T> {
                 let counts = |yes, no| if ALL { yes } else { o.select_ge(s, some, yes, no) };
                 min = o.min(counts(z, high), min);
                 max = o.max(counts(z, low), max);
-                if !EXACT {
-                    rounding = o.max(counts(o.abs(o.sub(exact, z)), zero), rounding);
-                }
+                rounding = o.max(counts(o.abs(o.sub(exact, z)), zero), rounding);
             }
         }
-        // What stands for rows that are none.
-        for row in self.present..raw.len() * 8 {
-            self.out[row / LANES * self.stride + row % LANES] = T::default();
-        }
+        self.clear_padding();
         *self.sums = Sums {
             first: o.store(first),
             second: o.store(second),
@@ -153,6 +149,45 @@ impl<R: Stored, T: Stored> Store<'_, R, T> {
             rounding: o.store(rounding),
             beyond: o.store(beyond),
         };
+    }
+
+    /// Stores f32 times the factor, sixteen at a time, where all rows count.
+    #[inline(always)]
+    fn scale<O: Octet>(mut self, o: O) {
+        let (factor, nothing) = (o.splat_16(self.affine.factor as f32), o.splat_16(0.0));
+        let (mut first, mut second) = (o.load(&self.sums.first), o.load(&self.sums.second));
+        let (mut min, mut max) = (o.splat_16(f32::INFINITY), o.splat_16(f32::NEG_INFINITY));
+        let raw: &[f32] = bytemuck::cast_slice(self.raw);
+        let (raw, weight) = (raw.as_chunks::<8>().0.as_chunks::<2>().0, self.weight.as_chunks::<8>().0);
+        let out: &mut [f32] = bytemuck::cast_slice_mut(&mut *self.out);
+        for g in 0..2 * raw.len() / OCTETS {
+            let out = out[g * self.stride..g * self.stride + LANES].as_chunks_mut::<8>().0.as_chunks_mut::<2>().0;
+            for k in 0..OCTETS / 2 {
+                let z = o.mul_add_16(o.load_16(&raw[g * OCTETS / 2 + k]), factor, nothing);
+                out[k] = o.store_16(z);
+                min = o.min_16(z, min);
+                max = o.max_16(z, max);
+                let halves = o.widen_16(z);
+                for h in 0..2 {
+                    let sz = o.mul(o.load(&weight[g * OCTETS + 2 * k + h]), halves[h]);
+                    first = o.add(first, sz);
+                    second = o.mul_add(sz, halves[h], second);
+                }
+            }
+        }
+        let ([low, other_low], [high, other_high]) = (o.widen_16(min), o.widen_16(max));
+        self.sums.min = o.store(o.min(o.min(low, other_low), o.load(&self.sums.min)));
+        self.sums.max = o.store(o.max(o.max(high, other_high), o.load(&self.sums.max)));
+        (self.sums.first, self.sums.second) = (o.store(first), o.store(second));
+        self.clear_padding();
+    }
+
+    /// Zeros for rows that are none.
+    #[inline(always)]
+    fn clear_padding(&mut self) {
+        for row in self.present..self.raw.len() {
+            self.out[row / LANES * self.stride + row % LANES] = T::default();
+        }
     }
 }
 

@@ -8,7 +8,6 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
@@ -167,7 +166,7 @@ pub(super) struct Part<'a, T> {
     values: &'a mut [T],
 }
 
-impl<'a, T: Stored + Pod> Gathering<'a, T> {
+impl<'a, T: Stored> Gathering<'a, T> {
     /// Nothing gathered yet.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! One sweep over all rows: read, stored, measured and sampled while they are at hand.
 
-use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::block::LANES;
@@ -39,7 +38,7 @@ pub(super) struct Storing<'a, T> {
     vectors: &'a RowVectors,
 }
 
-impl<'a, T: Stored + Pod> Storing<'a, T> {
+impl<'a, T: Stored> Storing<'a, T> {
     /// Nothing stored yet: rows will lie in `out`, the samples `picks` are drawn on the way.
     ///
     /// # Errors

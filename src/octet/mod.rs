@@ -10,6 +10,8 @@ mod x86;
 
 pub use portable::Portable;
 
+use bytemuck::Pod;
+
 /// An instruction set. The methods are the operations on eight numbers at a time.
 pub trait Octet: Copy {
     /// Eight f64.
@@ -55,6 +57,12 @@ pub trait Octet: Copy {
     fn splat_16(self, value: f32) -> Self::S;
     /// a·b + c of sixteen f32, rounded once.
     fn mul_add_16(self, a: Self::S, b: Self::S, c: Self::S) -> Self::S;
+    /// To memory.
+    fn store_16(self, values: Self::S) -> [[f32; 8]; 2];
+    /// The smaller of sixteen pairs; b where either is NaN.
+    fn min_16(self, a: Self::S, b: Self::S) -> Self::S;
+    /// The larger of sixteen pairs; b where either is NaN.
+    fn max_16(self, a: Self::S, b: Self::S) -> Self::S;
     /// Sixteen f32 as f64.
     fn widen_16(self, values: Self::S) -> [Self::F; 2];
     /// Sixteen f64, rounded to f32.
@@ -66,7 +74,7 @@ pub trait Octet: Copy {
 }
 
 /// A number that X is stored as.
-pub trait Stored: Copy + Default + Send + Sync + 'static {
+pub trait Stored: Pod + Default + Send + Sync {
     /// Whether it is wider than f32.
     const IS_WIDE: bool;
 
@@ -215,7 +223,8 @@ mod tests {
     #[inline(always)]
     fn sixteen<O: Octet>(o: O, a: O::F, b: O::F, c: O::F) -> [O::F; 2] {
         let (narrow, loaded) = (o.narrow_16([a, b]), o.load_16(&[o.narrow(b), o.narrow(c)]));
-        o.widen_16(o.mul_add_16(o.mul_add_16(narrow, loaded, loaded), o.splat_16(1.1), narrow))
+        let sum = o.mul_add_16(o.mul_add_16(narrow, loaded, loaded), o.splat_16(1.1), narrow);
+        o.widen_16(o.max_16(o.min_16(sum, loaded), o.load_16(&o.store_16(narrow))))
     }
 
     /// The transposed matrix of the numbers 0 to 63.

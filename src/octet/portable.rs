@@ -93,6 +93,18 @@ impl Octet for Portable {
         std::array::from_fn(|k| std::array::from_fn(|i| a[k][i].mul_add(b[k][i], c[k][i])))
     }
     #[inline(always)]
+    fn store_16(self, values: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        values
+    }
+    #[inline(always)]
+    fn min_16(self, a: [[f32; 8]; 2], b: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        std::array::from_fn(|k| std::array::from_fn(|i| if a[k][i] < b[k][i] { a[k][i] } else { b[k][i] }))
+    }
+    #[inline(always)]
+    fn max_16(self, a: [[f32; 8]; 2], b: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        std::array::from_fn(|k| std::array::from_fn(|i| if a[k][i] > b[k][i] { a[k][i] } else { b[k][i] }))
+    }
+    #[inline(always)]
     fn widen_16(self, values: [[f32; 8]; 2]) -> [[f64; 8]; 2] {
         values.map(|half| half.map(f64::from))
     }

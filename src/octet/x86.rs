@@ -125,6 +125,18 @@ impl Octet for V4 {
         self.mul_add_f32x16(a, b, c)
     }
     #[inline(always)]
+    fn store_16(self, values: f32x16) -> [[f32; 8]; 2] {
+        cast(values)
+    }
+    #[inline(always)]
+    fn min_16(self, a: f32x16, b: f32x16) -> f32x16 {
+        self.min_f32x16(a, b)
+    }
+    #[inline(always)]
+    fn max_16(self, a: f32x16, b: f32x16) -> f32x16 {
+        self.max_f32x16(a, b)
+    }
+    #[inline(always)]
     fn widen_16(self, values: f32x16) -> [f64x8; 2] {
         let halves: [f32x8; 2] = cast(values);
         [self.convert_f32x8_to_f64x8(halves[0]), self.convert_f32x8_to_f64x8(halves[1])]
@@ -227,6 +239,18 @@ impl Octet for V3 {
     #[inline(always)]
     fn mul_add_16(self, a: [f32x8; 2], b: [f32x8; 2], c: [f32x8; 2]) -> [f32x8; 2] {
         [self.mul_add_f32x8(a[0], b[0], c[0]), self.mul_add_f32x8(a[1], b[1], c[1])]
+    }
+    #[inline(always)]
+    fn store_16(self, values: [f32x8; 2]) -> [[f32; 8]; 2] {
+        cast(values)
+    }
+    #[inline(always)]
+    fn min_16(self, a: [f32x8; 2], b: [f32x8; 2]) -> [f32x8; 2] {
+        [self.min_f32x8(a[0], b[0]), self.min_f32x8(a[1], b[1])]
+    }
+    #[inline(always)]
+    fn max_16(self, a: [f32x8; 2], b: [f32x8; 2]) -> [f32x8; 2] {
+        [self.max_f32x8(a[0], b[0]), self.max_f32x8(a[1], b[1])]
     }
     #[inline(always)]
     fn widen_16(self, values: [f32x8; 2]) -> [[f64x4; 2]; 2] {

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::kernels::{self, Column, Curvatures, LineProbe, Logits, LossGradient, Rows, Sum};
@@ -59,7 +58,7 @@ pub(super) struct Block<'a, T, P> {
     direction: Storage<T>,
 }
 
-impl<'a, T: Stored + Pod, P: Products<T>> Block<'a, T, P> {
+impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
     fn new(block: &'a RowBlock, x: &'a [T], models: usize, products: P) -> Self {
         let (kept, latest, direction) = (Storage::none(), Storage::none(), Storage::none());
         Block { block, x: kernels::columns(x), models, products, kept, latest, direction }
