@@ -17,9 +17,12 @@ const PANEL_GROUPS: usize = 8;
 /// Partial sums that are kept apart and added in order, whatever the number of threads: as many as a wide matrix can
 /// afford, and more of a narrow one.
 const fn parts(width: usize) -> usize {
-    if width <= 256 { 64 } else { 8 }
+    match width {
+        ..=64 => 64,
+        ..=256 => 16,
+        _ => 8,
+    }
 }
-
 /// Columns of a matrix that one task adds up.
 const STRIP: usize = 64;
 
@@ -125,7 +128,7 @@ fn hessian_in<P: Stored + ComplexField>(
 ) -> Mat<f64> {
     let width = map.width();
     let groups = sample.groups(blocks);
-    let part_len = groups.len().div_ceil(parts(width)).max(1);
+    let part_len = groups.len().div_ceil(parts(width)).max(1).next_multiple_of(PANEL_GROUPS);
     let parts: Vec<Mat<P>> = groups
         .par_chunks(part_len)
         .map(|part| {
