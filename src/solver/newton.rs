@@ -22,7 +22,7 @@ use crate::objective::{Evaluation, Objective};
 const PARAMETERS_A_PASS: f64 = 12.0;
 /// A sample of m rows is fitted well enough when J has no more to lose than this part of what its being a sample costs:
 /// J at the optimum of all rows is some p/2m of S above that of the sample.
-const WELL_ENOUGH: f64 = 0.02;
+const WELL_ENOUGH: f64 = 0.1;
 /// Iterations on a sample at the most.
 const SAMPLE_ITERATIONS: usize = 50;
 
