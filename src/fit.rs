@@ -200,14 +200,14 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
             coordinates.len()
         )));
     }
-    let fast = engine.device().kind == DeviceKind::Cpu;
+    // What comes after is cheaper on the host than shaders that a CPU computes. Elsewhere the engine goes on as long as it gets
+    // anywhere, but for a last step that the verification takes with its own pass.
+    let goes_on = options.verify && engine.device().kind != DeviceKind::SoftwareGpu;
     let rule = StopRule {
         tolerance: options.tolerance,
         max_iterations: options.max_iterations.unwrap_or(solver.default_max_iterations()),
-        // What comes after is cheaper on the host than shaders that a CPU computes; elsewhere the engine goes on as long as it
-        // gets anywhere, but for a last step that the verification takes with its own pass.
-        relative_decrease: if fast && options.verify { LEAST_DECREASE } else { RELATIVE_DECREASE },
-        leave_last_step: fast && options.verify,
+        relative_decrease: if goes_on { LEAST_DECREASE } else { RELATIVE_DECREASE },
+        leave_last_step: goes_on,
     };
     let theta = starting_point(coordinates, &options.init);
     let mut objective = Objective::new(engine.as_mut(), &host, coordinates.clone(), options.l2);

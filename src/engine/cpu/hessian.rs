@@ -18,8 +18,8 @@ const PANEL_GROUPS: usize = 8;
 /// afford, and more of a narrow one.
 const fn parts(width: usize) -> usize {
     match width {
-        ..=64 => 64,
-        ..=256 => 16,
+        0..=64 => 64,
+        65..=256 => 16,
         _ => 8,
     }
 }
