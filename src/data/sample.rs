@@ -60,6 +60,9 @@ fn most_of_a_class(rows: usize, features: usize) -> Option<usize> {
 /// Samples of `most` rows of a class each, at the most; the last is the largest.
 fn pick_most<const N: usize>(vectors: &RowVectors, most: [usize; N]) -> Vec<Pick> {
     let counts = in_tasks(vectors, |rows| class_counts(vectors, rows)).into_iter().fold([0; 2], sum);
+    if counts == [0; 2] {
+        return Vec::new();
+    }
     // After so many halvings, and no fewer, no more may be left than wanted: other rows need not be kept in mind.
     let least = counts.map(|count| (count / most[N - 1].max(1)).checked_ilog2().unwrap_or(0));
     let candidates = in_tasks(vectors, |rows| Candidates::among(vectors, rows, least));
@@ -313,6 +316,13 @@ mod tests {
         // Small data, and too few rows for the features.
         assert_eq!(most_of_a_class(100_000, 32), None);
         assert_eq!(most_of_a_class(244_140, 1024), None);
+        // Nor where no row counts.
+        let vectors = |weight| RowVectors {
+            target: RowVector::of(1000, |i| f64::from(u8::from(i % 2 == 0))),
+            weight: RowVector::same(1000, weight),
+            offset: None,
+        };
+        assert_eq!([0.0, 1.0].map(|weight| pick_most(&vectors(weight), [10, 20]).len()), [0, 2]);
         let values = vec![0.5; 10_000];
         assert!(Dataset::from_rows(&values, 1, &values, PackOptions::default()).unwrap().samples.is_empty());
     }

@@ -69,10 +69,10 @@ impl<'a, T: Stored> Storing<'a, T> {
             samples.iter_mut().zip(sample.parts(rows, task_rows)).for_each(|(task, part)| task.push(part));
         }
         let tasks = self.out.par_chunks_mut(task_rows * features).zip(samples);
-        let parts: Vec<Part> = tasks
+        let parts: Vec<TaskSums> = tasks
             .enumerate()
             .map(|(task, (out, mut samples))| {
-                let mut part = Part { weight: 0.0, sums: vec![Sums::NONE; features] };
+                let mut part = TaskSums { weight: 0.0, sums: vec![Sums::NONE; features] };
                 let mut raw = vec![R::default(); panel_rows * features];
                 let mut weights = vec![0.0; panel_rows];
                 for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
@@ -100,7 +100,7 @@ impl<'a, T: Stored> Storing<'a, T> {
 }
 
 /// The rows of one task.
-struct Part {
+struct TaskSums {
     /// Σ s.
     weight: f64,
     /// Sums of each column.
@@ -108,7 +108,7 @@ struct Part {
 }
 
 /// The moments of column `j`, from those of the parts (Chan, Golub & LeVeque 1983, The American Statistician 37:242).
-fn moments(parts: &[Part], j: usize) -> Result<Moments> {
+fn moments(parts: &[TaskSums], j: usize) -> Result<Moments> {
     let (mut weight, mut mean, mut spread) = (0.0, 0.0, 0.0);
     let (mut min, mut max, mut rounding) = (f64::INFINITY, f64::NEG_INFINITY, 0f64);
     for part in parts {
