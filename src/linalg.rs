@@ -4,6 +4,9 @@ use faer::linalg::solvers::{Llt, Solve};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, Par, Side};
 
+/// Columns up to which a matrix of their products is kept and factored.
+pub const MAX_COLUMNS: usize = 2048;
+
 /// A Cholesky factor of a symmetric positive definite matrix.
 #[derive(Debug)]
 pub struct Cholesky {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{ENGINES, Rows, fit_on, parameters};
 use gpulogit::certificate::Status;
-use gpulogit::data::{PackOptions, Precision};
+use gpulogit::data::{Dataset, PackOptions, Precision};
 use gpulogit::engine::DeviceRequest;
 use gpulogit::fit::{FitOptions, Init, fit};
 use gpulogit::monitor::{Monitor, Silent};
@@ -30,6 +30,24 @@ fn more_columns_than_a_curvature_matrix_holds() {
     assert_eq!(seen, 4);
     let newton = FitOptions { solver: Some(Solver::Newton), l2: 1.0, ..FitOptions::default() };
     assert!(fit(&data, &newton, &Silent).unwrap_err().to_string().contains("lbfgs"));
+}
+
+#[test]
+fn nothing_to_estimate_is_no_trouble_for_any_solver() {
+    let target = [0.0, 1.0, 1.0];
+    let data = Dataset::from_rows(&[], 0, &target, PackOptions::default()).unwrap();
+    let mut seen = 0;
+    for solver in [Solver::Gd, Solver::Lbfgs, Solver::Newton] {
+        for intercept in [true, false] {
+            let options = FitOptions { solver: Some(solver), intercept, ..FitOptions::default() };
+            let fitted = fit(&data, &FitOptions { device: DeviceRequest::Cpu, ..options }, &Silent).unwrap();
+            assert_eq!(fitted.status, Status::Converged, "{solver:?} {intercept}");
+            let expected = if intercept { 2f64.ln() } else { 0.0 };
+            assert!((fitted.intercept - expected).abs() < 1e-7, "{solver:?}: {}", fitted.intercept);
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 6);
 }
 
 #[test]

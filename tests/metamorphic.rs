@@ -202,6 +202,25 @@ fn the_number_of_threads_changes_no_bit() {
 }
 
 #[test]
+fn the_number_of_threads_changes_no_bit_of_large_data() {
+    // Stored in f32, with row samples and curvature in f32.
+    let rows = Rows::random(140_000, 32, 13);
+    let packed_and_fitted = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let data = rows.pack(PackOptions::default());
+            assert_eq!(data.samples.len(), 2);
+            let fitted = fit_on(&DeviceRequest::Cpu, &data, 0.0);
+            (parameters(&fitted), fitted.samples, fitted.passes)
+        })
+    };
+    let one = packed_and_fitted(1);
+    for threads in [2, 5] {
+        assert_eq!(packed_and_fitted(threads), one, "{threads} threads");
+    }
+}
+
+#[test]
 fn every_solver_and_every_start_reaches_the_same_optimum() {
     let rows = Rows::random(600, 3, 9);
     let data = rows.pack(PackOptions::default());

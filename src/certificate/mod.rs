@@ -9,7 +9,7 @@ use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, Host, RowSample, gram_cost};
 use crate::engine::{DeviceKind, Engine};
 use crate::error::Result;
-use crate::linalg::{Cholesky, Independence, independent_columns};
+use crate::linalg::{Cholesky, Independence, MAX_COLUMNS, independent_columns};
 use crate::monitor::Monitor;
 use crate::objective::{Coordinates, Evaluation, Objective};
 use crate::separation::{self, Separation};
@@ -23,8 +23,6 @@ const REDUNDANT: f64 = 1e-12;
 const REDUNDANT_ON_SOME: f64 = 1e-9;
 /// Multiply-adds that a rank decision or a Newton step on the host may cost (some ten seconds on two cores).
 const AFFORDABLE: f64 = 1e11;
-/// Columns up to which a matrix of their products is kept.
-const MAX_COLUMNS: usize = 2048;
 /// Multiply-adds of curvature of all rows that are cheap beside everything else.
 const CHEAP: f64 = 4e9;
 /// Rows that may show that no column is redundant, or that there is an optimum: this many for each column, and at the least.
@@ -84,11 +82,12 @@ pub struct Certificate {
     pub objective_gap: Option<f64>,
     /// Proved upper bound of ‖β − β*‖ on the original columns, redundant ones left out, likewise.
     pub coefficient_gap: Option<f64>,
-    /// Proved upper bound of |βⱼ − βⱼ*| for every j, in units of √(H⁻¹)ⱼⱼ: standard errors, where there is no penalty.
+    /// Proved upper bound of |βⱼ − βⱼ*| for every j, in units of √(H⁻¹)ⱼⱼ (standard errors, where there is no penalty), but for
+    /// the rounding of β to f64.
     pub standard_error_gap: Option<f64>,
     /// f64 steps taken on the host after the solver ended.
     pub polish_steps: usize,
-    /// How far the solver's own point was above the returned one in J.
+    /// How far the first point that the host evaluated was above the returned one in J.
     pub polish_decrease: f64,
 }
 
@@ -254,7 +253,7 @@ impl<'a> Problem<'a> {
             columns: self.fewest_columns(&proof.direction),
             rows: proof.rows,
         });
-        let polished_norms = objective.gradient_norms(&polished.at);
+        let (polished_norms, polished_value) = (objective.gradient_norms(&polished.at), polished.at.value);
         let mut objective = Objective::new(&mut host_engine, self.host, self.full.clone(), self.l2);
         // The coefficients as they will be written down are what is certified, redundant columns and all.
         let mut certify = |(coefficients, intercept): (Vec<f64>, f64)| -> Result<_> {
@@ -277,11 +276,16 @@ impl<'a> Problem<'a> {
         };
         let bounds = if self.l2 > 0.0 { self.penalised_bounds(&host_engine, &at)? } else { None };
         let basin = polished.basin.as_ref();
+        // What was proved of the point that the polish ended at, and what writing that down cost.
+        let written = (at.value - polished_value).max(0.0);
         let smallest = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
         let certificate = Certificate {
             // A bound below the rounding of J itself would say more than f64 can know.
-            objective_gap: smallest(basin.map(|basin| basin.objective), bounds.map(|(objective, _)| objective))
-                .map(|gap| gap.max(f64::EPSILON * at.value)),
+            objective_gap: smallest(
+                basin.map(|basin| basin.objective + written),
+                bounds.map(|(objective, _)| objective),
+            )
+            .map(|gap| gap.max(f64::EPSILON * at.value)),
             standard_error_gap: basin.map(|basin| basin.distance),
             coefficient_gap: smallest(
                 basin.map(|basin| basin.distance * self.coordinates.length_on_original(&basin.variances)),

@@ -77,7 +77,8 @@ impl Problem<'_> {
             }
         };
         let columns = self.coordinates.len();
-        if self.l2 == 0.0 || gram_cost(witnesses(columns), columns) <= CHEAP_PROOF {
+        let worth_it = self.l2 == 0.0 || gram_cost(witnesses(columns), columns) <= CHEAP_PROOF;
+        if worth_it && affordable(witnesses(columns), columns) {
             polished.basin = self.basin(objective, &polished.at);
         }
         let unsettled = self.l2 == 0.0 && polished.basin.is_none() && !polished.interrupted;

@@ -6,6 +6,7 @@ use super::exit::Outcome;
 use super::output::{count, device_words, json, plural, stdout};
 use super::progress::Terminal;
 use crate::bench::{Bench, DeviceBench, bench, synthetic};
+use crate::data::size::{available, check_made_up};
 use crate::data::{DataOptions, Dataset, Encoding, load_training};
 use crate::engine::{DeviceKind, DeviceRequest};
 use crate::error::{Error, Result};
@@ -45,6 +46,7 @@ fn rows(args: &BenchArgs, terminal: &Terminal) -> Result<Dataset> {
         if rows < 2 || features == 0 {
             return usage("--rows must be at least 2 and --features at least 1");
         }
+        check_made_up(rows, features, available())?;
         return synthetic(rows, features, 0);
     }
     if args.rows.is_some() || args.features.is_some() {

@@ -41,13 +41,14 @@ fn table(validation: &Validation) -> String {
         text += &format!("  {}\n", device_words(device));
     }
     let width = validation.kernels.iter().map(|check| check.engine.len()).max().unwrap_or(0).max("engine".len());
+    let names = validation.kernels.iter().map(|check| check.name.len()).max().unwrap_or(0).max("kernel".len());
     text += &format!(
-        "\n  {:width$}  {:10}  {:>5}  {:>11}  {:>11}\n",
+        "\n  {:width$}  {:names$}  {:>5}  {:>11}  {:>11}\n",
         "engine", "kernel", "cases", "worst error", "its bound"
     );
     for check in &validation.kernels {
         text += &format!(
-            "  {:width$}  {:10}  {:>5}  {:>11.2e}  {:>11.2e}  {}\n",
+            "  {:width$}  {:names$}  {:>5}  {:>11.2e}  {:>11.2e}  {}\n",
             check.engine,
             check.name,
             check.cases,

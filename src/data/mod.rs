@@ -19,7 +19,7 @@ mod roles;
 mod rows;
 mod sample;
 mod scaling;
-mod size;
+pub(crate) mod size;
 mod source;
 mod split;
 pub(crate) mod storage;

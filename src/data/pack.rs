@@ -296,6 +296,28 @@ mod tests {
     }
 
     #[test]
+    fn a_spread_that_the_first_sweep_loses_in_rounding_is_found_by_the_second() {
+        let rows = 20_000;
+        let counts = |i: usize| i % 20 == 3;
+        let value = |i: usize| if counts(i) { 1e12 + (i % 7) as f64 } else { 0.0 };
+        let values: Vec<f64> = (0..rows).map(value).collect();
+        let weight = RowVector::of(rows, |i| f64::from(u8::from(counts(i))));
+        let vectors = RowVectors { target: RowVector::same(rows, 0.0), weight, offset: None };
+        let source = RowMajor { values: &values, features: 1, rows };
+        let mut seen = 0;
+        for precision in [Precision::F32, Precision::F64] {
+            let options = PackOptions { precision: Some(precision), ..PackOptions::default() };
+            let packed = pack(&source, &vectors, options).unwrap();
+            let (m, column) = (packed.moments[0], packed.columns[0]);
+            assert!((m.sd * column.scale - 2.0).abs() < 0.01, "{precision:?}: sd {}", m.sd * column.scale);
+            assert!((m.mean * column.scale + column.centre - 1e12 - 3.0).abs() < 0.01);
+            assert!(m.rounding < 1e-3, "{precision:?}: {}", m.rounding);
+            seen += 1;
+        }
+        assert_eq!(seen, 2);
+    }
+
+    #[test]
     fn rows_packed_where_they_lie_are_those_packed_elsewhere() {
         let mut seen = 0;
         for (rows, features) in [(1000, 1), (31, 3), (5000, 8), (4097, 19), (64, 33), (300, 300)] {

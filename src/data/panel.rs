@@ -23,6 +23,7 @@ pub(super) struct Sums {
     first: [f64; 8],
     /// Σ s·z².
     second: [f64; 8],
+    /// Of z before it is rounded, which may hide that it varies.
     min: [f64; 8],
     max: [f64; 8],
     /// Largest |z − stored z|.
@@ -135,8 +136,8 @@ impl<R: Stored, T: Stored> Store<'_, R, T> {
                 first = o.add(first, sz);
                 second = o.mul_add(sz, z, second);
                 let counts = |yes, no| if ALL { yes } else { o.select_ge(s, some, yes, no) };
-                min = o.min(counts(z, high), min);
-                max = o.max(counts(z, low), max);
+                min = o.min(counts(exact, high), min);
+                max = o.max(counts(exact, low), max);
                 rounding = o.max(counts(o.abs(o.sub(exact, z)), zero), rounding);
             }
         }

@@ -13,6 +13,7 @@ use super::load::ReadSummary;
 use super::matrix;
 use super::names;
 use super::options::{Format, Missing, ReadOptions};
+use super::pack::PackOptions;
 use super::size;
 use super::source::RowVectors;
 use super::table::{Table, Use, Wanted, check_format, format_of, read_arrays, read_text};
@@ -177,7 +178,7 @@ fn assemble(mut table: Table, design: &Design, options: &ReadOptions, memory: u6
     let packing = Instant::now();
     let target = RowVector::of(table.rows, |row| class[row] as f64);
     let vectors = RowVectors { target, weight: weight.into(), offset: offset.map(RowVector::from) };
-    let data = matrix::pack(design, &mut table, None, &vectors, options.pack)?;
+    let data = matrix::pack(design, &mut table, None, &vectors, PackOptions { no_sample: true, ..options.pack })?;
     let pack_seconds = packing.elapsed().as_secs_f64();
     let missing_rows = unusable.iter().enumerate().filter(|(_, unusable)| **unusable).map(|(row, _)| row).collect();
     let rows = table.rows as u64;

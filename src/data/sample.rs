@@ -17,6 +17,7 @@ use super::source::RowVectors;
 use super::storage::Storage;
 use super::vector::RowVector;
 use crate::error::Result;
+use crate::linalg::MAX_COLUMNS;
 use crate::octet::{Stored, dispatch};
 
 /// Rows of a class in the largest sample at the most, and this many for each feature where that is more; and no more than
@@ -24,6 +25,8 @@ use crate::octet::{Stored, dispatch};
 const ROWS: usize = 32_768;
 const ROWS_PER_FEATURE: usize = 256;
 const PART: usize = 8;
+/// Rows of a class times features, for each of all rows, at the most: the curvature of such a sample costs some three passes.
+const CURVATURE: usize = 40;
 /// Rows of a class for each feature that a sample needs to be worth it, and values of X that are no small data.
 const LEAST_ROWS_PER_FEATURE: usize = 48;
 const LARGE: usize = 4 << 20;
@@ -53,7 +56,10 @@ pub(super) fn pick(vectors: &RowVectors, features: usize) -> Vec<Pick> {
 
 /// Rows of a class in the largest sample of `rows` × `features` at the most, where samples are worth it.
 fn most_of_a_class(rows: usize, features: usize) -> Option<usize> {
-    let most = ROWS.max(ROWS_PER_FEATURE * features).min(rows / PART);
+    if features >= MAX_COLUMNS {
+        return None;
+    }
+    let most = ROWS.max(ROWS_PER_FEATURE * features).min(rows / PART).min(CURVATURE * rows / features.max(1));
     (most >= LEAST_ROWS_PER_FEATURE * features && rows.saturating_mul(features) > LARGE).then_some(most)
 }
 
@@ -316,6 +322,9 @@ mod tests {
         // Small data, and too few rows for the features.
         assert_eq!(most_of_a_class(100_000, 32), None);
         assert_eq!(most_of_a_class(244_140, 1024), None);
+        // Nor where its curvature would cost many passes, or be too large to keep.
+        assert_eq!([900, 1000].map(|features| most_of_a_class(1_000_000, features)), [Some(44_444), None]);
+        assert_eq!([2047, 2048].map(|features| most_of_a_class(1 << 30, features).is_some()), [true, false]);
         // Nor where no row counts.
         let vectors = |weight| RowVectors {
             target: RowVector::of(1000, |i| f64::from(u8::from(i % 2 == 0))),

@@ -30,9 +30,9 @@ pub struct Moments {
     pub mean: f64,
     /// √(Σ s·(z − mean)² / Σ s).
     pub sd: f64,
-    /// Smallest z.
+    /// Smallest z, before it is rounded for storing.
     pub min: f64,
-    /// Largest z.
+    /// Largest z, likewise.
     pub max: f64,
     /// Largest |z − stored z| in standard deviations: what storing lost.
     pub rounding: f64,

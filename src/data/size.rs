@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 const UNKNOWN: u64 = 8 << 30;
 
 /// Bytes of memory that X may take: what Linux says is available, 8 GiB elsewhere.
-pub(super) fn available() -> u64 {
+pub(crate) fn available() -> u64 {
     std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| mem_available(&text)).unwrap_or(UNKNOWN)
 }
 
@@ -40,6 +40,21 @@ pub(super) fn check(
         ))),
         _ => Ok(()),
     }
+}
+
+/// Refuses rows that are made up rather than read where they would take more than half of `limit` bytes: their values as f32,
+/// and some numbers a row.
+pub(crate) fn check_made_up(rows: usize, features: usize, limit: u64) -> Result<()> {
+    let a_row = (features as u64).saturating_mul(4).saturating_add(32);
+    let bytes = a_row.saturating_mul(rows as u64);
+    if bytes <= limit / 2 {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{rows} rows × {features} features would take {}, more than half of the {} of memory there are; ask for fewer",
+        amount(bytes),
+        amount(limit)
+    )))
 }
 
 fn amount(bytes: u64) -> String {
@@ -78,6 +93,14 @@ mod tests {
             "{message}"
         );
         assert!(checked(&design, usize::MAX, None).is_err());
+    }
+
+    #[test]
+    fn made_up_rows_beyond_memory_are_refused() {
+        assert!(check_made_up(1000, 10, 2 * 72_000).is_ok());
+        let message = check_made_up(1001, 10, 2 * 72_000).unwrap_err().to_string();
+        assert!(message.contains("1001 rows × 10 features would take 72072 bytes"), "{message}");
+        assert!(check_made_up(usize::MAX, usize::MAX, u64::MAX).is_err());
     }
 
     #[test]

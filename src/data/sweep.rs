@@ -17,6 +17,8 @@ const PANEL_BYTES: usize = 256 << 10;
 /// Rows that one task packs at the least; more when there are so many that the tasks' sums would fill memory.
 const TASK_ROWS: usize = 2048;
 const MAX_TASKS: usize = 1024;
+/// Part of max − min that a standard deviation is at the least: one row in 10¹⁶ makes as much.
+const LEAST_SPREAD: f64 = 1e-8;
 
 /// Rows that are read and stored at a time.
 pub(super) struct Panel<'a, R, T> {
@@ -115,7 +117,7 @@ fn moments(parts: &[TaskSums], j: usize) -> Result<Moments> {
         let column = part.sums[j].finish(part.weight);
         if !column.in_range {
             return Err(Error::Numerics(format!(
-                "feature {} holds a value that is not finite or is 10³⁸ times farther out than the column's first values; \
+                "feature {} holds a value that is not finite or is 10³⁸ times farther out than the column's other values; \
                  mend the value or leave the column out with --drop",
                 j + 1
             )));
@@ -128,6 +130,7 @@ fn moments(parts: &[TaskSums], j: usize) -> Result<Moments> {
         }
         (min, max, rounding) = (min.min(column.min), max.max(column.max), rounding.max(column.rounding));
     }
-    let sd = if max > min { (spread / weight).sqrt() } else { 0.0 };
+    // Where the mean is far out of proportion the spread is lost in rounding, but there is one.
+    let sd = if max > min { (spread / weight).sqrt().max(LEAST_SPREAD * (max - min)) } else { 0.0 };
     Ok(Moments { mean, sd, min, max, rounding: if sd > 0.0 { rounding / sd } else { 0.0 } })
 }

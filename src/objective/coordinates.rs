@@ -111,7 +111,11 @@ impl Coordinates {
     pub fn reach(&self, moments: &[Moments]) -> Vec<f64> {
         let end = |z: f64, k: usize| (self.map.factor[k] * z + self.map.shift[k]).abs();
         let features = self.map.features.iter().enumerate();
-        let mut reach: Vec<f64> = features.map(|(k, &j)| end(moments[j].min, k).max(end(moments[j].max, k))).collect();
+        let of_feature = |(k, &j): (usize, &usize)| {
+            let m = &moments[j];
+            end(m.min, k).max(end(m.max, k)) + self.map.factor[k].abs() * m.rounding * m.sd
+        };
+        let mut reach: Vec<f64> = features.map(of_feature).collect();
         if self.map.intercept {
             reach.push(1.0);
         }

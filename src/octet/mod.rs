@@ -1,5 +1,5 @@
 //! Eight f64 side by side, and sixteen f32, on whatever vector instructions the processor has: the arithmetic of everything
-//! that runs over rows on the host.
+//! that runs over rows on the host, but for the matrix products of curvature.
 //!
 //! Every operation is that of IEEE 754 on each of the eight numbers (with `mul_add` rounded once), and sums over rows keep
 //! their eight parts until the end. So results have the same bits on every processor, with AVX-512, AVX2 or neither.

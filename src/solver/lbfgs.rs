@@ -1,7 +1,7 @@
 //! L-BFGS on top of the curvature of some rows.
 //!
 //! The inverse Hessian starts as that of evenly spread rows instead of a multiple of the identity, so that a handful of
-//! corrections suffices even when columns are correlated; it is taken anew at the current point every few iterations.
+//! corrections suffices even when columns are correlated; it is taken anew at the current point where the pace asks for it.
 //! It is the method where rows are too few for a sample that stands for all of them, or columns too many. Where p is too
 //! large for a p × p factor, the usual scaled identity serves.
 
@@ -10,11 +10,10 @@ use super::metric::Metric;
 use super::quasi_newton::{self, Renewal};
 use super::stopping::StopRule;
 use crate::error::Result;
+use crate::linalg::MAX_COLUMNS;
 use crate::monitor::Monitor;
 use crate::objective::Objective;
 
-/// Parameters up to which a factor of the curvature is kept.
-const MAX_FACTOR: usize = 2048;
 /// The curvature of this many times n/p rows costs about as much as eight passes over X on the CPU engine; with the
 /// factor that is ten.
 const ROWS: usize = 100;
@@ -56,7 +55,7 @@ impl Renewal for SomeRows {
     /// The metric of the curvature of some rows at θ, where it can be had.
     fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Option<Metric> {
         let parameters = theta.len();
-        if parameters > MAX_FACTOR {
+        if parameters == 0 || parameters > MAX_COLUMNS {
             return None;
         }
         let of = |rows: usize| {

@@ -21,7 +21,7 @@ use crate::objective::{Evaluation, Objective};
 /// The curvature of all rows costs a pass over X for this many parameters.
 const PARAMETERS_A_PASS: f64 = 12.0;
 /// A sample of m rows is fitted well enough when J has no more to lose than this part of what its being a sample costs:
-/// J at the optimum of all rows is some p/2m of S above that of the sample.
+/// the sample's J is some p/2m of J higher at the optimum of all rows than at its own.
 const WELL_ENOUGH: f64 = 0.1;
 /// Iterations on a sample at the most.
 const SAMPLE_ITERATIONS: usize = 50;

@@ -1,8 +1,8 @@
 //! The kernels, one function each, named as its shader. Each works on groups of [`LANES`] rows, eight rows at a time.
 //!
 //! [`LossGradient`] reads the rows once from memory: `logits`, `residual` and `gradient` of a few groups follow each other while
-//! these are in cache. The products with X are taken in f64, or in f32 where X is ([`super::products`]). Residuals and losses are f64 always. The padding rows of a last
-//! group have weight 0, so they add exact zeros to every sum.
+//! these are in cache. The products with X are taken in f64, or in f32 where X is ([`super::products`]); residuals and losses
+//! are f64 always. The padding rows of a last group have weight 0, so they add exact zeros to every sum.
 
 use std::ops::Range;
 

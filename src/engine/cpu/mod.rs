@@ -35,7 +35,7 @@ pub struct CpuEngine<'a> {
 
 impl<'a> CpuEngine<'a> {
     /// An engine for `models` models over `blocks` of `features` features, which takes its `products` with f32 values in f32 or
-    /// in f64, and all else in f64.
+    /// in f64, and all else in f64; the logits it holds for lines are stored as X is.
     pub fn new(blocks: &'a [RowBlock], features: usize, models: usize, products: Precision) -> Self {
         let rows = blocks.iter().map(RowBlock::rows).sum();
         CpuEngine {

@@ -68,7 +68,7 @@ pub fn products<O: Octet, T: Stored>(o: O, x: &[Column<T>], slopes: &[f64]) -> L
 }
 
 /// In f32. Each slope is the sum of two f32, so that it is W that is evaluated and nothing near it; a logit is rounded as a sum of
-/// p f32 is, a sum over `N` groups as one of 2N.
+/// p f32 is, a lane's sum over `N` groups as one of N.
 #[derive(Debug, Clone, Copy)]
 pub struct InF32;
 

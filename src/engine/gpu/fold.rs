@@ -99,7 +99,7 @@ impl ProbeSums {
     pub(super) fn finish(mut self, plan: &Plan) -> Vec<Vec<LossSlope>> {
         for sum in &mut self.sums {
             if !(sum.loss.is_finite() && sum.slope.is_finite()) {
-                *sum = LossSlope { loss: f64::INFINITY, slope: f64::NAN };
+                *sum = LossSlope::OUT_OF_RANGE;
             }
         }
         self.sums.chunks(plan.padded_models()).map(|step| step[..plan.models].to_vec()).collect()
