@@ -268,12 +268,7 @@ impl<'a> Measured<'a> {
     /// Takes the curvature of some rows on the host.
     fn curvature(&mut self, data: &Dataset) {
         let features = data.features.len();
-        let map = ColumnMap {
-            features: (0..features).collect(),
-            factor: vec![1.0; features],
-            shift: vec![0.0; features],
-            intercept: true,
-        };
+        let map = ColumnMap::as_stored(features);
         let stride = (gram_cost(data.rows, features + 1) / CURVATURE_COST).ceil().max(1.0);
         let w = parameters(data, 0);
         let start = Instant::now();

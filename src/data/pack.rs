@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
 /// Values of X up to which f64 is kept on the host.
-const SMALL_DATA: usize = 4 << 20;
+pub(super) const SMALL_DATA: usize = 4 << 20;
 /// Bytes of f32 a block holds at the most by default: half of WebGPU's default binding limit.
 const BLOCK_BYTES: usize = 64 << 20;
 /// Blocks are cut at multiples of this many rows, so that GPU tiles never straddle two blocks.

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
 use super::hash;
+use super::pack::SMALL_DATA;
 use super::panel::Transpose;
 use super::source::RowVectors;
 use super::storage::Storage;
@@ -27,9 +28,8 @@ const ROWS_PER_FEATURE: usize = 256;
 const PART: usize = 8;
 /// Rows of a class times features, for each of all rows, at the most: the curvature of such a sample costs some three passes.
 const CURVATURE: usize = 40;
-/// Rows of a class for each feature that a sample needs to be worth it, and values of X that are no small data.
+/// Rows of a class for each feature that a sample needs to be worth it.
 const LEAST_ROWS_PER_FEATURE: usize = 48;
-const LARGE: usize = 4 << 20;
 /// The smaller sample has so many times fewer rows of a class, at the most.
 const SMALLER: usize = 8;
 /// Rows that one task looks at, a multiple of [`LANES`].
@@ -60,7 +60,7 @@ fn most_of_a_class(rows: usize, features: usize) -> Option<usize> {
         return None;
     }
     let most = ROWS.max(ROWS_PER_FEATURE * features).min(rows / PART).min(CURVATURE * rows / features.max(1));
-    (most >= LEAST_ROWS_PER_FEATURE * features && rows.saturating_mul(features) > LARGE).then_some(most)
+    (most >= LEAST_ROWS_PER_FEATURE * features && rows.saturating_mul(features) > SMALL_DATA).then_some(most)
 }
 
 /// Samples of `most` rows of a class each, at the most; the last is the largest.

@@ -172,13 +172,7 @@ fn kernels(engine: &mut dyn Engine, data: &Dataset, rows: &Rows, models: usize, 
 /// The curvature that Newton's method, rank and polish rest on.
 fn curvature(data: &Dataset, rows: &Rows, worst: &mut Worst) -> Result<()> {
     let host = Host::new(data);
-    let features = data.features.len();
-    let map = ColumnMap {
-        features: (0..features).collect(),
-        factor: vec![1.0; features],
-        shift: vec![0.0; features],
-        intercept: true,
-    };
+    let map = ColumnMap::as_stored(data.features.len());
     let reference = Reference::new(rows, cases::parameters(data, 0), Arithmetic::of_host(data));
     let got = host.hessian(&map, Curvature::At(&reference.w), RowSample::All, Precision::F64);
     reference.compare_hessian(&got, worst);

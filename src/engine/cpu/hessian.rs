@@ -40,6 +40,16 @@ pub struct ColumnMap {
 }
 
 impl ColumnMap {
+    /// All of `features` stored features as they are, and the column of ones.
+    pub fn as_stored(features: usize) -> Self {
+        ColumnMap {
+            features: (0..features).collect(),
+            factor: vec![1.0; features],
+            shift: vec![0.0; features],
+            intercept: true,
+        }
+    }
+
     /// Columns of X̃, the column of ones included.
     pub fn width(&self) -> usize {
         self.features.len() + usize::from(self.intercept)
