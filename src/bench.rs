@@ -267,15 +267,15 @@ impl<'a> Measured<'a> {
 
     /// Takes the curvature of some rows on the host.
     fn curvature(&mut self, data: &Dataset) {
-        let features = data.features.len();
-        let map = ColumnMap::as_stored(features);
-        let stride = (gram_cost(data.rows, features + 1) / CURVATURE_COST).ceil().max(1.0);
+        let (host, width) = (Host::new(data), data.features.len() + 1);
+        let sample = RowSample::of_about((CURVATURE_COST / gram_cost(1, width)) as usize, data.rows);
+        let share = host.share(sample);
         let w = parameters(data, 0);
         let start = Instant::now();
-        let sample = if stride == 1.0 { RowSample::All } else { RowSample::EveryNthGroup(stride as usize) };
-        std::hint::black_box(Host::new(data).hessian(&map, Curvature::At(w.model(0)), sample, Precision::F64));
-        let bytes = data.blocks.iter().map(|block| block.x_bytes()).sum::<u64>() / stride as u64;
-        self.curvature_cost = 0.5 * gram_cost(data.rows, features + 1) / stride;
+        let map = ColumnMap::as_stored(width - 1);
+        std::hint::black_box(host.hessian(&map, Curvature::At(w.model(0)), sample, Precision::F64));
+        let bytes = (share * data.blocks.iter().map(|block| block.x_bytes()).sum::<u64>() as f64) as u64;
+        self.curvature_cost = 0.5 * share * gram_cost(data.rows, width);
         self.add("hessian", (start.elapsed().as_secs_f64(), bytes));
     }
 

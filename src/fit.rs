@@ -214,7 +214,10 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     let mut samples = Vec::new();
     let solution = match solver {
         Solver::Gd => gradient_descent::minimise(&mut objective, theta, options.learning_rate, rule, monitor)?,
-        Solver::Lbfgs => lbfgs::minimise(&mut objective, theta, rule, monitor)?,
+        Solver::Lbfgs => {
+            let start = objective.evaluate(theta)?;
+            lbfgs::minimise(&mut objective, start, rule, monitor)?
+        }
         Solver::Newton if data.samples.is_empty() => newton::minimise(&mut objective, theta, rule, monitor)?,
         Solver::Newton => {
             let solution;

@@ -5,7 +5,7 @@ mod common;
 
 use common::{ENGINES, Rows, fit_on, parameters};
 use gpulogit::certificate::Status;
-use gpulogit::data::PackOptions;
+use gpulogit::data::{PackOptions, Precision};
 use gpulogit::engine::cpu::Host;
 use gpulogit::engine::gpu::GpuOptions;
 use gpulogit::engine::{DeviceRequest, open};
@@ -72,7 +72,7 @@ fn the_gradient_is_the_slope_of_central_differences() {
 fn the_hessian_is_the_slope_of_the_gradient() {
     on_each(|objective, _| {
         let theta = start(objective);
-        let hessian = objective.hessian(&theta);
+        let hessian = objective.hessian(&theta, Precision::F64);
         for j in 0..theta.len() {
             let h = 1e-2;
             let mut side = |sign: f64| {

@@ -37,7 +37,7 @@ fn half_a_million_rows_of_128_features_are_read_seven_times_on_the_cpu() {
 }
 
 #[test]
-fn software_gpus_read_as_often() {
+fn half_a_million_rows_of_32_features_are_read_six_times_at_the_most_on_a_gpu() {
     let data = Rows::random(500_000, 32, 41).pack(PackOptions::default());
     let passes = passes(&DeviceRequest::Gpu, &data);
     assert!(passes.iter().all(|passes| *passes <= 6), "{passes:?}");

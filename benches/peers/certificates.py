@@ -1,13 +1,12 @@
 """Certificates of badly scaled fits, re-computed by scikit-learn's own gradient code."""
 
 import csv
-import json
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from program import train
 from sklearn._loss import HalfBinomialLoss
 from sklearn.linear_model._linear_loss import LinearModelLoss
 
@@ -58,15 +57,11 @@ def lines(binary, devices):
     for name, x, t, l2 in cases():
         for device in devices:
             with tempfile.TemporaryDirectory() as folder:
-                files = [os.path.join(folder, file) for file in ["x.npy", "y.npy", "model.json"]]
+                files = [os.path.join(folder, file) for file in ["x.npy", "y.npy"]]
                 np.save(files[0], x)
                 np.save(files[1], t)
-                command = [binary, "train", files[0], "--target-file", files[1], "--l2", str(l2), "--device", device, "--json",
-                           "--quiet", "--model", files[2]]
-                report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-                model = json.load(open(files[2]))
-            beta = np.array([c["value"] for c in model["coefficients"]])
-            found, rounding = recomputed(x, t, l2, beta, model["intercept"])
+                report, beta, intercept = train(binary, files, l2, device)
+            found, rounding = recomputed(x, t, l2, beta, intercept)
             certified = report["certificate"]["gradient_inf_norm_raw"]
             assert report["status"] == "converged", (name, l2, device, report["status"])
             assert (found <= certified + rounding).all(), (name, l2, device, certified, found.max())

@@ -7,7 +7,6 @@ with which it reaches |gradient|/n <= 1e-8 in every entry.
 
 import argparse
 import datetime
-import json
 import os
 import platform
 import statistics
@@ -20,6 +19,7 @@ from pathlib import Path
 import certificates
 import numpy as np
 import sklearn
+from program import train
 from sklearn.linear_model import LogisticRegression
 
 warnings.simplefilter("ignore")
@@ -143,16 +143,10 @@ class Gpulogit:
         self.name = f"gpulogit {device}"
 
     def run(self):
-        with tempfile.TemporaryDirectory() as folder:
-            model = os.path.join(folder, "model.json")
-            command = [self.binary, "train", self.case.files[0], "--target-file", self.case.files[1], "--l2", str(self.case.l2),
-                       "--device", self.device, "--json", "--quiet", "--model", model]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            report, fitted = json.loads(done.stdout), json.load(open(model))
+        report, beta, intercept = train(self.binary, self.case.files, self.case.l2, self.device)
         seconds = report["seconds"]
-        beta = [c["value"] for c in fitted["coefficients"]]
         return {"seconds": seconds["upload"] + seconds["solve"] + seconds["verify"], "setup": seconds["setup"],
-                "gradient": self.case.check(beta, fitted["intercept"]), "work": f"{report['passes']} reads",
+                "gradient": self.case.check(beta, intercept), "work": f"{report['passes']} reads",
                 "name": report["device"]["name"], "status": report["status"]}
 
 

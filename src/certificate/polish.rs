@@ -69,7 +69,7 @@ impl Problem<'_> {
                 if steps_allowed && !(objective.gradient_norms(&at).0 <= tolerance) {
                     let first_value = at.value;
                     let rule = polish_rule(tolerance);
-                    let solution = lbfgs::minimise(objective, at.theta, rule, &Unheard(monitor))?;
+                    let solution = lbfgs::minimise(objective, at, rule, &Unheard(monitor))?;
                     Polished { first_value, ..Polished::ended(solution, 0) }
                 } else {
                     Polished::untouched(at)
@@ -83,6 +83,8 @@ impl Problem<'_> {
         }
         let unsettled = self.l2 == 0.0 && polished.basin.is_none() && !polished.interrupted;
         if unsettled && affordable(self.host.data().rows, columns) {
+            // The point may not be the latest any more.
+            polished.at = objective.evaluate(polished.at.theta)?;
             polished = self.newton_polish(objective, polished, steps_allowed, tolerance, monitor)?;
         }
         Ok(polished)
@@ -99,7 +101,7 @@ impl Problem<'_> {
         self.coordinates.reach(&self.host.data().moments).iter().map(|r| r * r).sum::<f64>().sqrt()
     }
 
-    /// Newton steps until they only stir rounding.
+    /// Newton steps from the latest evaluation until they only stir rounding.
     ///
     /// Where J has next to nothing left to lose, there is no penalty and no proof of an optimum, a proof of separation is
     /// sought: first where a step still moves linear predictors, and at the end where they are far out already.
@@ -112,8 +114,6 @@ impl Problem<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Polished> {
         let mut polished = from;
-        // The point may not be the latest any more.
-        polished.at = objective.evaluate(polished.at.theta)?;
         objective.keep(&polished.at)?;
         while let Some(newton) = newton::newton_step(objective, &polished.at) {
             let at = &polished.at;

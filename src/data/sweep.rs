@@ -36,6 +36,7 @@ pub(super) struct Panel<'a, R, T> {
 pub(super) struct Storing<'a, T> {
     /// All rows, interleaved by [`LANES`].
     pub(super) out: Storage<T>,
+    /// What was drawn from them.
     pub(super) samples: Vec<Gathering<'a, T>>,
     vectors: &'a RowVectors,
 }

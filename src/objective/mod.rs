@@ -174,13 +174,12 @@ impl<'a> Objective<'a> {
             .collect())
     }
 
-    /// ∂²J/∂θ² at θ, computed in f64 on the host from all rows.
-    pub fn hessian(&self, theta: &[f64]) -> Mat<f64> {
-        self.hessian_of(theta, RowSample::All, 1.0, Precision::F64)
+    /// ∂²J/∂θ² at θ, computed on the host from all rows, with products in f32 or f64.
+    pub fn hessian(&self, theta: &[f64], products: Precision) -> Mat<f64> {
+        self.hessian_of(theta, RowSample::All, 1.0, products)
     }
 
-    /// The same from about `rows` rows, evenly spread and scaled up (from all where there are not twice as many), with products
-    /// in f32 or f64.
+    /// The same from about `rows` rows, evenly spread and scaled up; from all where there are not twice as many.
     pub fn sampled_hessian(&self, theta: &[f64], rows: usize, products: Precision) -> Mat<f64> {
         let sample = RowSample::of_about(rows, self.rows());
         let share = self.host.share(sample);

@@ -12,7 +12,7 @@ use super::stopping::StopRule;
 use crate::error::Result;
 use crate::linalg::MAX_COLUMNS;
 use crate::monitor::Monitor;
-use crate::objective::Objective;
+use crate::objective::{Evaluation, Objective};
 
 /// The curvature of this many times n/p rows costs about as much as eight passes over X on the CPU engine; with the
 /// factor that is ten.
@@ -23,21 +23,20 @@ const ROWS_PER_PARAMETER: usize = 4;
 /// Share of the off-diagonal part that must be more than noise for that.
 const CORRELATED: f64 = 0.3;
 
-/// Minimises `objective` from `start`.
+/// Minimises `objective` from the evaluated `start`.
 ///
 /// # Errors
 /// As [`Objective::evaluate`].
 pub fn minimise(
     objective: &mut Objective<'_>,
-    start: Vec<f64>,
+    start: Evaluation,
     rule: StopRule,
     monitor: &dyn Monitor,
 ) -> Result<Solution> {
-    let at = objective.evaluate(start)?;
     let mut renewal = SomeRows::default();
-    let metric = renewal.renew(objective, &at.theta);
+    let metric = renewal.renew(objective, &start.theta);
     let metric = metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound()));
-    quasi_newton::minimise(objective, at, metric, renewal, rule, monitor)
+    quasi_newton::minimise(objective, start, metric, renewal, rule, monitor)
 }
 
 /// Renews a metric by the curvature of some rows.

@@ -16,7 +16,7 @@ use super::{Solution, advance, dot, report};
 use crate::error::{Error, Result};
 use crate::linalg::Cholesky;
 use crate::monitor::{Monitor, Unheard};
-use crate::objective::{Evaluation, Objective};
+use crate::objective::{Evaluation, Objective, Precision};
 
 /// The curvature of all rows costs a pass over X for this many parameters.
 const PARAMETERS_A_PASS: f64 = 12.0;
@@ -39,7 +39,7 @@ pub struct NewtonStep {
 
 /// The Newton step from `at`; `None` when H is not positive definite to working precision.
 pub fn newton_step(objective: &Objective<'_>, at: &Evaluation) -> Option<NewtonStep> {
-    let factor = Cholesky::with_ridge(&objective.hessian(&at.theta))?;
+    let factor = Cholesky::with_ridge(&objective.hessian(&at.theta, Precision::F64))?;
     let mut step = factor.solve(&at.gradient);
     step.iter_mut().for_each(|d| *d = -*d);
     let predicted = -0.5 * dot(&at.gradient, &step);
@@ -166,7 +166,6 @@ impl Renewal for AllRows {
 
 /// The metric of the curvature at θ.
 fn metric_at(objective: &Objective<'_>, theta: &[f64]) -> Metric {
-    let curvature = |products| objective.sampled_hessian(theta, objective.rows(), products);
-    let metric = Metric::rough(|products| Metric::of(&curvature(products)));
+    let metric = Metric::rough(|products| Metric::of(&objective.hessian(theta, products)));
     metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound()))
 }

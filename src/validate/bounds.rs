@@ -9,6 +9,7 @@ use faer::Mat;
 
 use super::cases::Rows;
 use crate::data::{Dataset, Values};
+use crate::engine::cpu::kernels::TOGETHER;
 use crate::engine::gpu::{LOSS_ERROR, SIGMOID_ERROR};
 use crate::engine::{DeviceInfo, DeviceKind, LossSlope};
 use crate::error::{Error, Result};
@@ -18,7 +19,7 @@ use crate::reference::Problem;
 /// Unit roundoffs.
 const F32_UNIT: f64 = f32::EPSILON as f64 / 2.0;
 const F64_UNIT: f64 = f64::EPSILON / 2.0;
-/// Rows that are summed in the engine's own precision before f64 takes over.
+/// Rows that a GPU sums in f32 before f64 takes over.
 const TILE: f64 = 256.0;
 
 /// The arithmetic of an engine.
@@ -47,7 +48,7 @@ impl Arithmetic {
                 // Where X is f32 the products with it are taken in f32, all else in f64.
                 let narrow = data.blocks.iter().any(|block| matches!(block.x(), Values::F32(_)));
                 let host = Arithmetic::of_host(data);
-                if narrow { Arithmetic { unit: F32_UNIT, rows: TILE, ..host } } else { host }
+                if narrow { Arithmetic { unit: F32_UNIT, rows: TOGETHER as f64, ..host } } else { host }
             }
             _ => Arithmetic {
                 unit: F32_UNIT,

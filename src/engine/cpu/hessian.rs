@@ -16,13 +16,14 @@ use crate::octet::{Octet, Stored, Work, dispatch};
 const PANEL_GROUPS: usize = 8;
 /// Partial sums that are kept apart and added in order, whatever the number of threads: as many as a wide matrix can
 /// afford, and more of a narrow one.
-const fn parts(width: usize) -> usize {
+const fn most_parts(width: usize) -> usize {
     match width {
         0..=64 => 64,
         65..=256 => 16,
         _ => 8,
     }
 }
+
 /// Columns of a matrix that one task adds up.
 const STRIP: usize = 64;
 
@@ -138,7 +139,7 @@ fn hessian_in<P: Stored + ComplexField>(
 ) -> Mat<f64> {
     let width = map.width();
     let groups = sample.groups(blocks);
-    let part_len = groups.len().div_ceil(parts(width)).max(1).next_multiple_of(PANEL_GROUPS);
+    let part_len = groups.len().div_ceil(most_parts(width)).max(1).next_multiple_of(PANEL_GROUPS);
     let parts: Vec<Mat<P>> = groups
         .par_chunks(part_len)
         .map(|part| {

@@ -14,8 +14,9 @@ use crate::octet::{Octet, Stored, Work};
 
 /// Octets in a group.
 pub const OCTETS: usize = LANES / 8;
-/// Groups that [`loss_gradient`] takes together, so that a feature's sums are loaded and stored once for all of them.
-const TOGETHER: usize = 2;
+/// Groups that [`LossGradient`] takes together, so that a feature's sums are loaded and stored once for all of them; and rows
+/// that a lane adds up in f32, where products are.
+pub const TOGETHER: usize = 2;
 
 /// The values of one feature in a group of rows.
 pub type Column<T> = [[T; 8]; OCTETS];
