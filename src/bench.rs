@@ -181,7 +181,7 @@ pub fn bench(
             one.bandwidths.push(bandwidth);
             one.kernels(&w)?;
             if one.engine.device().kind == DeviceKind::Cpu {
-                one.curvature(data);
+                one.curvature(data)?;
             }
         }
     }
@@ -266,17 +266,18 @@ impl<'a> Measured<'a> {
     }
 
     /// Takes the curvature of some rows on the host.
-    fn curvature(&mut self, data: &Dataset) {
+    fn curvature(&mut self, data: &Dataset) -> Result<()> {
         let (host, width) = (Host::new(data), data.features.len() + 1);
         let sample = RowSample::of_about((CURVATURE_COST / gram_cost(1, width)) as usize, data.rows);
         let share = host.share(sample);
         let w = parameters(data, 0);
         let start = Instant::now();
         let map = ColumnMap::as_stored(width - 1);
-        std::hint::black_box(host.hessian(&map, Curvature::At(w.model(0)), sample, Precision::F64));
+        std::hint::black_box(host.hessian(&map, Curvature::At(w.model(0)), sample, Precision::F64)?);
         let bytes = (share * data.blocks.iter().map(|block| block.x_bytes()).sum::<u64>() as f64) as u64;
         self.curvature_cost = 0.5 * share * gram_cost(data.rows, width);
         self.add("hessian", (start.elapsed().as_secs_f64(), bytes));
+        Ok(())
     }
 
     fn add(&mut self, name: &'static str, round: (f64, u64)) {

@@ -189,7 +189,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     let host = Host::new(data);
     let full = Coordinates::new(data, options.intercept);
     // With a penalty the optimum is unique, redundant columns or not.
-    let independence = if options.l2 > 0.0 { None } else { certificate::rank(&host, &full) };
+    let independence = if options.l2 > 0.0 { None } else { certificate::rank(&host, &full)? };
     let problem = Problem::new(&host, full, independence, options.l2);
     let coordinates = problem.coordinates();
     let solver = options.solver.unwrap_or_else(|| choose_solver(data, coordinates.len()));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Something that happened during long work.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Event<'a> {
     /// Rows are being read.
     Reading {
@@ -26,6 +26,8 @@ pub enum Event<'a> {
         gradient_inf_norm: f64,
         /// Full reads of X so far.
         passes: u64,
+        /// The point reached: β on the original columns, and β₀.
+        point: &'a dyn Fn() -> (Vec<f64>, f64),
     },
     /// A step of work that takes its time has begun.
     Step(String),

@@ -7,6 +7,7 @@ use faer::Mat;
 
 use crate::data::Precision;
 use crate::engine::cpu::{Curvature, Host, RowSample};
+use crate::error::Result;
 use crate::linalg::{Cholesky, independent_columns};
 use crate::objective::Coordinates;
 
@@ -55,25 +56,31 @@ impl Proof {
 
 /// Looks for a separating direction at a point θ where J has next to nothing left to lose although the Newton step
 /// there still moves linear predictors. Returns only what it has checked on every row.
-pub fn prove_moving(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Option<Proof> {
+///
+/// # Errors
+/// What reading rows that are not in memory fails with, as for all that follows.
+pub fn prove_moving(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Result<Option<Proof>> {
     let rows = Rows::new(host);
-    let moves = rows.margins(coordinates, step);
+    let moves = rows.margins(coordinates, step)?;
     if !moves.iter().any(|m| m.abs() > MOVING) {
-        return None;
+        return Ok(None);
     }
-    let margins = rows.margins(coordinates, theta);
+    let margins = rows.margins(coordinates, theta)?;
     if rows.are_complete(&margins) {
-        return Some(Proof::new(theta.to_vec(), &margins));
+        return Ok(Some(Proof::new(theta.to_vec(), &margins)));
     }
     prove_from(&rows, coordinates, step, &moves, SEPARATED)
 }
 
 /// The same where no step moves anything any more, because the rows in question are saturated already.
-pub fn prove_far_out(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64]) -> Option<Proof> {
+///
+/// # Errors
+/// As [`prove_moving`].
+pub fn prove_far_out(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64]) -> Result<Option<Proof>> {
     let rows = Rows::new(host);
-    let margins = rows.margins(coordinates, theta);
+    let margins = rows.margins(coordinates, theta)?;
     if rows.are_complete(&margins) && margins.iter().all(|&m| m > FAR_OUT) {
-        return Some(Proof::new(theta.to_vec(), &margins));
+        return Ok(Some(Proof::new(theta.to_vec(), &margins)));
     }
     prove_from(&rows, coordinates, theta, &margins, FAR_OUT)
 }
@@ -86,18 +93,18 @@ fn prove_from(
     along: &[f64],
     margins: &[f64],
     beyond: f64,
-) -> Option<Proof> {
+) -> Result<Option<Proof>> {
     // A row whose target is a fraction has no side: a direction must leave it alone.
     let has_side: Vec<bool> = rows.sides.iter().map(|(_, side)| side.abs() == 1.0).collect();
     let mut separated: Vec<bool> = margins.iter().zip(&has_side).map(|(&m, &sided)| sided && m > beyond).collect();
     let mut along = along.to_vec();
     for _ in 0..ROUNDS {
         if !separated.contains(&true) {
-            return None;
+            return Ok(None);
         }
-        let rough = rows.fixing_the_others(coordinates, &along, &separated)?;
-        let direction = rows.cleaned(coordinates, rough, &separated)?;
-        let margins = rows.margins(coordinates, &direction);
+        let Some(rough) = rows.fixing_the_others(coordinates, &along, &separated)? else { return Ok(None) };
+        let Some(direction) = rows.cleaned(coordinates, rough, &separated)? else { return Ok(None) };
+        let margins = rows.margins(coordinates, &direction)?;
         let mut violated = false;
         for ((separated, &m), &sided) in separated.iter_mut().zip(&margins).zip(&has_side) {
             if m < 0.0 || (m != 0.0 && !sided) {
@@ -106,12 +113,12 @@ fn prove_from(
             }
         }
         if !violated {
-            return margins.iter().any(|&m| m > 0.0).then(|| Proof::new(direction, &margins));
+            return Ok(margins.iter().any(|&m| m > 0.0).then(|| Proof::new(direction, &margins)));
         }
         // Projecting what is projected already also takes away what rounding had left.
         along = direction;
     }
-    None
+    Ok(None)
 }
 
 /// The rows of positive weight.
@@ -137,23 +144,25 @@ impl<'a> Rows<'a> {
     }
 
     /// x·d of every row of the data, and the size of its terms.
-    fn products(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<(f64, f64)> {
+    fn products(&self, coordinates: &Coordinates, d: &[f64]) -> Result<Vec<(f64, f64)>> {
         let (params, magnitudes) = (coordinates.to_params(d), coordinates.params_magnitudes(d));
         self.host.products(params.model(0), magnitudes.model(0))
     }
 
     /// (2t−1)·(x·d) of each row of positive weight, with values within rounding of zero set to zero.
-    fn margins(&self, coordinates: &Coordinates, d: &[f64]) -> Vec<f64> {
+    fn margins(&self, coordinates: &Coordinates, d: &[f64]) -> Result<Vec<f64>> {
         // Each term is rounded a few times on its way, and as often as there are terms in the sum.
         let zero = 4.0 * (d.len() as f64 + 2.0) * f64::EPSILON;
-        let along = self.products(coordinates, d);
-        self.sides
+        let along = self.products(coordinates, d)?;
+        let margins = self
+            .sides
             .iter()
             .map(|&(row, side)| {
                 let (value, magnitude) = along[row];
                 if value.abs() <= zero * magnitude { 0.0 } else { side * value }
             })
-            .collect()
+            .collect();
+        Ok(margins)
     }
 
     /// Whether every row lies strictly on its side; one whose target is a fraction has none.
@@ -162,46 +171,55 @@ impl<'a> Rows<'a> {
     }
 
     /// The part of `step` that leaves x·d = 0 on the rows not separated; `None` when nothing is left of it.
-    fn fixing_the_others(&self, coordinates: &Coordinates, step: &[f64], separated: &[bool]) -> Option<Vec<f64>> {
+    fn fixing_the_others(
+        &self,
+        coordinates: &Coordinates,
+        step: &[f64],
+        separated: &[bool],
+    ) -> Result<Option<Vec<f64>>> {
         // 1 for the rows to be left alone.
         let mut others = vec![0.0; self.host.data().rows];
         for (&(row, _), &is_separated) in self.sides.iter().zip(separated) {
             others[row] = f64::from(u8::from(!is_separated));
         }
-        let gram = self.host.hessian(coordinates.map(), Curvature::Rows(&others), RowSample::All, Precision::F64);
+        let gram = self.host.hessian(coordinates.map(), Curvature::Rows(&others), RowSample::All, Precision::F64)?;
         let found = independent_columns(&gram, 1e-11);
         if found.redundant.is_empty() {
-            return None;
+            return Ok(None);
         }
         let moving_others = found.shortest(step);
         let mut direction: Vec<f64> = step.iter().zip(&moving_others).map(|(step, part)| step - part).collect();
         // The Gram matrix is exact to a few roundings times its condition only; corrections from the rows themselves
         // (iterative refinement on the kept columns) make x·d = 0 hold to the rounding of x·d.
         let kept = &found.kept;
-        let factor = Cholesky::new(&Mat::from_fn(kept.len(), kept.len(), |i, j| gram[(kept[i], kept[j])]))?;
+        let Some(factor) = Cholesky::new(&Mat::from_fn(kept.len(), kept.len(), |i, j| gram[(kept[i], kept[j])])) else {
+            return Ok(None);
+        };
         for _ in 0..REFINEMENTS {
-            let moved = self.products(coordinates, &direction);
+            let moved = self.products(coordinates, &direction)?;
             let left: Vec<f64> = moved.iter().zip(&others).map(|((value, _), other)| value * other).collect();
-            let pulled = coordinates.pull_back(&self.host.transposed_products(&left));
+            let pulled = coordinates.pull_back(&self.host.transposed_products(&left)?);
             let correction = factor.solve(&kept.iter().map(|&k| pulled[k]).collect::<Vec<f64>>());
             kept.iter().zip(correction).for_each(|(&k, c)| direction[k] -= c);
         }
-        Some(direction)
+        Ok(Some(direction))
     }
 
     /// The same with the columns that only rounding moves held at exactly zero: columns that are nearly collinear
     /// blur a direction that has nothing to do with them.
-    fn cleaned(&self, coordinates: &Coordinates, rough: Vec<f64>, separated: &[bool]) -> Option<Vec<f64>> {
+    fn cleaned(&self, coordinates: &Coordinates, rough: Vec<f64>, separated: &[bool]) -> Result<Option<Vec<f64>>> {
         let moved = moved_columns(coordinates, &rough);
         let mut places = moved.clone();
         places.extend(coordinates.map().features.len()..rough.len());
         let step: Vec<f64> = places.iter().map(|&k| rough[k]).collect();
-        let clean = self.fixing_the_others(&coordinates.restricted(&moved), &step, separated)?;
+        let Some(clean) = self.fixing_the_others(&coordinates.restricted(&moved), &step, separated)? else {
+            return Ok(None);
+        };
         let mut direction = vec![0.0; rough.len()];
         for (&k, d) in places.iter().zip(clean) {
             direction[k] = d;
         }
-        Some(direction)
+        Ok(Some(direction))
     }
 }
 

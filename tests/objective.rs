@@ -72,7 +72,7 @@ fn the_gradient_is_the_slope_of_central_differences() {
 fn the_hessian_is_the_slope_of_the_gradient() {
     on_each(|objective, _| {
         let theta = start(objective);
-        let hessian = objective.hessian(&theta, Precision::F64);
+        let hessian = objective.hessian(&theta, Precision::F64).unwrap();
         for j in 0..theta.len() {
             let h = 1e-2;
             let mut side = |sign: f64| {

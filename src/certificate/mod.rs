@@ -151,25 +151,28 @@ fn witnesses(columns: usize) -> usize {
 ///
 /// Columns that are independent on some rows are independent on all, so a few rows are asked first; that columns are
 /// redundant is decided on all rows alone, for rare levels vanish from samples.
-pub fn rank(host: &Host<'_>, coordinates: &Coordinates) -> Option<Independence> {
+///
+/// # Errors
+/// As [`Host::hessian`].
+pub fn rank(host: &Host<'_>, coordinates: &Coordinates) -> Result<Option<Independence>> {
     let (rows, columns) = (host.data().rows, coordinates.len());
     if !affordable(rows, columns) {
-        return None;
+        return Ok(None);
     }
     // The standardised columns are orthogonal to the column of ones, so it needs no place in the matrix.
     let map = ColumnMap { intercept: false, ..coordinates.map().clone() };
     let sample = RowSample::of_about(witnesses(columns), rows);
     if sample != RowSample::All {
         // The column of ones is not orthogonal to the others on some of the rows.
-        let gram = host.hessian(coordinates.map(), Curvature::Gram, sample, Precision::F64);
+        let gram = host.hessian(coordinates.map(), Curvature::Gram, sample, Precision::F64)?;
         // What is left of a column can only grow with more rows; S is all that it has of its own.
         let least = REDUNDANT_ON_SOME * host.data().weight_sum;
         if Cholesky::new(&gram).is_some_and(|factor| factor.smallest_pivot() > least) {
-            return Some(Independence { kept: (0..map.width()).collect(), redundant: Vec::new() });
+            return Ok(Some(Independence { kept: (0..map.width()).collect(), redundant: Vec::new() }));
         }
     }
-    let gram = host.hessian(&map, Curvature::Gram, RowSample::All, Precision::F64);
-    Some(independent_columns(&gram, REDUNDANT))
+    let gram = host.hessian(&map, Curvature::Gram, RowSample::All, Precision::F64)?;
+    Ok(Some(independent_columns(&gram, REDUNDANT)))
 }
 
 impl<'a> Problem<'a> {

@@ -79,7 +79,7 @@ impl Problem<'_> {
         let columns = self.coordinates.len();
         let worth_it = self.l2 == 0.0 || gram_cost(witnesses(columns), columns) <= CHEAP_PROOF;
         if worth_it && affordable(witnesses(columns), columns) {
-            polished.basin = self.basin(objective, &polished.at);
+            polished.basin = self.basin(objective, &polished.at)?;
         }
         let unsettled = self.l2 == 0.0 && polished.basin.is_none() && !polished.interrupted;
         if unsettled && affordable(self.host.data().rows, columns) {
@@ -91,9 +91,9 @@ impl Problem<'_> {
     }
 
     /// What the curvature of some rows proves about the optimum.
-    fn basin(&self, objective: &Objective<'_>, at: &Evaluation) -> Option<Basin> {
-        let factor = Cholesky::new(&objective.hessian_below(&at.theta, witnesses(self.coordinates.len())))?;
-        basin(&factor, &at.gradient, self.reach())
+    fn basin(&self, objective: &Objective<'_>, at: &Evaluation) -> Result<Option<Basin>> {
+        let curvature = objective.hessian_below(&at.theta, witnesses(self.coordinates.len()))?;
+        Ok(Cholesky::new(&curvature).and_then(|factor| basin(&factor, &at.gradient, self.reach())))
     }
 
     /// No row is longer than this in the coordinates.
@@ -115,14 +115,14 @@ impl Problem<'_> {
     ) -> Result<Polished> {
         let mut polished = from;
         objective.keep(&polished.at)?;
-        while let Some(newton) = newton::newton_step(objective, &polished.at) {
+        while let Some(newton) = newton::newton_step(objective, &polished.at)? {
             let at = &polished.at;
             polished.predicted = Some(newton.predicted);
             polished.basin = basin(&newton.factor, &at.gradient, self.reach());
             let scale = at.value.max(objective.weight_sum() / 1000.0);
             let suspicious = self.l2 == 0.0 && polished.basin.is_none() && newton.predicted <= SUSPICIOUS * scale;
             if suspicious {
-                polished.proof = separation::prove_moving(self.host, &self.coordinates, &at.theta, &newton.step);
+                polished.proof = separation::prove_moving(self.host, &self.coordinates, &at.theta, &newton.step)?;
                 if polished.proof.is_some() {
                     break;
                 }
@@ -134,7 +134,7 @@ impl Problem<'_> {
                 Some(next) => polished.at = next,
                 None => {
                     if suspicious {
-                        polished.proof = separation::prove_far_out(self.host, &self.coordinates, &at.theta);
+                        polished.proof = separation::prove_far_out(self.host, &self.coordinates, &at.theta)?;
                     }
                     break;
                 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::data::{ClassWeight, DataOptions, Encoding, Format, Missing, PackOptions};
+use super::size;
+use crate::data::{ClassWeight, DataOptions, Encoding, Format, MAX_LEVELS, Missing, PackOptions};
 use crate::engine::DeviceRequest;
 use crate::error::{Error, Result};
 
@@ -94,6 +95,12 @@ pub(super) struct TrainArgs {
     pub(super) model: PathBuf,
     #[command(flatten)]
     pub(super) fit: FitArgs,
+    /// Keep the best point so far in this file while the fit runs; it is removed when the fit is done.
+    #[arg(long, value_name = "FILE", help_heading = "Fitting")]
+    pub(super) checkpoint: Option<PathBuf>,
+    /// Go on from the checkpoint, if there is one.
+    #[arg(long, requires = "checkpoint", help_heading = "Fitting")]
+    pub(super) resume: bool,
     /// Keep this fraction of the rows out of the fit and report metrics on them.
     #[arg(
         long,
@@ -116,7 +123,8 @@ pub(super) struct TrainArgs {
 /// Which rows, which columns and what they mean.
 #[derive(Debug, Args)]
 pub(super) struct DataArgs {
-    /// Files of rows: .csv, .tsv or .npy.
+    /// Files of rows, folders of them, or patterns (quoted: 'part-*.csv'): .csv and .tsv (also .gz and .zst), .parquet, .arrow,
+    /// .npy, .svmlight; `-` is text on standard input.
     #[arg(value_name = "DATA")]
     pub(super) files: Vec<PathBuf>,
     /// The column to predict; it holds two different values.
@@ -146,6 +154,12 @@ pub(super) struct DataArgs {
     /// Levels of a category: `reference` drops the first, `full` keeps all; auto: reference where nothing is penalised.
     #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Data")]
     pub(super) encoding: EncodingArg,
+    /// Levels that a category may have.
+    #[arg(long, value_name = "N", default_value_t = MAX_LEVELS, help_heading = "Data")]
+    pub(super) max_levels: usize,
+    /// Hash the levels of categories that have more than --max-levels into 2^B features.
+    #[arg(long, value_name = "B", help_heading = "Data")]
+    pub(super) hash_bits: Option<u32>,
     /// What to do with missing values.
     #[arg(long, value_name = "HOW", default_value = "error", help_heading = "Data")]
     pub(super) missing: MissingArg,
@@ -155,6 +169,13 @@ pub(super) struct DataArgs {
     /// Format of the files [default: by their ending].
     #[arg(long, value_name = "FORMAT", help_heading = "Data")]
     pub(super) format: Option<FormatArg>,
+    /// Memory to use, as 512M or 8G; rows beyond it are kept in a file and read again in each pass [default: most of what is
+    /// available].
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Data")]
+    pub(super) memory: Option<u64>,
+    /// Folder of that file [default: that of temporary files].
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub(super) cache_dir: Option<PathBuf>,
     /// Targets of an X.npy.
     #[arg(long, value_name = "Y.npy", help_heading = "Data")]
     pub(super) target_file: Option<PathBuf>,
@@ -194,7 +215,10 @@ impl From<MissingArg> for Missing {
 pub(super) enum FormatArg {
     Csv,
     Tsv,
+    Parquet,
+    Arrow,
     Npy,
+    Svmlight,
 }
 
 impl From<FormatArg> for Format {
@@ -202,7 +226,10 @@ impl From<FormatArg> for Format {
         match format {
             FormatArg::Csv => Format::Csv,
             FormatArg::Tsv => Format::Tsv,
+            FormatArg::Parquet => Format::Parquet,
+            FormatArg::Arrow => Format::Arrow,
             FormatArg::Npy => Format::Npy,
+            FormatArg::Svmlight => Format::Svmlight,
         }
     }
 }
@@ -212,11 +239,6 @@ impl DataArgs {
     pub(super) fn options(&self, penalised: bool, holdout: Option<f64>, seed: u64) -> Result<DataOptions> {
         if self.files.is_empty() {
             return Err(Error::Usage("name at least one file of rows".into()));
-        }
-        if self.target.is_none() && self.target_file.is_none() {
-            return Err(Error::Usage(
-                "say what to predict: --target COL (or --target-file Y.npy with an X.npy)".into(),
-            ));
         }
         Ok(DataOptions {
             target: self.target.clone(),
@@ -233,6 +255,8 @@ impl DataArgs {
                 EncodingArg::Auto if penalised => Encoding::Full,
                 EncodingArg::Auto => Encoding::Reference,
             },
+            max_levels: self.max_levels,
+            hash_bits: self.hash_bits,
             missing: self.missing.into(),
             no_header: self.no_header,
             format: self.format.map(Format::from),
@@ -240,6 +264,8 @@ impl DataArgs {
             class_weight: class_weight(self.class_weight.as_deref())?,
             holdout,
             seed,
+            memory: self.memory,
+            cache_dir: self.cache_dir.clone(),
             pack: PackOptions::default(),
         })
     }
@@ -314,7 +340,7 @@ pub(super) struct PredictArgs {
     pub(super) model: PathBuf,
     #[command(flatten)]
     pub(super) rows: RowArgs,
-    /// Write to this .csv file instead of stdout.
+    /// Write to this file (.csv or .parquet) instead of CSV to stdout.
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// Input columns to carry through.

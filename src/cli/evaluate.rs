@@ -6,7 +6,7 @@ use super::args::EvaluateArgs;
 use super::exit::Outcome;
 use super::output::{device_words, json, metrics_text, plural, stdout};
 use super::progress::Terminal;
-use crate::data::{Dataset, ReadOptions, load_rows};
+use crate::data::{Dataset, ReadOptions, RowStream};
 use crate::engine::{DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, check_threshold, evaluate};
@@ -29,18 +29,23 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
         with_target: true,
         ..ReadOptions::default()
     };
-    let rows = load_rows(&args.rows.files, &model.design, &options, terminal)?;
-    rows.summary.notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
-    let scored = score(&model, &rows.data, &rows.missing_rows, &args.common.device(), args.rows.threshold)?;
+    let mut stream = RowStream::open(&args.rows.files, &model.design, &options)?;
+    let mut scores = Scores::new(&model, &args.common.device());
+    while let Some(rows) = stream.next(terminal)? {
+        scores.add(&rows.data, &rows.missing_rows)?;
+    }
+    let (left_out_rows, scored) = (scores.left_out, scores.finish(args.rows.threshold));
     terminal.clear();
-    if !rows.missing_rows.is_empty() {
-        terminal.warn(&left_out(rows.missing_rows.len()));
+    stream.finish().notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
+    let scored = scored?;
+    if left_out_rows > 0 {
+        terminal.warn(&left_out(left_out_rows));
     }
     if args.common.json {
         json(&json!({
             "device": scored.device,
             "classes": model.classes,
-            "rows_left_out": rows.missing_rows.len(),
+            "rows_left_out": left_out_rows,
             "metrics": scored.metrics,
         }))?;
     } else {
@@ -58,27 +63,48 @@ pub(super) fn left_out(rows: usize) -> String {
     )
 }
 
-/// Metrics of `model` on the rows of `data` that are not among `missing` (ascending).
-pub(super) fn score(
-    model: &Model,
-    data: &Dataset,
-    missing: &[usize],
-    device: &DeviceRequest,
-    threshold: f64,
-) -> Result<Scored> {
-    let (predictors, device) = model.linear_predictors(data, device)?;
-    let mut missing = missing.iter().copied().peekable();
-    let (mut a, mut t, mut s) = (Vec::new(), Vec::new(), Vec::new());
-    let labelled = data.blocks.iter().flat_map(|block| block.target().iter().zip(block.weight().iter()));
-    for (row, (predictor, (target, weight))) in predictors.into_iter().zip(labelled).enumerate() {
-        if missing.next_if_eq(&row).is_none() {
-            a.push(predictor);
-            t.push(target);
-            s.push(weight);
+/// Rows judged so far.
+pub(super) struct Scores<'a> {
+    model: &'a Model,
+    request: DeviceRequest,
+    device: Option<DeviceInfo>,
+    /// Linear predictors, targets and weights.
+    a: Vec<f64>,
+    t: Vec<f64>,
+    s: Vec<f64>,
+    /// Rows that could not be judged.
+    pub(super) left_out: usize,
+}
+
+impl<'a> Scores<'a> {
+    /// None yet; `model` will predict on `device`.
+    pub(super) fn new(model: &'a Model, device: &DeviceRequest) -> Self {
+        let (a, t, s) = (Vec::new(), Vec::new(), Vec::new());
+        Scores { model, request: device.clone(), device: None, a, t, s, left_out: 0 }
+    }
+
+    /// Judges the rows of `data` that are not among `missing` (ascending).
+    pub(super) fn add(&mut self, data: &Dataset, missing: &[usize]) -> Result<()> {
+        let (predictors, device) = self.model.linear_predictors(data, &self.request)?;
+        self.device = Some(device);
+        self.left_out += missing.len();
+        let mut missing = missing.iter().copied().peekable();
+        let labelled = data.blocks.iter().flat_map(|block| block.target().iter().zip(block.weight().iter()));
+        for (row, (predictor, (target, weight))) in predictors.into_iter().zip(labelled).enumerate() {
+            if missing.next_if_eq(&row).is_none() {
+                self.a.push(predictor);
+                self.t.push(target);
+                self.s.push(weight);
+            }
         }
+        Ok(())
     }
-    if a.is_empty() {
-        return Err(Error::Usage("no row is left to evaluate: each has a missing value or an unseen level".into()));
+
+    /// The metrics of all rows that could be judged.
+    pub(super) fn finish(self, threshold: f64) -> Result<Scored> {
+        let Some(device) = self.device.filter(|_| !self.a.is_empty()) else {
+            return Err(Error::Usage("no row is left to evaluate: each has a missing value or an unseen level".into()));
+        };
+        Ok(Scored { metrics: evaluate(&self.a, &self.t, &self.s, threshold)?, device })
     }
-    Ok(Scored { metrics: evaluate(&a, &t, &s, threshold)?, device })
 }

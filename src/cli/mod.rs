@@ -12,6 +12,7 @@ mod explain;
 mod output;
 mod predict;
 mod progress;
+mod size;
 mod train;
 mod validate;
 

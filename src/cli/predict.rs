@@ -9,7 +9,8 @@ use super::args::{PredictArgs, trimmed};
 use super::exit::Outcome;
 use super::output::{device_words, json, plural};
 use super::progress::Terminal;
-use crate::data::{ReadOptions, Rows, load_rows};
+use crate::data::{ReadOptions, RowStream, Rows};
+use crate::engine::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::logistic::sigmoid;
 use crate::metrics::check_threshold;
@@ -43,72 +44,91 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
         keep: trimmed(&args.keep),
         ..ReadOptions::default()
     };
-    let rows = load_rows(&args.rows.files, &model.design, &options, terminal)?;
-    rows.summary.notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
-    let (predictors, device) = model.linear_predictors(&rows.data, &args.common.device())?;
-    terminal.clear();
-    let table = Table { model: &model, rows: &rows, predictors: &predictors, threshold: args.rows.threshold };
+    let mut stream = RowStream::open(&args.rows.files, &model.design, &options)?;
+    let mut run = Predicting { model: &model, args, rows: 0, empty: 0, device: None };
     match &args.output {
-        Some(path) => write_atomically(path, |out| table.write(out))?,
+        Some(path) => write_atomically(path, |out| run.write(&mut stream, out, path, terminal))?,
         None => {
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            table.write(&mut out).and_then(|()| out.flush()).map_err(|e| Error::io(Path::new("standard output"), e))?;
+            run.write(&mut stream, &mut out, Path::new("standard output"), terminal)?;
         }
     }
-    if !rows.missing_rows.is_empty() {
+    let Predicting { rows, empty, device, .. } = run;
+    terminal.clear();
+    stream.finish().notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
+    if empty > 0 {
         terminal.warn(&format!(
             "{} have missing values or levels unseen in training; their cells are left empty.",
-            plural(rows.missing_rows.len() as u64, "row")
+            plural(empty, "row")
         ));
     }
     if args.common.json {
         json(&json!({
-            "rows": rows.data.rows,
-            "rows_empty": rows.missing_rows.len(),
+            "rows": rows,
+            "rows_empty": empty,
             "device": device,
             "output": args.output.as_ref().map(|path| path.display().to_string()),
         }))?;
     } else {
-        terminal.note(&format!("{} predicted on {}", plural(rows.data.rows as u64, "row"), device_words(&device)));
+        let device = device.map_or(String::new(), |device| format!(" on {}", device_words(&device)));
+        terminal.note(&format!("{} predicted{device}", plural(rows, "row")));
     }
     Ok(Outcome::Done)
 }
 
-/// The predictions as a table: the columns kept, then `probability` and `label`.
-struct Table<'a> {
+/// Predictions under way.
+struct Predicting<'a> {
     model: &'a Model,
-    rows: &'a Rows,
-    predictors: &'a [f64],
-    threshold: f64,
+    args: &'a PredictArgs,
+    /// Rows predicted, and those of them that could not be.
+    rows: u64,
+    empty: u64,
+    device: Option<DeviceInfo>,
 }
 
-impl Table<'_> {
-    fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        self.write_records(out).map_err(|error| match error.into_kind() {
+impl Predicting<'_> {
+    /// Writes all rows of `stream`, some at a time: the columns kept, then `probability` and `label`.
+    fn write(
+        &mut self,
+        stream: &mut RowStream<'_>,
+        out: &mut dyn Write,
+        path: &Path,
+        terminal: &Terminal,
+    ) -> Result<()> {
+        let failed = |error: csv::Error| match error.into_kind() {
             // Unwrapped, so that a pipe that was closed is known as one.
-            csv::ErrorKind::Io(error) => error,
-            other => std::io::Error::other(format!("{other:?}")),
-        })
+            csv::ErrorKind::Io(error) => Error::io(path, error),
+            other => Error::io(path, std::io::Error::other(format!("{other:?}"))),
+        };
+        let mut csv = csv::Writer::from_writer(out);
+        let kept = trimmed(&self.args.keep);
+        while let Some(rows) = stream.next(terminal)? {
+            let (predictors, device) = self.model.linear_predictors(&rows.data, &self.args.common.device())?;
+            self.device = Some(device);
+            if self.rows == 0 {
+                csv.write_record(kept.iter().map(String::as_str).chain(COLUMNS)).map_err(failed)?;
+            }
+            self.rows += rows.data.rows as u64;
+            self.empty += rows.missing_rows.len() as u64;
+            self.write_rows(&mut csv, &rows, &predictors).map_err(failed)?;
+        }
+        csv.flush().map_err(|e| Error::io(path, e))
     }
 
-    fn write_records(&self, out: &mut dyn Write) -> csv::Result<()> {
-        let mut csv = csv::Writer::from_writer(out);
-        let kept = &self.rows.kept;
-        let names = kept.iter().map(|(name, _)| name.as_str());
-        csv.write_record(names.chain(COLUMNS))?;
-        let mut missing = self.rows.missing_rows.iter().copied().peekable();
-        for (row, &a) in self.predictors.iter().enumerate() {
-            for (_, values) in kept {
+    fn write_rows(&self, csv: &mut csv::Writer<&mut dyn Write>, rows: &Rows, predictors: &[f64]) -> csv::Result<()> {
+        let mut missing = rows.missing_rows.iter().copied().peekable();
+        for (row, &a) in predictors.iter().enumerate() {
+            for (_, values) in &rows.kept {
                 csv.write_field(&values[row])?;
             }
             if missing.next_if_eq(&row).is_some() {
                 csv.write_record(["", ""])?;
             } else {
                 let y = sigmoid(a);
-                let label = &self.model.classes[usize::from(y >= self.threshold)];
+                let label = &self.model.classes[usize::from(y >= self.args.rows.threshold)];
                 csv.write_record([format!("{y}").as_str(), label])?;
             }
         }
-        Ok(csv.flush()?)
+        Ok(())
     }
 }

@@ -90,7 +90,7 @@ impl Monitor for Terminal {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Reading { rows, bytes, total_bytes, .. } => self.show_reading(rows, bytes, total_bytes),
-            Event::Iteration { iteration, objective, gradient_inf_norm, passes } => {
+            Event::Iteration { iteration, objective, gradient_inf_norm, passes, .. } => {
                 FITTING.store(true, Ordering::SeqCst);
                 let line = format!(
                     "iteration {iteration:>4}  J {objective:<22.15e}  largest slope {gradient_inf_norm:.2e}  passes {passes}"

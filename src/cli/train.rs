@@ -6,16 +6,17 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::args::{SolverArg, TrainArgs};
-use super::evaluate::{Scored, left_out, score};
+use super::evaluate::{Scored, Scores, left_out};
 use super::exit::Outcome;
 use super::output::{count, device_words, json, metrics_text, plural, shorten, some_names, stdout};
 use super::progress::Terminal;
 use crate::certificate::Status;
-use crate::data::{Dataset, ReadOptions, Rows, Training, load_rows, load_training};
+use crate::data::{Dataset, ReadOptions, ReadSummary, Rows, Training, load_rows, load_training};
 use crate::engine::DeviceKind;
 use crate::error::{Error, Result};
 use crate::fit::{Fit, FitOptions, Init, fit};
-use crate::model::{Model, check_output};
+use crate::model::{Checkpoint, Checkpoints, FitIdentity, Model, check_output};
+use crate::monitor::Monitor;
 use crate::solver::Solver;
 
 /// Coefficients printed as text; the model file has all of them.
@@ -31,13 +32,14 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let penalised = args.fit.l2 > 0.0;
     let data_options = args.data.options(penalised, args.holdout, args.fit.seed)?;
     check_output(&args.model, &inputs(args))?;
+    args.checkpoint.as_ref().map_or(Ok(()), |path| check_output(path, &inputs(args)))?;
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let test = match &args.test {
         Some(path) => Some(load_test(args, &training, path, terminal)?),
         None => None,
     };
-    let packed = training.summary.pack_seconds + test.as_ref().map_or(0.0, |test| test.summary.pack_seconds);
+    let packed = training.summary.pack_seconds + test.as_ref().map_or(0.0, |(_, summary)| summary.pack_seconds);
     let read = reading.elapsed().as_secs_f64() - packed;
 
     let options = FitOptions {
@@ -56,27 +58,38 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         verify: !args.fit.no_verify,
         init: init(args, &training)?,
     };
-    let mut fit = fit(&training.train, &options, terminal)?;
+    let (checkpoints, options) = checkpoints(args, &training, options, terminal)?;
+    let monitor: &dyn Monitor = checkpoints.as_ref().map_or(terminal, |checkpoints| checkpoints);
+    let mut fit = fit(&training.train, &options, monitor)?;
     fit.seconds.read = read;
     fit.seconds.upload += packed;
     fit.seconds.total += read + packed;
     let model = fit.model(&training.train, &training.design, &options, args.fit.seed);
     model.save(&args.model)?;
+    if let Some(checkpoints) = checkpoints.filter(|_| fit.status != Status::Interrupted) {
+        checkpoints.remove()?;
+    }
     terminal.clear();
     warn(&fit, &training.train, args.fit.tol, terminal);
     if let Some(why) = unchecked(&fit, penalised) {
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
 
-    let held_out = match (&training.holdout, &test) {
-        (Some(holdout), _) => Some(("held-out rows", score(&model, holdout, &[], &options.device, 0.5)?)),
-        (_, Some(test)) => {
-            if !test.missing_rows.is_empty() {
-                terminal.warn(&left_out(test.missing_rows.len()));
-            }
-            Some(("test rows", score(&model, &test.data, &test.missing_rows, &options.device, 0.5)?))
-        }
+    let judged = match (&training.holdout, &test) {
+        (Some(holdout), _) => Some(("held-out rows", &holdout.data, &holdout.missing_rows)),
+        (_, Some((rows, _))) => Some(("test rows", &rows.data, &rows.missing_rows)),
         _ => None,
+    };
+    let held_out = match judged {
+        Some((title, data, missing)) => {
+            if test.is_some() && !missing.is_empty() {
+                terminal.warn(&left_out(missing.len()));
+            }
+            let mut scores = Scores::new(&model, &options.device);
+            scores.add(data, missing)?;
+            Some((title, scores.finish(0.5)?))
+        }
+        None => None,
     };
     let held_out = held_out.as_ref();
     if args.common.json {
@@ -96,6 +109,39 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     })
 }
 
+/// Where checkpoints go, and the options with the start that one of them gives.
+fn checkpoints<'a>(
+    args: &TrainArgs,
+    training: &Training,
+    mut options: FitOptions,
+    terminal: &'a Terminal,
+) -> Result<(Option<Checkpoints<'a>>, FitOptions)> {
+    let Some(path) = &args.checkpoint else { return Ok((None, options)) };
+    let fit = FitIdentity {
+        rows: training.train.rows,
+        features: training.train.features.clone(),
+        classes: training.design.target.classes.clone(),
+        l2: options.l2,
+        intercept: options.intercept,
+    };
+    let mut before = 0;
+    match if args.resume { Checkpoint::load(path, &fit)? } else { None } {
+        Some(found) => {
+            terminal.note(&format!(
+                "going on from {} after {}, J = {}",
+                path.display(),
+                plural(found.iterations as u64, "iteration"),
+                short(found.objective)
+            ));
+            before = found.iterations;
+            options.init = Init::Coefficients(found.coefficients, found.beta0);
+        }
+        None if args.resume => terminal.note(&format!("there is no {} yet: starting anew", path.display())),
+        None => {}
+    }
+    Ok((Some(Checkpoints::new(path, fit, before, terminal)), options))
+}
+
 /// Every file that is read.
 fn inputs(args: &TrainArgs) -> Vec<PathBuf> {
     let data = &args.data;
@@ -103,7 +149,7 @@ fn inputs(args: &TrainArgs) -> Vec<PathBuf> {
     data.files.iter().chain(others.into_iter().flatten()).cloned().collect()
 }
 
-fn load_test(args: &TrainArgs, training: &Training, path: &Path, terminal: &Terminal) -> Result<Rows> {
+fn load_test(args: &TrainArgs, training: &Training, path: &Path, terminal: &Terminal) -> Result<(Rows, ReadSummary)> {
     if args.data.target_file.is_some() {
         return Err(Error::Usage("--test goes with files that hold their target; for .npy use --holdout".into()));
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use super::storage::Storage;
 use super::vector::RowVector;
 use crate::error::{Error, Result};
 
@@ -54,6 +55,17 @@ pub enum Values {
     F32(Stretch<f32>),
     /// What small data is kept in on the host; a GPU rounds it to f32 while uploading.
     F64(Stretch<f64>),
+    /// f32 that is read when it is needed, and how many numbers there are.
+    Absent(Arc<dyn Absent>, usize),
+}
+
+/// Values of a block that are not in memory.
+pub trait Absent: fmt::Debug + Send + Sync {
+    /// Reads those of the groups of rows `groups` into `out`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and [`Error::Data`] when what is read is not what was written.
+    fn read(&self, groups: Range<usize>, out: &mut [f32]) -> Result<()>;
 }
 
 impl From<Vec<f32>> for Values {
@@ -73,6 +85,7 @@ impl Values {
         match self {
             Values::F32(values) => values.len(),
             Values::F64(values) => values.len(),
+            Values::Absent(_, len) => *len,
         }
     }
 }
@@ -148,7 +161,7 @@ impl RowBlock {
     /// Bytes of X as stored, padding included.
     pub fn x_bytes(&self) -> u64 {
         let size = match &self.x {
-            Values::F32(_) => size_of::<f32>(),
+            Values::F32(_) | Values::Absent(..) => size_of::<f32>(),
             Values::F64(_) => size_of::<f64>(),
         };
         (self.x.len() * size) as u64
@@ -164,13 +177,56 @@ impl RowBlock {
         self.target.bytes() + self.weight.bytes() + self.offset.as_ref().map_or(0, RowVector::bytes)
     }
 
-    /// One value of X, in f64.
+    /// One value of X, in f64; not a number where X is not in memory.
     pub fn value(&self, row: usize, feature: usize) -> f64 {
         let index = Self::index(row, feature, self.features);
         match &self.x {
             Values::F32(values) => f64::from(values[index]),
             Values::F64(values) => values[index],
+            Values::Absent(..) => f64::NAN,
         }
+    }
+
+    /// Whether X is in memory.
+    pub fn is_present(&self) -> bool {
+        !matches!(self.x, Values::Absent(..))
+    }
+
+    /// The same rows with X in memory, read into `room` where it was not there.
+    ///
+    /// # Errors
+    /// As [`Absent::read`] and [`Storage::zeros`].
+    pub(super) fn present(&self, room: Option<Storage<f32>>) -> Result<(RowBlock, Option<Arc<Storage<f32>>>)> {
+        let Values::Absent(source, len) = &self.x else { return Ok((self.clone(), None)) };
+        let mut room = match room.filter(|room| room.len() >= *len) {
+            Some(room) => room,
+            None => Storage::zeros(*len)?,
+        };
+        source.read(0..self.groups(), &mut room[..*len])?;
+        let all = Arc::new(room);
+        let x = Values::F32(Stretch::new(Arc::clone(&all) as Arc<dyn Deref<Target = [f32]> + Send + Sync>, 0..*len));
+        Ok((RowBlock { x, ..self.clone() }, Some(all)))
+    }
+
+    /// Every `stride`-th group from `first` on as a block in memory of its own.
+    ///
+    /// # Errors
+    /// As [`RowBlock::present`].
+    pub(crate) fn some_groups(&self, first: usize, stride: usize) -> Result<Option<RowBlock>> {
+        let Values::Absent(source, _) = &self.x else { return Ok(None) };
+        let groups: Vec<usize> = (first..self.groups()).step_by(stride).collect();
+        let width = LANES * self.features;
+        let mut x = vec![0f32; groups.len() * width];
+        for (group, out) in groups.iter().zip(x.chunks_mut(width.max(1))) {
+            source.read(*group..group + 1, out)?;
+        }
+        let Some(last) = groups.last() else { return Ok(None) };
+        // Only the last group of a block can be short, and it then is the last one here.
+        let rows = groups.len() * LANES - LANES.saturating_sub(self.rows - last * LANES).min(LANES - 1);
+        let row = |i: usize| groups[i / LANES] * LANES + i % LANES;
+        let picked = |numbers: &RowVector| RowVector::of(rows, |i| numbers.at(row(i)));
+        let offset = self.offset.as_ref().map(picked);
+        RowBlock::new(self.features, x.into(), picked(&self.target), picked(&self.weight), offset).map(Some)
     }
 
     /// Targets t in [0, 1].

@@ -2,9 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hash;
 use super::names;
 use super::options::Missing;
 use super::target::Target;
+
+/// Bits of a hash at the most.
+pub const MAX_HASH_BITS: u32 = 20;
 
 /// How input columns become features, in input order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +37,9 @@ pub enum InputColumn {
         name: String,
         /// What stands for a missing value: the training mean.
         fill: Option<f64>,
+        /// Whether the numbers are dates, as days since 1970-01-01.
+        #[serde(default, skip_serializing_if = "is_false")]
+        date: bool,
     },
     /// Labels: one indicator a level, named `column=level`.
     Categorical {
@@ -45,13 +52,36 @@ pub enum InputColumn {
         /// What stands in each feature for a missing value: the level's share in training.
         fill: Option<Vec<f64>>,
     },
+    /// Labels of too many levels: one indicator for each of 2^bits groups of levels, by their hash, named `column#group`.
+    Hashed {
+        /// Name of the column.
+        name: String,
+        /// Bits of the hash.
+        bits: u32,
+        /// Whether the first group has no feature.
+        reference: bool,
+        /// What stands in each feature for a missing value: the group's share in training.
+        fill: Option<Vec<f64>>,
+    },
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// The group of a level among 2^`bits`: the first bits of its bytes' FNV-1a hash, mixed.
+pub(super) fn hash_group(level: &str, bits: u32) -> u32 {
+    let fnv = level.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    (hash::mix(fnv, 0) >> (u64::BITS - bits)) as u32
 }
 
 impl InputColumn {
     /// Name of the column.
     pub fn name(&self) -> &str {
         match self {
-            InputColumn::Numeric { name, .. } | InputColumn::Categorical { name, .. } => name,
+            InputColumn::Numeric { name, .. }
+            | InputColumn::Categorical { name, .. }
+            | InputColumn::Hashed { name, .. } => name,
         }
     }
 
@@ -60,6 +90,23 @@ impl InputColumn {
         match self {
             InputColumn::Numeric { .. } => 1,
             InputColumn::Categorical { levels, reference, .. } => levels.len().saturating_sub(usize::from(*reference)),
+            InputColumn::Hashed { bits, reference, .. } => (1 << bits) - usize::from(*reference),
+        }
+    }
+
+    /// Whether its first level (or group of levels) has no feature.
+    pub(super) fn reference(&self) -> bool {
+        match self {
+            InputColumn::Numeric { .. } => false,
+            InputColumn::Categorical { reference, .. } | InputColumn::Hashed { reference, .. } => *reference,
+        }
+    }
+
+    /// What stands for missing values in the features of labels.
+    pub(super) fn fills(&self) -> Option<&[f64]> {
+        match self {
+            InputColumn::Numeric { .. } => None,
+            InputColumn::Categorical { fill, .. } | InputColumn::Hashed { fill, .. } => fill.as_deref(),
         }
     }
 }
@@ -73,6 +120,9 @@ impl Design {
                 InputColumn::Numeric { name, .. } => names.push(name.clone()),
                 InputColumn::Categorical { name, levels, reference, .. } => {
                     names.extend(levels.iter().skip(usize::from(*reference)).map(|level| format!("{name}={level}")));
+                }
+                InputColumn::Hashed { name, bits, reference, .. } => {
+                    names.extend((u32::from(*reference)..1 << bits).map(|group| format!("{name}#{group}")));
                 }
             }
         }
@@ -89,19 +139,28 @@ impl Design {
         if let Some(name) = names::repeated(columns.iter().chain(roles.into_iter().flatten())) {
             return Err(format!("column '{name}' stands twice in the design"));
         }
+        if let Some(column) = self
+            .columns
+            .iter()
+            .find(|column| matches!(column, InputColumn::Hashed { bits, .. } if !(1..=MAX_HASH_BITS).contains(bits)))
+        {
+            return Err(format!("column '{}' is hashed to more than {MAX_HASH_BITS} bits, or to none", column.name()));
+        }
         if let Some(name) = names::repeated(&self.feature_names()) {
             return Err(format!("two features are named '{name}'"));
         }
         for column in &self.columns {
-            let (fills, expected) = match column {
-                InputColumn::Numeric { fill, .. } => (fill.map(|fill| vec![fill]), 1),
+            let fills = match column {
+                InputColumn::Numeric { fill, .. } => fill.map(|fill| vec![fill]),
                 InputColumn::Categorical { name, levels, fill, .. } => {
                     if levels.is_empty() || names::repeated(levels).is_some() {
                         return Err(format!("column '{name}' has no levels, or one of them twice"));
                     }
-                    (fill.clone(), column.features())
+                    fill.clone()
                 }
+                InputColumn::Hashed { fill, .. } => fill.clone(),
             };
+            let expected = column.features();
             match fills {
                 None if self.missing == Missing::Mean => {
                     return Err(format!("column '{}' has no fill for missing values", column.name()));
@@ -127,7 +186,7 @@ mod tests {
     fn design() -> Design {
         Design {
             columns: vec![
-                InputColumn::Numeric { name: "age".into(), fill: Some(0.1 + 0.2) },
+                InputColumn::Numeric { name: "age".into(), fill: Some(0.1 + 0.2), date: false },
                 InputColumn::Categorical {
                     name: "sex".into(),
                     levels: vec!["f".into(), "m".into()],
@@ -160,22 +219,25 @@ mod tests {
 
     #[test]
     fn every_damage_is_found() {
-        let damages: [fn(&mut Design); 9] = [
-            |d| d.columns.push(InputColumn::Numeric { name: "age".into(), fill: Some(0.0) }),
-            |d| d.columns.push(InputColumn::Numeric { name: "sex=m".into(), fill: Some(0.0) }),
-            |d| d.columns.push(InputColumn::Numeric { name: "b".into(), fill: Some(f64::NAN) }),
-            |d| d.columns.push(InputColumn::Numeric { name: "b".into(), fill: None }),
+        let damages: [fn(&mut Design); 10] = [
+            |d| d.columns.push(InputColumn::Numeric { name: "age".into(), fill: Some(0.0), date: false }),
+            |d| d.columns.push(InputColumn::Numeric { name: "sex=m".into(), fill: Some(0.0), date: false }),
+            |d| d.columns.push(InputColumn::Numeric { name: "b".into(), fill: Some(f64::NAN), date: false }),
+            |d| d.columns.push(InputColumn::Numeric { name: "b".into(), fill: None, date: false }),
             |d| d.weight = Some("y".into()),
             |d| d.target.classes = ["1".into(), "1.0".into()],
             |d| d.target.classes = ["yes".into(), "yes".into()],
-            |d| match &mut d.columns[1] {
-                InputColumn::Categorical { levels, .. } => levels[1] = "f".into(),
-                InputColumn::Numeric { .. } => {}
+            |d| {
+                if let InputColumn::Categorical { levels, .. } = &mut d.columns[1] {
+                    levels[1] = "f".into();
+                }
             },
-            |d| match &mut d.columns[1] {
-                InputColumn::Categorical { fill, .. } => *fill = Some(vec![0.1, 0.2]),
-                InputColumn::Numeric { .. } => {}
+            |d| {
+                if let InputColumn::Categorical { fill, .. } = &mut d.columns[1] {
+                    *fill = Some(vec![0.1, 0.2]);
+                }
             },
+            |d| d.columns[1] = InputColumn::Hashed { name: "sex".into(), bits: 40, reference: true, fill: None },
         ];
         let found = damages.iter().filter(|damage| {
             let mut design = design();

@@ -2,174 +2,173 @@
 
 use std::collections::HashMap;
 
-use super::cell;
-use super::columns::Cells;
-use super::design::InputColumn;
+use super::design::{InputColumn, hash_group};
+use super::input::{MISSING, cell};
+use super::intake::{Intake, Place};
 use super::options::{DataOptions, Encoding, Missing};
-use super::text::{MISSING, Text};
+use super::part::Labels;
 use crate::error::{Error, Result};
 
-/// Learns a column from the rows `teaching` and, for labels, codes its cells by level; the cells of other rows whose
-/// level was not met become missing.
-pub(super) fn column(
-    name: &str,
-    cells: &mut Cells,
-    teaching: &[usize],
-    options: &DataOptions,
-    notes: &mut Vec<String>,
-) -> Result<InputColumn> {
+/// A column of more levels than this, most of which stand once, is remarked on.
+const REMARKABLE_LEVELS: usize = 100;
+
+/// What the columns of an input teach.
+pub(super) struct Learnt {
+    pub(super) columns: Vec<InputColumn>,
+    /// Of each text column, the share of each level among the rows that teach.
+    pub(super) shares: Vec<Vec<f64>>,
+}
+
+/// Learns the columns; the codes of text columns become those of levels, and those of values that no row taught become missing.
+pub(super) fn columns(intake: &mut Intake, options: &DataOptions, notes: &mut Vec<String>) -> Result<Learnt> {
     let filled = options.missing == Missing::Mean;
-    let all_missing =
-        || Error::Usage(format!("column {name} has no value in any training row; leave it out with --drop {name}"));
-    let name = name.to_string();
-    match cells {
-        Cells::Text(text) => {
-            let (levels, counts) = learn_levels(text, teaching);
-            let total: u64 = counts.iter().sum();
-            if total == 0 {
-                return Err(all_missing());
+    let reference = options.encoding == Encoding::Reference;
+    let mut learnt = Learnt { columns: Vec::new(), shares: vec![Vec::new(); intake.labels.len()] };
+    let all_missing = |name: &str| {
+        Error::Usage(format!("column {name} has no value in any training row; leave it out with --drop {name}"))
+    };
+    for (name, place, date) in intake.features.clone() {
+        let n = match place {
+            Place::Number(n) => {
+                let (sum, count) = intake.sums[n];
+                if filled && count == 0 {
+                    return Err(all_missing(&name));
+                }
+                let fill = filled.then(|| sum / count as f64);
+                learnt.columns.push(InputColumn::Numeric { name, fill, date });
+                continue;
             }
-            let reference = options.encoding == Encoding::Reference;
-            if levels.len() == 1 {
-                let effect = if reference { "gives no feature" } else { "is constant" };
-                notes.push(format!("column {name} has one level only ('{}') and {effect}", levels[0]));
-            } else if levels.len() > 100 && levels.len() * 2 > teaching.len() {
-                notes.push(format!(
-                    "column {name} has {} levels in {} rows; --drop {name} leaves it out",
-                    levels.len(),
-                    teaching.len()
-                ));
+            Place::Text(n) => n,
+        };
+        let labels = &intake.labels[n];
+        let total: u64 = labels.counts.iter().sum();
+        if total == 0 {
+            return Err(all_missing(&name));
+        }
+        let share = |count: u64| count as f64 / total as f64;
+        let fills = |shares: &[f64]| filled.then(|| shares[usize::from(reference)..].to_vec());
+        let levels = labels.counts.iter().filter(|count| **count > 0).count();
+        let (map, shares, column) = match options.hash_bits {
+            Some(bits) if levels > options.max_levels => {
+                let map: Vec<u32> = labels.dictionary.values.iter().map(|value| hash_group(value, bits)).collect();
+                let mut counts = vec![0u64; 1 << bits];
+                map.iter().zip(&labels.counts).for_each(|(group, count)| counts[*group as usize] += count);
+                let shares: Vec<f64> = counts.into_iter().map(share).collect();
+                notes.push(format!("column {name} has {levels} levels, hashed into {} features", shares.len()));
+                let fill = fills(&shares);
+                (map, shares, InputColumn::Hashed { name, bits, reference, fill })
             }
-            let share = |count: &u64| *count as f64 / total as f64;
-            let fill = filled.then(|| counts.iter().skip(usize::from(reference)).map(share).collect());
-            Ok(InputColumn::Categorical { name, levels, reference, fill })
+            _ => {
+                let (levels, counts) = sorted_levels(labels);
+                if levels.len() == 1 {
+                    let effect = if reference { "gives no feature" } else { "is constant" };
+                    notes.push(format!("column {name} has one level only ('{}') and {effect}", levels[0]));
+                } else if levels.len() > REMARKABLE_LEVELS && 2 * levels.len() as u64 > total {
+                    notes.push(format!(
+                        "column {name} has {} levels in {total} rows; --drop {name} leaves it out",
+                        levels.len()
+                    ));
+                }
+                let shares: Vec<f64> = counts.into_iter().map(share).collect();
+                let fill = fills(&shares);
+                let index = LevelIndex::new(&levels);
+                let map = labels.dictionary.values.iter().map(|value| index.code(value)).collect();
+                (map, shares, InputColumn::Categorical { name, levels, reference, fill })
+            }
+        };
+        for part in [Some(&mut intake.train), intake.holdout.as_mut()].into_iter().flatten() {
+            part.recode(n, &map);
         }
-        Cells::Number(values) => {
-            let mean = mean(teaching.iter().map(|row| values[*row])).ok_or_else(all_missing)?;
-            Ok(InputColumn::Numeric { name, fill: filled.then_some(mean) })
-        }
-        Cells::Array { arrays, column } => {
-            let fill = if filled {
-                Some(mean(teaching.iter().map(|row| arrays.value(*row, *column))).ok_or_else(all_missing)?)
-            } else {
-                None
-            };
-            Ok(InputColumn::Numeric { name, fill })
-        }
+        learnt.shares[n] = shares;
+        learnt.columns.push(column);
     }
+    Ok(learnt)
 }
 
-/// Mean of what is not NaN.
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (mut sum, mut count) = (0.0, 0u64);
-    for value in values.filter(|value| !value.is_nan()) {
-        sum += value;
-        count += 1;
-    }
-    (count > 0).then(|| sum / count as f64)
-}
-
-/// The levels among the rows `teaching`, sorted, with their counts; the text is coded by them.
-fn learn_levels(text: &mut Text, teaching: &[usize]) -> (Vec<String>, Vec<u64>) {
-    let mut counts = vec![0u64; text.values.len()];
-    for &row in teaching {
-        if let Some(count) = counts.get_mut(text.codes[row] as usize) {
-            *count += 1;
-        }
-    }
-    let mut order: Vec<usize> = (0..counts.len()).filter(|code| counts[*code] > 0).collect();
-    let numbers: Option<Vec<f64>> = order.iter().map(|code| cell::number(text.values[*code].as_bytes())).collect();
+/// The levels that rows taught, sorted (as numbers if all are numbers), with their counts.
+fn sorted_levels(labels: &Labels) -> (Vec<String>, Vec<u64>) {
+    let values = &labels.dictionary.values;
+    let mut order: Vec<usize> = (0..values.len()).filter(|code| labels.counts[*code] > 0).collect();
+    let numbers: Option<Vec<f64>> = order.iter().map(|code| cell::number(values[*code].as_bytes())).collect();
     match numbers {
         Some(numbers) => {
             let mut keyed: Vec<(f64, usize)> = numbers.into_iter().zip(order).collect();
-            keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| text.values[a.1].cmp(&text.values[b.1])));
+            keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| values[a.1].cmp(&values[b.1])));
             order = keyed.into_iter().map(|(_, code)| code).collect();
         }
-        None => order.sort_by(|a, b| text.values[*a].cmp(&text.values[*b])),
+        None => order.sort_by(|a, b| values[*a].cmp(&values[*b])),
     }
-    let levels: Vec<String> = order.iter().map(|code| text.values[*code].clone()).collect();
-    code_by(text, &levels);
-    (levels, order.iter().map(|code| counts[*code]).collect())
+    order.iter().map(|code| (values[*code].clone(), labels.counts[*code])).unzip()
 }
 
-/// Codes a column by `levels`, numbers by their value (`1.0` is level `1`, unless both are levels); returns the values
-/// that are no level with how often they stand, the most frequent first. Their cells become missing.
-pub(super) fn code_by(text: &mut Text, levels: &[String]) -> Vec<(String, u64)> {
-    let index: HashMap<&str, u32> = levels.iter().enumerate().map(|(i, level)| (level.as_str(), i as u32)).collect();
+/// Levels by the values that mean them: text equal to one, or numbers by their value (`1.0` is level `1`, unless both are
+/// levels).
+#[derive(Debug)]
+pub(super) struct LevelIndex<'a> {
+    text: HashMap<&'a str, u32>,
+    numbers: Option<HashMap<u64, u32>>,
+}
+
+impl<'a> LevelIndex<'a> {
+    pub(super) fn new(levels: &'a [String]) -> Self {
+        LevelIndex {
+            text: levels.iter().zip(0..).map(|(level, i)| (level.as_str(), i)).collect(),
+            numbers: levels.iter().zip(0..).map(|(level, i)| Some((number_key(level)?, i))).collect(),
+        }
+    }
+
+    /// The level that `value` means; [`MISSING`] where it is none.
+    pub(super) fn code(&self, value: &str) -> u32 {
+        let by_number = || self.numbers.as_ref()?.get(&number_key(value)?);
+        self.text.get(value).or_else(by_number).copied().unwrap_or(MISSING)
+    }
+}
+
+fn number_key(text: &str) -> Option<u64> {
     // Adding 0 makes -0 the same as 0.
-    let key = |text: &str| cell::number(text.as_bytes()).map(|x| (x + 0.0).to_bits());
-    let numbers: Option<HashMap<u64, u32>> =
-        levels.iter().enumerate().map(|(i, level)| Some((key(level)?, i as u32))).collect();
-    let by_number = |value: &str| numbers.as_ref()?.get(&key(value)?).copied();
-    let code = |value: &String| index.get(value.as_str()).copied().or_else(|| by_number(value)).unwrap_or(MISSING);
-    let map: Vec<u32> = text.values.iter().map(code).collect();
-    let mut counts = vec![0u64; map.len()];
-    for code in &mut text.codes {
-        if let Some(&level) = map.get(*code as usize) {
-            counts[*code as usize] += 1;
-            *code = level;
-        }
-    }
-    let mut unseen: Vec<(String, u64)> = Vec::new();
-    for ((value, level), count) in text.values.iter().zip(&map).zip(counts) {
-        if *level == MISSING {
-            unseen.push((value.clone(), count));
-        }
-    }
-    unseen.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    unseen
+    cell::number(text.as_bytes()).map(|x| (x + 0.0).to_bits())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::At;
     use super::*;
 
-    fn text(cells: &[&str]) -> Text {
-        let mut text = Text::default();
-        for cell in cells {
-            match *cell {
-                "" => text.codes.push(MISSING),
-                cell => text.push(cell.as_bytes(), None::<fn() -> At>).unwrap(),
-            }
-        }
-        text
+    fn strings(values: &[&str]) -> Vec<String> {
+        values.iter().map(ToString::to_string).collect()
+    }
+
+    fn labels(values: &[&str], counts: &[u64]) -> Labels {
+        let mut labels = Labels { counts: counts.to_vec(), ..Labels::default() };
+        labels.dictionary.codes(strings(values));
+        labels
     }
 
     #[test]
-    fn levels_are_sorted_as_bytes_or_as_numbers() {
-        let mut cells = text(&["b", "B", "a", "", "b"]);
-        assert_eq!(
-            learn_levels(&mut cells, &[0, 1, 2, 3, 4]),
-            (["B", "a", "b"].map(String::from).into(), vec![1, 1, 2])
-        );
-        assert_eq!(cells.codes, [2, 0, 1, MISSING, 2]);
-        let mut cells = text(&["10", "9", "-1", "9.0"]);
-        assert_eq!(learn_levels(&mut cells, &[0, 1, 2, 3]).0, ["-1", "9", "9.0", "10"]);
+    fn levels_are_sorted_as_bytes_or_as_numbers_and_those_that_taught_nothing_are_none() {
+        let sorted = |values: &[&str], counts: &[u64]| sorted_levels(&labels(values, counts));
+        assert_eq!(sorted(&["b", "B", "a"], &[2, 1, 1]), (strings(&["B", "a", "b"]), vec![1, 1, 2]));
+        assert_eq!(sorted(&["10", "9", "-1", "9.0"], &[1, 1, 1, 1]).0, ["-1", "9", "9.0", "10"]);
+        assert_eq!(sorted(&["a", "b", "c"], &[2, 0, 1]), (strings(&["a", "c"]), vec![2, 1]));
     }
 
     #[test]
-    fn rows_that_teach_nothing_have_no_levels() {
-        let mut cells = text(&["a", "b", "c", "a"]);
-        assert_eq!(learn_levels(&mut cells, &[0, 2]).0, ["a", "c"]);
-        assert_eq!(cells.codes, [0, MISSING, 1, 0]);
+    fn values_are_met_as_text_or_as_numbers() {
+        let level_codes = |values: &[String], levels: &[String]| -> Vec<u32> {
+            let index = LevelIndex::new(levels);
+            values.iter().map(|value| index.code(value)).collect()
+        };
+        assert_eq!(level_codes(&strings(&["a", "x", "b"]), &strings(&["a", "b"])), [0, MISSING, 1]);
+        let levels = strings(&["0", "1", "2"]);
+        assert_eq!(level_codes(&strings(&["1.0", "2", "-0", "3", "x"]), &levels), [1, 2, 0, MISSING, MISSING]);
+        assert_eq!(level_codes(&strings(&["1.0"]), &strings(&["1", "a"])), [MISSING]);
     }
 
     #[test]
-    fn unseen_values_are_counted() {
-        let mut cells = text(&["a", "x", "z", "x", ""]);
-        let unseen = code_by(&mut cells, &["a".to_string(), "b".to_string()]);
-        assert_eq!(unseen, [("x".to_string(), 2), ("z".to_string(), 1)]);
-        assert_eq!(cells.codes, [0, MISSING, MISSING, MISSING, MISSING]);
-    }
-
-    #[test]
-    fn numeric_levels_are_met_by_value() {
-        let levels = ["0", "1", "2"].map(String::from);
-        let mut cells = text(&["1.0", "2", "-0", "3", "x"]);
-        assert_eq!(code_by(&mut cells, &levels).len(), 2);
-        assert_eq!(cells.codes, [1, 2, 0, MISSING, MISSING]);
-        let mut cells = text(&["1.0"]);
-        assert_eq!(code_by(&mut cells, &["1", "a"].map(String::from)).len(), 1);
+    fn the_hash_is_spread_and_fixed() {
+        let mut counts = [0; 16];
+        (0..1600).for_each(|i| counts[hash_group(&format!("N{i}"), 4) as usize] += 1);
+        assert!(counts.iter().all(|count| (60..140).contains(count)), "{counts:?}");
+        assert_eq!([hash_group("", 20), hash_group("a", 20)], [hash_group("", 20), hash_group("a", 20)]);
+        assert_ne!(hash_group("a", 20), hash_group("b", 20));
     }
 }

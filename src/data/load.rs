@@ -1,39 +1,53 @@
 //! Training data: files become a [`Dataset`] and the [`Design`] learnt from them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Dataset;
-use super::columns::Cells;
-use super::design::Design;
+use super::classes::{Classes, Labelled, check_part, class_factors};
+use super::design::{Design, InputColumn, MAX_HASH_BITS};
+use super::input::{MISSING, Text, error_at, npy};
+use super::intake::{Beside, Intake, Place, missing_message};
 use super::learn;
 use super::matrix;
 use super::names;
-use super::options::{ClassWeight, DataOptions, Format, Missing};
-use super::pack::PackOptions;
+use super::options::{ClassWeight, DataOptions, Format, Missing, SVMLIGHT_LABEL};
+use super::pack::{BLOCK_BYTES, PackOptions, SMALL_DATA};
+use super::part::{ClassSums, Part};
 use super::roles;
 use super::size;
-use super::source::RowVectors;
-use super::split::is_held_out;
-use super::table::{Table, check_format, format_of, read_arrays, read_text};
+use super::table::{Files, Opened, Stop, Use, Wanted, not_a_weight};
 use super::target::Target;
-use super::text::{Gap, MISSING};
-use super::vector::RowVector;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+
+/// Blocks that would fill memory, at the least.
+const BLOCKS_IN_MEMORY: u64 = 24;
+/// Names of the vectors that come from files of their own.
+pub(super) const TARGET_FILE: &str = "target";
+pub(super) const WEIGHT_FILE: &str = "weight";
 
 /// Data to train on.
 #[derive(Debug)]
 pub struct Training {
     /// The rows to fit.
     pub train: Dataset,
-    /// The rows held out. A row with a level that no training row has is left out of them (and noted), unless missing
-    /// values are filled. Class weights do not count here.
-    pub holdout: Option<Dataset>,
+    /// The rows held out. Class weights do not count here.
+    pub holdout: Option<HeldOut>,
     /// How the input's columns became features.
     pub design: Design,
     /// What reading met; the class counts are those of the training rows.
     pub summary: ReadSummary,
+}
+
+/// Rows that are not trained on.
+#[derive(Debug)]
+pub struct HeldOut {
+    /// All of them.
+    pub data: Dataset,
+    /// Those with a level that no training row has (where missing values are not filled), which cannot be judged.
+    pub missing_rows: Vec<usize>,
 }
 
 /// What reading met.
@@ -63,13 +77,43 @@ pub struct ReadSummary {
 /// files, [`Error::Numerics`] about values that cannot be stored.
 pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Monitor) -> Result<Training> {
     check_options(options)?;
-    let format = format_of(paths, options.format)?;
-    check_format(format, options.no_header, true, [&options.target_file, &options.weight_file])?;
-    let table = match format {
-        Format::Npy => read_npy(paths, options, monitor)?,
-        Format::Csv | Format::Tsv => read_csv(paths, options, monitor)?,
-    };
-    assemble(table, options, size::available())
+    let mut options = options.clone();
+    // Asked once, for what is available shrinks while rows are read.
+    options.memory = Some(options.memory());
+    let files = Files::new(paths, options.format, options.no_header)?;
+    check_format(files.format, options.no_header, true, [&options.target_file, &options.weight_file])?;
+    let mut text = HashMap::new();
+    loop {
+        let opened = Opened::new(&files)?;
+        let wanted = plan(&opened, &options)?;
+        let features = wanted.iter().filter(|wanted| wanted.purpose == Use::Feature).count();
+        options.pack.block_rows = options.pack.block_rows.or(most_block_rows(features, options.memory()));
+        if let Some(rows) = files.sparse_rows() {
+            size::check_dense(rows, wanted.len() as u64, options.memory())?;
+        }
+        let beside = read_beside(&files, &options)?;
+        if let Some(training) = as_it_lies(&files, &wanted, &beside, &options, monitor)? {
+            return Ok(training);
+        }
+        let mut reading = opened.start(wanted, &text, true)?;
+        match Intake::read(&mut reading, beside, &options, monitor) {
+            Ok(intake) => {
+                let notes = std::mem::take(&mut reading.notes).into_iter().filter(|note| !note.is_empty()).collect();
+                return assemble(intake, &files, notes, &options, options.memory());
+            }
+            // Its first cells misled: read once more, as text.
+            Err(Stop::IsText(column, note)) => {
+                text.insert(column, note);
+            }
+            Err(Stop::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Rows of a block of so many columns, of which a few must fit into `memory` at a time; none where blocks of the usual size do.
+fn most_block_rows(columns: usize, memory: u64) -> Option<usize> {
+    let bytes = (memory / BLOCKS_IN_MEMORY) as usize;
+    (bytes < BLOCK_BYTES).then(|| bytes / (columns.max(1) * size_of::<f32>()))
 }
 
 fn usage<T>(message: &str) -> Result<T> {
@@ -82,6 +126,14 @@ fn check_options(options: &DataOptions) -> Result<()> {
     {
         return usage(&format!("--holdout {fraction}: the fraction must lie between 0 and 1"));
     }
+    if options.max_levels == 0 {
+        return usage("--max-levels 0: a column has one level at the least");
+    }
+    if let Some(bits) = options.hash_bits
+        && !(1..=MAX_HASH_BITS).contains(&bits)
+    {
+        return usage(&format!("--hash-bits {bits}: it must lie between 1 and {MAX_HASH_BITS}"));
+    }
     if let ClassWeight::Labels(factors) = &options.class_weight {
         for (label, factor) in factors {
             if !(*factor > 0.0 && factor.is_finite()) {
@@ -92,264 +144,236 @@ fn check_options(options: &DataOptions) -> Result<()> {
     Ok(())
 }
 
-fn read_csv(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Monitor) -> Result<Table> {
-    if options.target.is_none() {
-        return usage("no target is named; name the column of labels with --target");
-    }
-    let plan = |file: &super::delimited::Delimited| {
-        roles::choose(file.names(), options, &paths[0]).map_err(|e| match e {
-            Error::Usage(message) if file.numeric_header => {
-                Error::Usage(format!("{message}; the first line holds numbers only: is --no-header missing?"))
-            }
-            other => other,
-        })
+/// Holds the options to be those of the format; `files` are those of target and weight.
+pub(super) fn check_format(
+    format: Format,
+    no_header: bool,
+    labelled: bool,
+    [target, weight]: [&Option<PathBuf>; 2],
+) -> Result<()> {
+    let message = match format {
+        Format::Npy if no_header => "--no-header cannot apply to a .npy matrix, which has none",
+        Format::Npy if labelled && target.is_none() => "a .npy matrix needs its labels: --target-file Y.npy",
+        Format::Npy => return Ok(()),
+        Format::Parquet | Format::Arrow | Format::Svmlight if no_header => {
+            "--no-header cannot apply to this format, which has no header line"
+        }
+        _ if target.is_some() => "--target-file goes with a .npy matrix; other files hold their labels in a column",
+        _ if weight.is_some() => "--weight-file goes with a .npy matrix; other files hold their weights in a column",
+        _ => return Ok(()),
     };
-    read_text(paths, options.format, options.no_header, true, plan, monitor)
+    Err(Error::Usage(message.to_string()))
 }
 
-fn read_npy(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Monitor) -> Result<Table> {
-    let text_only = [
-        (options.target.is_some(), "--target names a column of a text file; a .npy matrix takes --target-file Y.npy"),
-        (options.weight.is_some(), "--weight names a column of a text file; a .npy matrix takes --weight-file W.npy"),
-        (options.offset.is_some(), "--offset names a column of a text file; a .npy matrix cannot have one"),
-        (!options.categorical.is_empty(), "--categorical cannot apply to a .npy matrix, which holds numbers"),
-    ];
-    if let Some((_, message)) = text_only.iter().find(|(found, _)| *found) {
-        return usage(message);
-    }
-    let plan = |names: &[String]| {
-        Ok(roles::choose(names, options, &paths[0])?.into_iter().map(|wanted| wanted.name).collect())
-    };
-    read_arrays(paths, options.target_file.as_deref(), options.weight_file.as_deref(), true, plan, monitor)
-}
-
-fn assemble(mut table: Table, options: &DataOptions, memory: u64) -> Result<Training> {
-    let mut notes = std::mem::take(&mut table.notes);
-    let present = present_rows(&table, options.missing)?;
-    let rows: Vec<usize> = (0..table.rows).filter(|&i| present[i]).collect();
-    let dropped_rows = (table.rows - rows.len()) as u64;
-    if rows.is_empty() {
-        let worst = table.gaps.iter().chain(&table.row_gaps).max_by_key(|gap| gap.count);
-        let hint = worst.map_or(String::new(), |gap| {
-            format!("; column {} lacks {} of {} values (--drop {})", gap.column, gap.count, table.rows, gap.column)
-        });
-        return Err(table.whole(format!("every row has a missing value, so none is left{hint}")));
-    }
-    let text = table.target.take().ok_or_else(|| table.whole("the target was not read"))?;
-    let target_name = options.target.as_deref();
-    let target = learn_target(&table, &text.codes, &text.values, &rows, target_name, options)?;
-    // Rows that are left out have no class; nothing reads theirs.
-    let class_of: Vec<usize> = text.values.iter().map(|label| target.class_of(label).unwrap_or(0)).collect();
-    let class = |row: usize| class_of.get(text.codes[row] as usize).copied().unwrap_or(0);
-    let weight = |row: usize| table.weight.as_ref().map_or(1.0, |weights| weights[row]);
-
-    let held = |row: &usize| options.holdout.is_some_and(|f| is_held_out(options.seed, *row as u64, f));
-    let (mut held_rows, train_rows): (Vec<usize>, Vec<usize>) = rows.iter().partition(|row| held(row));
-    for (part, of) in [(&train_rows, "training"), (&held_rows, "held-out")] {
-        if of == "training" || options.holdout.is_some() {
-            check_part(&table, part, of, &target, &class, &weight)?;
+/// The columns that are wanted.
+fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
+    let format = opened.files.format;
+    if format == Format::Npy {
+        let named = [
+            (options.target.is_some(), "--target names a column; a .npy matrix takes --target-file Y.npy"),
+            (options.weight.is_some(), "--weight names a column; a .npy matrix takes --weight-file W.npy"),
+            (options.offset.is_some(), "--offset names a column; a .npy matrix cannot have one"),
+            (!options.categorical.is_empty(), "--categorical cannot apply to a .npy matrix, which holds numbers"),
+        ];
+        if let Some((_, message)) = named.iter().find(|(found, _)| *found) {
+            return usage(message);
         }
     }
-    let teaching: Vec<usize> = train_rows.iter().copied().filter(|row| weight(*row) > 0.0).collect();
-
-    let mut columns = Vec::new();
-    for (name, cells) in &mut table.features {
-        columns.push(learn::column(name, cells, &teaching, options, &mut notes)?);
+    let mut options = options.clone();
+    if format == Format::Svmlight && options.target.is_none() {
+        options.target = Some(SVMLIGHT_LABEL.to_string());
     }
-    let design = Design {
+    if format != Format::Npy && options.target.is_none() {
+        return usage("no target is named; name the column of labels with --target");
+    }
+    roles::choose(&opened.names(), &options, opened.files.first()).map_err(|error| match error {
+        Error::Usage(message) if opened.has_numeric_header() => {
+            Error::Usage(format!("{message}; the first line holds numbers only: is --no-header missing?"))
+        }
+        other => other,
+    })
+}
+
+/// The vectors that lie beside a matrix.
+fn read_beside(files: &Files, options: &DataOptions) -> Result<Beside> {
+    if files.format != Format::Npy {
+        return Ok(Beside::default());
+    }
+    let mut rows = 0;
+    for source in &files.sources {
+        rows += npy::shape(source)?.0;
+    }
+    let read = |path: &Option<PathBuf>, name: &str| -> Result<Option<Vec<f64>>> {
+        let Some(path) = path else { return Ok(None) };
+        let values = npy::read_vector(path, rows, name)?;
+        match values.iter().position(|x| x.is_nan()) {
+            Some(row) if options.missing == Missing::Error => {
+                Err(error_at(path, Some(row as u64 + 1), Some(name), missing_message(false)))
+            }
+            _ => Ok(Some(values)),
+        }
+    };
+    let target: Option<Text> = read(&options.target_file, TARGET_FILE)?.map(|values| npy::labels(&values));
+    let weight = read(&options.weight_file, WEIGHT_FILE)?;
+    if let (Some(weight), Some(path)) = (&weight, &options.weight_file)
+        && let Some(row) = weight.iter().position(|s| *s < 0.0)
+    {
+        return Err(error_at(path, Some(row as u64 + 1), Some(WEIGHT_FILE), not_a_weight(weight[row])));
+    }
+    Ok(Beside { target, weight })
+}
+
+/// A matrix that is wanted as it lies (row by row, in f32, without gaps) is packed in the memory that it is read into.
+fn as_it_lies(
+    files: &Files,
+    wanted: &[Wanted],
+    beside: &Beside,
+    options: &DataOptions,
+    monitor: &dyn Monitor,
+) -> Result<Option<Training>> {
+    let [source] = files.sources.as_slice() else { return Ok(None) };
+    let Some(target) = &beside.target else { return Ok(None) };
+    let gapless = !target.codes.contains(&MISSING)
+        && beside.weight.as_ref().is_none_or(|weight| !weight.iter().any(|s| s.is_nan()));
+    if files.format != Format::Npy || options.holdout.is_some() || options.missing == Missing::Mean || !gapless {
+        return Ok(None);
+    }
+    let (rows, columns) = npy::shape(source)?;
+    let fits = rows.saturating_mul(columns).saturating_mul(size_of::<f32>()) as u64 <= options.memory() / 2;
+    if wanted.len() != columns || rows.saturating_mul(columns) <= SMALL_DATA || !fits {
+        return Ok(None);
+    }
+    let Some(values) = npy::rows_of_f32(source)? else {
+        source.rewind();
+        return Ok(None);
+    };
+    let (file, bytes) = (source.path.as_path(), source.bytes_read());
+    monitor.event(crate::monitor::Event::Reading { file, rows: rows as u64, bytes, total_bytes: bytes });
+    let mut sums = ClassSums::default();
+    let narrow = |code: u32| u8::try_from(code).unwrap_or(u8::MAX);
+    let weigh = |row: usize| beside.weight.as_ref().map_or(1.0, |weight| weight[row]);
+    let codes: Vec<u8> = target.codes.iter().map(|code| narrow(*code)).collect();
+    codes.iter().enumerate().for_each(|(row, code)| sums.count(*code, weigh(row)));
+    let weight = beside.weight.as_deref().unwrap_or_default();
+    let labels = Labelled { rows, classes: &sums, codes: &codes, weight, offset: &[] };
+    let classes = Classes::learn(&target.values, &[&sums], files, options)?;
+    check_part(&labels, "training", &classes, files)?;
+    let names: Vec<String> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
+    let column = |name: &String| InputColumn::Numeric { name: name.clone(), fill: None, date: false };
+    let design = design_of(names.iter().map(column).collect(), classes.target.clone(), options);
+    let packing = Instant::now();
+    let vectors = labels.vectors(&classes, class_factors(&options.class_weight, &labels, &classes)?);
+    let train = Dataset::pack_rows(names, values, &vectors, options.pack)?;
+    let summary = ReadSummary {
+        rows: rows as u64,
+        class_counts: labels.of_class(&classes).map(|(rows, _)| rows),
+        pack_seconds: packing.elapsed().as_secs_f64(),
+        ..ReadSummary::default()
+    };
+    Ok(Some(Training { train, holdout: None, design, summary }))
+}
+
+fn design_of(columns: Vec<InputColumn>, target: Target, options: &DataOptions) -> Design {
+    Design {
         columns,
         target,
         weight: options.weight.clone(),
         offset: options.offset.clone(),
         missing: options.missing,
         header: !options.no_header,
-    };
-    let features = design.feature_names();
-    if let Some(name) = names::repeated(&features) {
-        return Err(table.whole(format!("two features would be named '{name}'; rename the column of one of them")));
     }
-    size::check(&design, rows.len(), options.pack, memory, |name| format!("leave it out with --drop {name}"))?;
+}
 
-    let unfillable = |row: &usize| {
-        options.missing != Missing::Mean && table.features.iter().any(|(_, cells)| cells.is_missing(*row))
-    };
-    let unseen = held_rows.iter().filter(|row| unfillable(row)).count();
-    if unseen > 0 {
-        held_rows.retain(|row| !unfillable(row));
-        notes.push(format!("{unseen} held-out rows have a level that no training row has and are left out"));
-        check_part(&table, &held_rows, "held-out", &design.target, &class, &weight)?;
+fn assemble(
+    mut intake: Intake,
+    files: &Files,
+    mut notes: Vec<String>,
+    options: &DataOptions,
+    memory: u64,
+) -> Result<Training> {
+    let parts = [Some(&intake.train), intake.holdout.as_ref()];
+    let sums: Vec<&ClassSums> = parts.iter().flatten().map(|part| &part.classes).collect();
+    let classes = Classes::learn(&intake.target.values, &sums, files, options)?;
+    for (part, of) in parts.into_iter().zip(["training", "held-out"]) {
+        part.map_or(Ok(()), |part| check_part(&Labelled::of(part), of, &classes, files))?;
     }
-    let filled = |rows: &[usize]| -> u64 {
-        let count = |cells: &Cells| rows.iter().filter(|row| cells.is_missing(**row)).count() as u64;
-        table.features.iter().map(|(_, cells)| count(cells)).sum()
-    };
-    let filled_cells = if options.missing == Missing::Mean { filled(&train_rows) + filled(&held_rows) } else { 0 };
-    let mut class_counts = [0; 2];
-    train_rows.iter().for_each(|row| class_counts[class(*row)] += 1);
-
-    let factors = class_factors(&options.class_weight, &design.target, &train_rows, &class, &weight)?;
-    let packing = Instant::now();
-    let vectors = |chosen: Option<&[usize]>, factors: [f64; 2]| {
-        let rows = chosen.map_or(table.rows, <[usize]>::len);
-        let row = |i: usize| chosen.map_or(i, |chosen| chosen[i]);
-        RowVectors {
-            target: RowVector::of(rows, |i| class(row(i)) as f64),
-            weight: match &table.weight {
-                None if factors == [1.0; 2] => RowVector::same(rows, 1.0),
-                _ => RowVector::of(rows, |i| weight(row(i)) * factors[class(row(i))]),
-            },
-            offset: table.offset.as_ref().map(|offset| RowVector::of(rows, |i| offset[row(i)])),
+    let learnt = learn::columns(&mut intake, options, &mut notes)?;
+    let design = design_of(learnt.columns, classes.target.clone(), options);
+    if let Some(name) = names::repeated(&design.feature_names()) {
+        let message = format!("two features would be named '{name}'; rename the column of one of them");
+        return Err(Error::data(files.first(), message));
+    }
+    let rows = intake.train.rows + intake.holdout.as_ref().map_or(0, |part| part.rows);
+    let mut options = options.clone();
+    let features: usize = design.columns.iter().map(InputColumn::features).sum();
+    if rows.saturating_mul(features).saturating_mul(size_of::<f32>()) as u64 > memory / 2 && features > 0 {
+        // Made of levels when they are read, the features need not all be in memory.
+        options.pack.block_rows = most_block_rows(features, memory).or(options.pack.block_rows);
+        for part in [Some(&mut intake.train), intake.holdout.as_mut()].into_iter().flatten() {
+            part.spill(&options.cache_dir(), true)?;
         }
+    }
+    let options = &options;
+
+    let filled_cells = if options.missing == Missing::Mean { intake.filled_cells()? } else { 0 };
+    let places: Vec<Place> = intake.features.iter().map(|(_, place, _)| *place).collect();
+    let labels = Labelled::of(&intake.train);
+    let class_counts = labels.of_class(&classes).map(|(rows, _)| rows);
+    let factors = class_factors(&options.class_weight, &labels, &classes)?;
+    let packing = Instant::now();
+    let vectors = labels.vectors(&classes, factors);
+    let holdout = match &mut intake.holdout {
+        Some(part) => {
+            let missing_rows = match options.missing {
+                Missing::Mean => Vec::new(),
+                Missing::Error | Missing::Drop => unseen_rows(part, &places, &classes, files, &mut notes)?,
+            };
+            let vectors = Labelled::of(part).vectors(&classes, [1.0; 2]);
+            let pack = PackOptions { no_sample: true, ..options.pack };
+            let data = matrix::pack(&design, &places, &learnt.shares, part, &vectors, pack)?;
+            Some(HeldOut { data, missing_rows })
+        }
+        None => None,
     };
-    let chosen = (train_rows.len() < table.rows).then_some(train_rows.as_slice());
-    let train_vectors = vectors(chosen, factors);
-    let holdout_vectors = options.holdout.map(|_| vectors(Some(&held_rows), [1.0; 2]));
-    let no_sample = PackOptions { no_sample: true, ..options.pack };
-    let hold = |vectors| matrix::pack(&design, &mut table, Some(&held_rows), &vectors, no_sample);
-    let holdout = holdout_vectors.map(hold).transpose()?;
-    let train = matrix::pack(&design, &mut table, chosen, &train_vectors, options.pack)?;
-    let pack_seconds = packing.elapsed().as_secs_f64();
-    let summary =
-        ReadSummary { rows: table.rows as u64, dropped_rows, filled_cells, class_counts, notes, pack_seconds };
+    let train = matrix::pack(&design, &places, &learnt.shares, &mut intake.train, &vectors, options.pack)?;
+    let summary = ReadSummary {
+        rows: intake.rows,
+        dropped_rows: intake.dropped,
+        filled_cells,
+        class_counts,
+        notes,
+        pack_seconds: packing.elapsed().as_secs_f64(),
+    };
     Ok(Training { train, holdout, design, summary })
 }
 
-/// Which rows stay: all that lack nothing they must have.
-fn present_rows(table: &Table, missing: Missing) -> Result<Vec<bool>> {
-    if missing == Missing::Error {
-        let gaps: Vec<&Gap> = table.row_gaps.iter().chain(&table.gaps).collect();
-        if let Some(first) = gaps.iter().min_by_key(|gap| gap.first) {
-            let remedy = if table.gaps.iter().any(|gap| gap.column == first.column) {
-                "--missing drop leaves such rows out and --missing mean fills in the column's mean"
-            } else {
-                "--missing drop leaves such rows out"
-            };
-            let cells: u64 = gaps.iter().map(|gap| gap.count).sum();
-            let of = if cells == 1 { String::new() } else { format!(" (one of {cells} missing values)") };
-            return Err(table.error(first.first, &first.column, format!("the value is missing{of}; {remedy}")));
+/// The held-out rows that have a level that no training row has; the others must still have both classes.
+fn unseen_rows(
+    part: &Part,
+    places: &[Place],
+    classes: &Classes,
+    files: &Files,
+    notes: &mut Vec<String>,
+) -> Result<Vec<usize>> {
+    let mut is_unseen = vec![false; part.rows];
+    for place in places {
+        if let Place::Text(n) = place {
+            is_unseen.iter_mut().zip(part.levels(*n)?.iter()).for_each(|(unseen, level)| *unseen |= *level == MISSING);
         }
     }
-    let mut present = vec![true; table.rows];
-    let mut mark = |is_missing: &dyn Fn(usize) -> bool| {
-        present.iter_mut().enumerate().for_each(|(row, present)| *present &= !is_missing(row));
-    };
-    if let Some(text) = &table.target {
-        mark(&|row| text.codes[row] == MISSING);
-    }
-    for values in [&table.weight, &table.offset].into_iter().flatten() {
-        mark(&|row| values[row].is_nan());
-    }
-    if missing == Missing::Drop {
-        for (name, cells) in &table.features {
-            if table.gaps.iter().any(|gap| gap.column == *name) {
-                mark(&|row| cells.is_missing(row));
-            }
+    let unseen: Vec<usize> = (0..part.rows).filter(|row| is_unseen[*row]).collect();
+    if !unseen.is_empty() {
+        notes.push(format!("{} held-out rows have a level that no training row has and are left out", unseen.len()));
+        let labels = Labelled::of(part);
+        let mut sums = ClassSums::default();
+        let mut left_out = unseen.iter().peekable();
+        for row in (0..part.rows).filter(|row| left_out.next_if_eq(&row).is_none()) {
+            sums.count(labels.codes[row], labels.weight(row));
         }
+        check_part(&Labelled { classes: &sums, ..labels }, "held-out", classes, files)?;
     }
-    Ok(present)
-}
-
-fn learn_target(
-    table: &Table,
-    codes: &[u32],
-    labels: &[String],
-    rows: &[usize],
-    name: Option<&str>,
-    options: &DataOptions,
-) -> Result<Target> {
-    let mut used = vec![false; labels.len()];
-    rows.iter().for_each(|row| used[codes[*row] as usize] = true);
-    let labels: Vec<&str> = labels.iter().zip(&used).filter(|(_, used)| **used).map(|(l, _)| l.as_str()).collect();
-    Target::learn(name, &labels, options.positive.as_deref()).map_err(|message| {
-        if message.starts_with("--positive") {
-            return Error::Usage(message);
-        }
-        let column = name.map_or(String::new(), |name| format!("target {name}: "));
-        table.whole(format!("{column}{message}"))
-    })
-}
-
-/// Both classes must be there, and weigh something.
-fn check_part(
-    table: &Table,
-    rows: &[usize],
-    of: &str,
-    target: &Target,
-    class: &impl Fn(usize) -> usize,
-    weight: &impl Fn(usize) -> f64,
-) -> Result<()> {
-    if rows.is_empty() {
-        return Err(table.whole(format!("there are no {of} rows; change --holdout or --seed")));
-    }
-    let (mut counts, mut weights) = ([0u64; 2], [0.0; 2]);
-    for &row in rows {
-        counts[class(row)] += 1;
-        weights[class(row)] += weight(row);
-    }
-    for k in 0..2 {
-        let label = &target.classes[k];
-        if counts[k] == 0 {
-            let message = format!("no {of} row is of class '{label}'; change --holdout or --seed");
-            return Err(table.whole(message));
-        }
-        if !(weights[k] > 0.0 && weights[k].is_finite()) {
-            let message = format!("the {of} rows of class '{label}' have a total weight of {}", weights[k]);
-            return Err(table.whole(format!("{message}; it must be positive and finite")));
-        }
-    }
-    Ok(())
-}
-
-/// Factor on the weights of each class.
-fn class_factors(
-    asked: &ClassWeight,
-    target: &Target,
-    rows: &[usize],
-    class: &impl Fn(usize) -> usize,
-    weight: &impl Fn(usize) -> f64,
-) -> Result<[f64; 2]> {
-    let mut factors = [1.0; 2];
-    match asked {
-        ClassWeight::None => {}
-        ClassWeight::Balanced => {
-            let mut sums = [0.0; 2];
-            rows.iter().for_each(|row| sums[class(*row)] += weight(*row));
-            factors = sums.map(|sum| (sums[0] + sums[1]) / (2.0 * sum));
-        }
-        ClassWeight::Labels(labels) => {
-            let mut given = [false; 2];
-            for (label, factor) in labels {
-                let [negative, positive] = &target.classes;
-                let Some(k) = target.class_of(label.trim()) else {
-                    return usage(&format!("--class-weight {label}: the labels are '{negative}' and '{positive}'"));
-                };
-                if std::mem::replace(&mut given[k], true) {
-                    return usage(&format!("--class-weight names the class '{}' twice", target.classes[k]));
-                }
-                factors[k] = *factor;
-            }
-        }
-    }
-    Ok(factors)
+    Ok(unseen)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::monitor::Silent;
-
-    #[test]
-    fn an_encoding_larger_than_memory_is_refused() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "id,y\na,0\nb,1\nc,1\n").unwrap();
-        let options = DataOptions { target: Some("y".into()), ..DataOptions::default() };
-        let read = |memory| {
-            let table = read_csv(&[file.path().to_path_buf()], &options, &Silent).unwrap();
-            assemble(table, &options, memory)
-        };
-        assert!(read(24).is_ok());
-        let message = read(23).unwrap_err().to_string();
-        assert!(message.contains("3 rows × 2 features × 4 bytes would take 24 bytes"), "{message}");
-        assert!(message.contains("leave it out with --drop id"), "{message}");
-    }
-}
+mod tests;

@@ -1,42 +1,45 @@
 //! Data in: files become a [`Dataset`] of standardised blocks, and the [`Design`] that a model keeps says how.
 
 pub mod block;
-mod cell;
-mod columns;
-mod delimited;
+mod classes;
 mod design;
+mod expand;
+mod frames;
 pub mod hash;
+mod input;
+mod intake;
 mod learn;
-mod lines;
 mod load;
 mod matrix;
 mod names;
-mod npy;
 mod options;
 pub mod pack;
 mod panel;
+mod part;
 mod roles;
 mod rows;
 mod sample;
 mod scaling;
 pub(crate) mod size;
 mod source;
+mod spill;
 mod split;
 pub(crate) mod storage;
+mod stream;
 mod sweep;
 mod table;
 mod target;
-mod text;
 mod vector;
 
-pub use block::{LANES, RowBlock, Stretch, Values};
-pub use design::{Design, InputColumn};
-pub use load::{ReadSummary, Training, load_training};
-pub use options::{ClassWeight, DataOptions, Encoding, Format, Missing, ReadOptions};
+pub use block::{Absent, LANES, RowBlock, Stretch, Values};
+pub use design::{Design, InputColumn, MAX_HASH_BITS};
+pub use load::{HeldOut, ReadSummary, Training, load_training};
+pub use options::{ClassWeight, DataOptions, Encoding, Format, MAX_LEVELS, Missing, ReadOptions, SVMLIGHT_LABEL};
 pub use pack::{PackOptions, Precision};
-pub use rows::{Rows, load_rows};
+pub use rows::{RowStream, Rows, load_rows};
 pub use scaling::{Moments, StoredColumn};
 pub use source::{ColumnSource, RowMajor, RowVectors};
+pub use stream::each_block;
 pub use target::Target;
 pub use vector::{Group, RowVector, of_bits};
 

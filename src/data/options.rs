@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::pack::PackOptions;
+use super::size;
 
 /// How the levels of a categorical column become indicator features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,9 +37,21 @@ pub enum Format {
     Csv,
     /// Text delimited by tabs.
     Tsv,
+    /// Apache Parquet.
+    Parquet,
+    /// Apache Arrow IPC: a file (Feather 2) or a stream.
+    Arrow,
     /// A NumPy array.
     Npy,
+    /// svmlight (libsvm) text; its label is called `label`, its features x1, x2, … (x0, … where an index is 0).
+    Svmlight,
 }
+
+/// Name of the label of svmlight files.
+pub const SVMLIGHT_LABEL: &str = "label";
+
+/// Levels that a column may have by default.
+pub const MAX_LEVELS: usize = 1000;
 
 /// Factors on the sample weights of each class.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -53,7 +66,7 @@ pub enum ClassWeight {
 }
 
 /// All that decides how training files become rows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct DataOptions {
     /// Name of the target's column.
     pub target: Option<String>,
@@ -73,6 +86,10 @@ pub struct DataOptions {
     pub categorical: Vec<String>,
     /// How categorical columns are encoded.
     pub encoding: Encoding,
+    /// Levels that a column may have.
+    pub max_levels: usize,
+    /// Columns of more levels are hashed to so many bits; by default they are an error.
+    pub hash_bits: Option<u32>,
     /// What to do with missing values.
     pub missing: Missing,
     /// Text files have no header: the columns are c1, c2, …
@@ -87,8 +104,52 @@ pub struct DataOptions {
     pub holdout: Option<f64>,
     /// Seed of the held-out rows' choice.
     pub seed: u64,
+    /// Bytes of memory that may be used; by default most of what is available.
+    pub memory: Option<u64>,
+    /// Where rows go that memory does not hold; by default where the system keeps temporary files.
+    pub cache_dir: Option<PathBuf>,
     /// How the rows are packed.
     pub pack: PackOptions,
+}
+
+impl DataOptions {
+    /// Bytes of memory that may be used.
+    pub(super) fn memory(&self) -> u64 {
+        self.memory.unwrap_or_else(|| size::available() / 5 * 4)
+    }
+
+    /// Where rows go that memory does not hold.
+    pub(super) fn cache_dir(&self) -> PathBuf {
+        self.cache_dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
+impl Default for DataOptions {
+    fn default() -> Self {
+        DataOptions {
+            target: None,
+            target_file: None,
+            weight_file: None,
+            weight: None,
+            offset: None,
+            features: Vec::new(),
+            drop: Vec::new(),
+            categorical: Vec::new(),
+            encoding: Encoding::default(),
+            max_levels: MAX_LEVELS,
+            hash_bits: None,
+            missing: Missing::default(),
+            no_header: false,
+            format: None,
+            positive: None,
+            class_weight: ClassWeight::default(),
+            holdout: None,
+            seed: 0,
+            memory: None,
+            cache_dir: None,
+            pack: PackOptions::default(),
+        }
+    }
 }
 
 /// What decides how files become rows for a fitted model, beside its [`Design`](super::Design).

@@ -6,13 +6,13 @@
 //! misled (|mean| > 2⁸ standard deviations in stored units, or a deviation outside 2^±30) the column is packed again
 //! around the moments of all rows.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
 use super::panel::{Affine, Transpose};
 use super::sample::{self, Pick};
-use super::scaling::{Moments, StoredColumn, centre_again, suggest_all};
+use super::scaling::{Moments, StoredColumn, centre_again, first_rows, suggest_all};
 use super::source::{ColumnSource, RowMajor, RowVectors};
 use super::storage::Storage;
 use super::sweep::{Panel, Storing};
@@ -22,7 +22,7 @@ use crate::octet::{Stored, dispatch};
 /// Values of X up to which f64 is kept on the host.
 pub(super) const SMALL_DATA: usize = 4 << 20;
 /// Bytes of f32 a block holds at the most by default: half of WebGPU's default binding limit.
-const BLOCK_BYTES: usize = 64 << 20;
+pub(super) const BLOCK_BYTES: usize = 64 << 20;
 /// Blocks are cut at multiples of this many rows, so that GPU tiles never straddle two blocks.
 const BLOCK_ROW_MULTIPLE: usize = 256;
 
@@ -77,7 +77,7 @@ pub fn pack(source: &impl ColumnSource, vectors: &RowVectors, options: PackOptio
 }
 
 /// The samples to be drawn.
-fn picks(vectors: &RowVectors, features: usize, options: PackOptions) -> Vec<Pick> {
+pub(super) fn picks(vectors: &RowVectors, features: usize, options: PackOptions) -> Vec<Pick> {
     if options.no_sample { Vec::new() } else { sample::pick(vectors, features) }
 }
 
@@ -107,23 +107,28 @@ fn pack_as<T: Stored>(
     values: fn(Stretch<T>) -> Values,
 ) -> Result<Packed> {
     let features = source.features();
-    let mut columns = suggest_all(source)?;
-    let out = Storage::zeros(source.rows().div_ceil(LANES) * LANES * features)?;
-    let mut storing = Storing::new(out, vectors, features, picks)?;
+    let mut columns = suggest_all(source, first_rows(SMALL_DATA, features))?;
+    let mut out = Storage::zeros(source.rows().div_ceil(LANES) * LANES * features)?;
+    let mut storing = Storing::new(vectors, features, picks)?;
     let mut sweep = |columns: &[StoredColumn]| {
         let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
-        storing.sweep(&affine, |panel: Panel<'_, f64, T>| {
-            let padded = panel.raw.len() / features;
-            for (j, raw) in panel.raw.chunks_mut(padded).enumerate() {
-                source.fill(j, panel.start, &mut raw[..panel.present]);
-            }
-        })
+        storing.start_over();
+        for (block, out) in out.chunks_mut((block_rows * features).max(1)).enumerate() {
+            storing.sweep(out, block * block_rows, &affine, |panel: Panel<'_, f64, T>| {
+                let padded = panel.raw.len() / features;
+                for (j, raw) in panel.raw.chunks_mut(padded).enumerate() {
+                    source.fill(j, panel.start, &mut raw[..panel.present]);
+                }
+            });
+        }
+        storing.moments(features)
     };
     let mut moments = sweep(&columns)?;
     if centre_again(&mut columns, &moments) {
         moments = sweep(&columns)?;
     }
-    packed(storing, columns, moments, block_rows, vectors, values)
+    let blocks = cut(features, block_rows, vectors, 0..source.rows(), Arc::new(out), values)?;
+    Ok(Packed { blocks, columns, moments, samples: storing.finish(values)? })
 }
 
 /// Packs a row-major matrix of `features` columns, and rows of zeros after it up to a whole group, in the memory that it lies
@@ -132,7 +137,7 @@ fn pack_as<T: Stored>(
 /// # Errors
 /// As [`pack`].
 pub(super) fn pack_rows(
-    values: Storage<f32>,
+    mut values: Storage<f32>,
     features: usize,
     vectors: &RowVectors,
     options: PackOptions,
@@ -144,70 +149,76 @@ pub(super) fn pack_rows(
     }
     vectors.check(rows)?;
     let block_rows = block_rows(features, options.block_rows)?;
-    let mut columns = suggest_all(&source)?;
+    let columns = suggest_all(&source, first_rows(SMALL_DATA, features))?;
     let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
     let picks = picks(vectors, features, options);
-    let mut storing = Storing::new(values, vectors, features, &picks)?;
-    let mut moments = storing.sweep(&affine, |panel: Panel<'_, f32, f32>| {
-        dispatch(Transpose { rows: panel.place, columns: panel.raw, features });
-    })?;
-    let before = (columns.clone(), moments.clone());
-    if centre_again(&mut columns, &moments) {
-        // The values as they were are gone: z itself is what is centred again.
-        let affine: Vec<Affine> = columns.iter().zip(&before.0).map(|(new, old)| new.affine_from(old)).collect();
-        moments = storing.sweep(&affine, |panel: Panel<'_, f32, f32>| {
-            let padded = panel.raw.len() / features;
-            for (j, raw) in panel.raw.chunks_mut(padded).enumerate() {
-                let groups = panel.place.chunks(features * LANES).zip(raw.chunks_mut(LANES));
-                groups.for_each(|(group, raw)| raw.copy_from_slice(&group[j * LANES..(j + 1) * LANES]));
-            }
-        })?;
-        for (j, m) in moments.iter_mut().enumerate().filter(|(_, m)| m.sd > 0.0) {
-            let (column, old) = (before.0[j], before.1[j]);
-            m.rounding += old.rounding * (old.sd * column.scale) / (m.sd * columns[j].scale);
-        }
+    let mut storing = Storing::new(vectors, features, &picks)?;
+    for (block, out) in values.chunks_mut(block_rows * features).enumerate() {
+        storing.sweep(out, block * block_rows, &affine, |panel: Panel<'_, f32, f32>| {
+            dispatch(Transpose { rows: panel.place, columns: panel.raw, features });
+        });
     }
-    packed(storing, columns, moments, block_rows, vectors, Values::F32)
+    let stored = Stored32 { columns, moments: storing.moments(features)? };
+    let stored = stored.centred_again(&mut storing, block_rows, &mut [(0, &mut values)])?;
+    let blocks = cut(features, block_rows, vectors, 0..rows, Arc::new(values), Values::F32)?;
+    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, samples: storing.finish(Values::F32)? })
 }
 
-/// What was stored, rows cut into blocks of `block_rows`.
-fn packed<T: Stored>(
-    stored: Storing<'_, T>,
-    columns: Vec<StoredColumn>,
-    moments: Vec<Moments>,
-    block_rows: usize,
-    vectors: &RowVectors,
-    values: fn(Stretch<T>) -> Values,
-) -> Result<Packed> {
-    let samples = stored.samples.into_iter().map(|sample| sample.finish(vectors, values)).collect::<Result<_>>()?;
-    let blocks = cut(columns.len(), block_rows, vectors, Arc::new(stored.out), values)?;
-    Ok(Packed { blocks, columns, moments, samples })
+/// Columns that are stored in f32 and no longer known in any other way.
+pub(super) struct Stored32 {
+    pub(super) columns: Vec<StoredColumn>,
+    pub(super) moments: Vec<Moments>,
 }
 
-/// Cuts stored values into blocks.
-fn cut<T>(
+impl Stored32 {
+    /// Centres columns whose first rows misled once more, in `stretches` of all rows (with the first row of each) cut into
+    /// blocks of `block_rows`: z itself is what is centred, and what that loses is added to the rounding.
+    pub(super) fn centred_again(
+        mut self,
+        storing: &mut Storing<'_, f32>,
+        block_rows: usize,
+        stretches: &mut [(usize, &mut [f32])],
+    ) -> Result<Self> {
+        let features = self.columns.len();
+        let before = (self.columns.clone(), self.moments.clone());
+        if !centre_again(&mut self.columns, &self.moments) {
+            return Ok(self);
+        }
+        let affine: Vec<Affine> = self.columns.iter().zip(&before.0).map(|(new, old)| new.affine_from(old)).collect();
+        storing.start_over();
+        for (first, stretch) in stretches {
+            for (block, out) in stretch.chunks_mut(block_rows * features).enumerate() {
+                let start = *first + block * block_rows;
+                storing.sweep(out, start, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(features));
+            }
+        }
+        self.moments = storing.moments(features)?;
+        for (j, m) in self.moments.iter_mut().enumerate().filter(|(_, m)| m.sd > 0.0) {
+            let (column, old) = (before.0[j], before.1[j]);
+            m.rounding += old.rounding * (old.sd * column.scale) / (m.sd * self.columns[j].scale);
+        }
+        Ok(self)
+    }
+}
+
+/// Cuts the stored values of `rows` into blocks.
+pub(super) fn cut<T>(
     features: usize,
     block_rows: usize,
     vectors: &RowVectors,
+    rows: Range<usize>,
     all: Arc<dyn Deref<Target = [T]> + Send + Sync>,
     values: fn(Stretch<T>) -> Values,
 ) -> Result<Vec<RowBlock>> {
-    let rows = vectors.target.rows();
     let block = |start: usize| {
-        let end = rows.min(start + block_rows);
-        let x = start * features..end.div_ceil(LANES) * LANES * features;
-        RowBlock::new(
-            features,
-            values(Stretch::new(Arc::clone(&all), x)),
-            vectors.target.slice(start..end),
-            vectors.weight.slice(start..end),
-            vectors.offset.as_ref().map(|offset| offset.slice(start..end)),
-        )
+        let end = rows.end.min(start + block_rows);
+        let x = (start - rows.start) * features..(end - rows.start).div_ceil(LANES) * LANES * features;
+        vectors.block(start..end, features, values(Stretch::new(Arc::clone(&all), x)))
     };
-    (0..rows).step_by(block_rows).map(block).collect()
+    rows.clone().step_by(block_rows).map(block).collect()
 }
 
-fn block_rows(features: usize, asked: Option<usize>) -> Result<usize> {
+pub(super) fn block_rows(features: usize, asked: Option<usize>) -> Result<usize> {
     let group_bytes = features.max(1) * LANES * size_of::<f32>();
     if group_bytes > 2 * BLOCK_BYTES {
         return Err(Error::Usage(format!(

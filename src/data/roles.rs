@@ -1,11 +1,13 @@
-//! Which column plays which part in a training.
+//! Which column plays which part: in a training, and for a model.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use super::columns::Kind;
-use super::names::{find, repeated};
-use super::options::DataOptions;
-use super::table::{Use, Wanted};
+use super::design::{Design, InputColumn};
+use super::input::Kind;
+use super::names::{find, listed, repeated};
+use super::options::{DataOptions, ReadOptions};
+use super::table::{Opened, Use, Wanted};
 use crate::error::{Error, Result};
 
 /// The columns that `options` choose of a file with these columns: target, weight and offset, then the features in
@@ -28,7 +30,7 @@ pub(super) fn choose(names: &[String], options: &DataOptions, file: &Path) -> Re
     for (name, option, kind, purpose) in single {
         if let Some(name) = name {
             take(name, option)?;
-            wanted.push(Wanted::new(name, kind, purpose, option));
+            wanted.push(Wanted::new(name, Some(kind), purpose, option));
         }
     }
     for (list, option) in [(&options.features, "--features"), (&options.drop, "--drop")] {
@@ -58,9 +60,89 @@ pub(super) fn choose(names: &[String], options: &DataOptions, file: &Path) -> Re
     }
     for (i, name) in names.iter().enumerate() {
         if part[i] == Some("--features") || (part[i].is_none() && options.features.is_empty()) {
-            let kind = if categorical[i] { Kind::Text } else { Kind::Guess };
+            let kind = categorical[i].then_some(Kind::Text);
             wanted.push(Wanted::new(name, kind, Use::Feature, "--features"));
         }
+    }
+    Ok(wanted)
+}
+
+fn usage<T>(message: impl Into<String>) -> Result<T> {
+    Err(Error::Usage(message.into()))
+}
+
+/// What is wanted of matrices, whose columns are x0, x1, …
+pub(super) fn wanted_of_arrays(opened: &Opened, design: &Design, options: &ReadOptions) -> Result<Vec<Wanted>> {
+    if !options.keep.is_empty() {
+        return usage("--keep names columns of a text file and cannot apply to a .npy matrix");
+    }
+    if let Some(offset) = &design.offset {
+        return usage(format!("the model needs the offset '{offset}', which a .npy matrix does not hold"));
+    }
+    let names = opened.names();
+    let there: HashSet<&str> = names.iter().map(String::as_str).collect();
+    for column in &design.columns {
+        if !matches!(column, InputColumn::Numeric { .. }) || !there.contains(column.name()) {
+            return usage(format!(
+                "the model needs column '{}', and {} has {} columns (x0, x1, …)",
+                column.name(),
+                opened.files.first().display(),
+                names.len()
+            ));
+        }
+    }
+    let wanted = |column: &InputColumn| Wanted::new(column.name(), Some(Kind::Number), Use::Feature, "the model");
+    Ok(design.columns.iter().map(wanted).collect())
+}
+
+/// What is wanted of files whose columns have names.
+pub(super) fn wanted_by_name(
+    opened: &Opened,
+    design: &Design,
+    options: &ReadOptions,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Wanted>> {
+    let target = match &design.target.name {
+        Some(name) if options.with_target => Some(name),
+        None if options.with_target => {
+            return usage("the model was fitted on arrays and knows no target column; give X.npy with --target-file");
+        }
+        _ => None,
+    };
+    if let Some(name) = repeated(&options.keep) {
+        return usage(format!("--keep names column '{name}' twice"));
+    }
+    let names = opened.names();
+    let mut wanted: Vec<Wanted> = Vec::new();
+    wanted.extend(target.map(|name| Wanted::new(name, Some(Kind::Text), Use::Target, "the model's target")));
+    match &design.weight {
+        Some(name) if options.with_target && names.contains(name) => {
+            wanted.push(Wanted::new(name, Some(Kind::Weight), Use::Weight, "the model's weight"));
+        }
+        Some(name) if options.with_target => {
+            notes.push(format!("{} has no column '{name}': all rows weigh 1", opened.files.first().display()));
+        }
+        _ => {}
+    }
+    let offset = design.offset.as_ref();
+    wanted.extend(offset.map(|name| Wanted::new(name, Some(Kind::Offset), Use::Offset, "the model's offset")));
+    for column in &design.columns {
+        let kind = match column {
+            InputColumn::Numeric { date: true, .. } => Kind::Date,
+            InputColumn::Numeric { .. } => Kind::Number,
+            InputColumn::Categorical { .. } | InputColumn::Hashed { .. } => Kind::Text,
+        };
+        wanted.push(Wanted::new(column.name(), Some(kind), Use::Feature, "the model"));
+    }
+    wanted.extend(options.keep.iter().map(|name| Wanted::new(name, Some(Kind::Kept), Use::Kept, "--keep")));
+    let used: HashSet<&str> = wanted
+        .iter()
+        .map(|wanted| wanted.name.as_str())
+        .chain([&design.target.name, &design.weight].into_iter().flatten().map(String::as_str))
+        .collect();
+    let ignored: Vec<String> = names.iter().filter(|name| !used.contains(name.as_str())).cloned().collect();
+    if !ignored.is_empty() {
+        notes.push(format!("columns the model does not use: {}", listed(&ignored)));
     }
     Ok(wanted)
 }

@@ -1,253 +1,399 @@
-//! Rows for a fitted model: files become the same features as in training.
+//! Rows for a fitted model: files become the same features as in training, some rows at a time.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Dataset;
-use super::cell;
-use super::columns::{Cells, Kind};
-use super::delimited::Delimited;
-use super::design::{Design, InputColumn};
-use super::learn;
-use super::load::ReadSummary;
+use super::design::{Design, InputColumn, hash_group};
+use super::frames::Chosen;
+use super::input::{Batch, Cells, MISSING, Text, cell, npy};
+use super::intake::Place;
+use super::learn::LevelIndex;
+use super::load::{ReadSummary, TARGET_FILE, WEIGHT_FILE, check_format};
 use super::matrix;
-use super::names;
 use super::options::{Format, Missing, ReadOptions};
 use super::pack::PackOptions;
+use super::part::{Dictionary, Part};
+use super::roles::{wanted_by_name, wanted_of_arrays};
 use super::size;
 use super::source::RowVectors;
-use super::table::{Table, Use, Wanted, check_format, format_of, read_arrays, read_text};
-use super::text::MISSING;
+use super::table::{At, Files, Opened, Reading, Stop, Use, not_a_weight};
 use super::vector::RowVector;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
+/// Values of X that are held at a time.
+const CHUNK_VALUES: usize = 8 << 20;
+
 /// Rows of a fitted model's features.
 #[derive(Debug)]
 pub struct Rows {
-    /// All rows read, in input order. Without targets t is 0 everywhere.
+    /// The rows, in input order. Without targets t is 0 everywhere.
     pub data: Dataset,
     /// Rows of `data` that cannot be predicted or judged: a value is missing, or a level that training did not have
     /// stands there, and the model keeps no fill for it (or target or weight are missing). Their features hold zeros.
     pub missing_rows: Vec<usize>,
     /// The columns carried through, as text.
     pub kept: Vec<(String, Vec<String>)>,
-    /// What reading met; the class counts are those of rows that are not in `missing_rows`.
-    pub summary: ReadSummary,
 }
 
-/// Reads rows for a model of this design. Columns are matched by name; those of no use are ignored.
+/// Reads all rows for a model of this design. Columns are matched by name; those of no use are ignored.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Data`] about the files, [`Error::Usage`] about columns that lack, options that do not
-/// fit or a design that does not hold together.
-pub fn load_rows(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: &dyn Monitor) -> Result<Rows> {
-    design.validate().map_err(|message| Error::Usage(format!("the model's columns are unusable: {message}")))?;
-    let format = format_of(paths, options.format)?;
-    let no_header = options.no_header == Some(true);
-    check_format(format, no_header, options.with_target, [&options.target_file, &options.weight_file])?;
-    let table = match format {
-        Format::Npy => read_npy(paths, design, options, monitor)?,
-        Format::Csv | Format::Tsv => read_csv(paths, design, options, monitor)?,
-    };
-    assemble(table, design, options, size::available())
+/// As [`RowStream::open`] and [`RowStream::next`].
+pub fn load_rows(
+    paths: &[PathBuf],
+    design: &Design,
+    options: &ReadOptions,
+    monitor: &dyn Monitor,
+) -> Result<(Rows, ReadSummary)> {
+    let mut stream = RowStream::open(paths, design, options)?;
+    match stream.next_rows(usize::MAX, monitor)? {
+        Some(rows) => Ok((rows, stream.finish())),
+        None => Err(stream.reading.whole("there is a header but no row")),
+    }
 }
 
-fn usage<T>(message: impl Into<String>) -> Result<T> {
-    Err(Error::Usage(message.into()))
+/// Rows for a model of a design, read some at a time.
+pub struct RowStream<'a> {
+    design: &'a Design,
+    options: &'a ReadOptions,
+    reading: Reading,
+    /// How the columns of text are coded, in the order of the design.
+    levels: Vec<Levels<'a>>,
+    /// The class of each label met.
+    labels: Dictionary,
+    classes: Vec<usize>,
+    /// What lies beside arrays.
+    target: Option<Text>,
+    weight: Option<Vec<f64>>,
+    summary: ReadSummary,
 }
 
-fn read_npy(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: &dyn Monitor) -> Result<Table> {
-    if !options.keep.is_empty() {
-        return usage("--keep names columns of a text file and cannot apply to a .npy matrix");
-    }
-    if let Some(offset) = &design.offset {
-        return usage(format!("the model needs the offset '{offset}', which a .npy matrix does not hold"));
-    }
-    let plan = |columns: &[String]| {
-        let lacking = design.columns.iter().find(|column| {
-            matches!(column, InputColumn::Categorical { .. }) || !columns.iter().any(|name| name == column.name())
-        });
-        match lacking {
-            None => Ok(design.columns.iter().map(|column| column.name().to_string()).collect()),
-            Some(column) => usage(format!(
-                "the model needs column '{}', and {} has {} columns (x0, x1, …)",
-                column.name(),
-                paths[0].display(),
-                columns.len()
-            )),
-        }
-    };
-    let target = options.target_file.as_deref().filter(|_| options.with_target);
-    read_arrays(paths, target, options.weight_file.as_deref(), false, plan, monitor)
+/// A text column of the design and the values met in it.
+struct Levels<'a> {
+    column: &'a InputColumn,
+    index: Option<LevelIndex<'a>>,
+    met: Dictionary,
+    /// The level of each value met, and how often those stand that are none.
+    codes: Vec<u32>,
+    unseen: Vec<u64>,
 }
 
-fn read_csv(paths: &[PathBuf], design: &Design, options: &ReadOptions, monitor: &dyn Monitor) -> Result<Table> {
-    let target = match &design.target.name {
-        Some(name) if options.with_target => Some(name),
-        None if options.with_target => {
-            return usage("the model was fitted on arrays and knows no target column; give X.npy with --target-file");
-        }
-        _ => None,
-    };
-    if let Some(name) = names::repeated(&options.keep) {
-        return usage(format!("--keep names column '{name}' twice"));
-    }
-    let mut notes = Vec::new();
-    let plan = |file: &Delimited| {
-        let mut wanted: Vec<Wanted> = Vec::new();
-        wanted.extend(target.map(|name| Wanted::new(name, Kind::Text, Use::Target, "the model's target")));
-        match &design.weight {
-            Some(name) if options.with_target && file.names().contains(name) => {
-                wanted.push(Wanted::new(name, Kind::Weight, Use::Weight, "the model's weight"));
-            }
-            Some(name) if options.with_target => {
-                notes.push(format!("{} has no column '{name}': all rows weigh 1", paths[0].display()));
-            }
-            _ => {}
-        }
-        let offset = design.offset.as_ref();
-        wanted.extend(offset.map(|name| Wanted::new(name, Kind::Offset, Use::Offset, "the model's offset")));
-        for column in &design.columns {
-            let kind = match column {
-                InputColumn::Numeric { .. } => Kind::Number,
-                InputColumn::Categorical { .. } => Kind::Text,
-            };
-            wanted.push(Wanted::new(column.name(), kind, Use::Feature, "the model"));
-        }
-        wanted.extend(options.keep.iter().map(|name| Wanted::new(name, Kind::Kept, Use::Kept, "--keep")));
-        let of_use = |name: &&String| {
-            wanted.iter().any(|w| w.name == **name)
-                || [&design.target.name, &design.weight].into_iter().flatten().any(|n| n == *name)
+impl<'a> RowStream<'a> {
+    /// Opens files whose rows are to become the features of `design`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Data`] about the files, [`Error::Usage`] about columns that lack, options that do not
+    /// fit or a design that does not hold together.
+    pub fn open(paths: &[PathBuf], design: &'a Design, options: &'a ReadOptions) -> Result<Self> {
+        design.validate().map_err(|message| Error::Usage(format!("the model's columns are unusable: {message}")))?;
+        let no_header = options.no_header.unwrap_or(!design.header);
+        let mut files = Files::new(paths, options.format, no_header)?;
+        let has_lines = matches!(files.format, Format::Csv | Format::Tsv);
+        files.no_header &= has_lines;
+        let asked_no_header = options.no_header == Some(true);
+        check_format(files.format, asked_no_header, options.with_target, [&options.target_file, &options.weight_file])?;
+        files.widen(design.columns.iter().map(InputColumn::name));
+        let opened = Opened::new(&files)?;
+        let mut notes = Vec::new();
+        let wanted = if files.format == Format::Npy {
+            wanted_of_arrays(&opened, design, options)?
+        } else {
+            wanted_by_name(&opened, design, options, &mut notes)?
         };
-        let ignored: Vec<String> = file.names().iter().filter(|name| !of_use(name)).cloned().collect();
-        if !ignored.is_empty() {
-            notes.push(format!("columns the model does not use: {}", names::listed(&ignored)));
-        }
-        Ok(wanted)
-    };
-    let no_header = options.no_header.unwrap_or(!design.header);
-    let mut table = read_text(paths, options.format, no_header, false, plan, monitor)?;
-    table.notes.append(&mut notes);
-    Ok(table)
-}
-
-fn assemble(mut table: Table, design: &Design, options: &ReadOptions, memory: u64) -> Result<Rows> {
-    size::check(design, table.rows, options.pack, memory, |_| "give fewer rows at a time".to_string())?;
-    let mut notes = std::mem::take(&mut table.notes);
-    if design.missing == Missing::Error
-        && let Some(gap) = table.row_gaps.iter().find(|gap| Some(&gap.column) != design.offset.as_ref())
-    {
-        return Err(table.error(gap.first, &gap.column, "the value is missing; leave the row out or mend it"));
-    }
-    let mut unusable = vec![false; table.rows];
-    let class = classes(&table, design, &mut unusable)?;
-    let mut weight = table.weight.take().unwrap_or_else(|| vec![1.0; table.rows]);
-    let mut offset = table.offset.take();
-    for values in [Some(&mut weight), offset.as_mut()].into_iter().flatten() {
-        for (value, unusable) in values.iter_mut().zip(&mut unusable) {
-            if value.is_nan() {
-                (*value, *unusable) = (0.0, true);
+        let (mut target, mut weight) = (None, None);
+        if files.format == Format::Npy {
+            let mut rows = 0;
+            for source in &files.sources {
+                rows += npy::shape(source)?.0;
+            }
+            if let Some(path) = options.target_file.as_ref().filter(|_| options.with_target) {
+                target = Some(npy::labels(&npy::read_vector(path, rows, TARGET_FILE)?));
+            }
+            if let Some(path) = &options.weight_file {
+                let values = npy::read_vector(path, rows, WEIGHT_FILE)?;
+                if let Some(row) = values.iter().position(|s| *s < 0.0) {
+                    let line = Some(row as u64 + 1);
+                    return Err(super::input::error_at(path, line, Some(WEIGHT_FILE), not_a_weight(values[row])));
+                }
+                weight = Some(values);
             }
         }
+        let mut reading = opened.start(wanted, &HashMap::new(), false)?;
+        notes.splice(0..0, std::mem::take(&mut reading.notes));
+        let text = |column: &'a InputColumn| {
+            let index = match column {
+                InputColumn::Numeric { .. } => return None,
+                InputColumn::Categorical { levels, .. } => Some(LevelIndex::new(levels)),
+                InputColumn::Hashed { .. } => None,
+            };
+            Some(Levels { column, index, met: Dictionary::default(), codes: Vec::new(), unseen: Vec::new() })
+        };
+        Ok(RowStream {
+            design,
+            options,
+            reading,
+            levels: design.columns.iter().filter_map(text).collect(),
+            labels: Dictionary::default(),
+            classes: Vec::new(),
+            target,
+            weight,
+            summary: ReadSummary { notes, ..ReadSummary::default() },
+        })
     }
-    let mut filled_cells = 0;
-    for ((name, cells), column) in table.features.iter_mut().zip(&design.columns) {
-        let mut gapless = !table.gaps.iter().any(|gap| gap.column == *name);
-        if let (Cells::Text(text), InputColumn::Categorical { levels, .. }) = (&mut *cells, column) {
-            let unseen = learn::code_by(text, levels);
-            gapless &= unseen.is_empty();
-            notes.extend(unseen_note(name, &unseen));
+
+    /// The next rows, as many as make some million values; none at the end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Data`] about the files, [`Error::Usage`] when memory does not suffice.
+    pub fn next(&mut self, monitor: &dyn Monitor) -> Result<Option<Rows>> {
+        let features: usize = self.design.columns.iter().map(InputColumn::features).sum();
+        let some = CHUNK_VALUES / features.max(1);
+        match self.next_rows(some.max(1), monitor)? {
+            None if self.reading.rows == 0 => Err(self.reading.whole("there is a header but no row")),
+            rows => Ok(rows),
         }
-        if gapless {
-            continue;
+    }
+
+    /// The next `most` rows or a few more; none at the end.
+    fn next_rows(&mut self, most: usize, monitor: &dyn Monitor) -> Result<Option<Rows>> {
+        let (mut numbers, mut places) = (0, Vec::new());
+        for column in &self.design.columns {
+            places.push(match column {
+                InputColumn::Numeric { .. } => {
+                    numbers += 1;
+                    Place::Number(numbers - 1)
+                }
+                _ => Place::Text(places.len() - numbers),
+            });
         }
-        for (row, unusable) in unusable.iter_mut().enumerate() {
-            if cells.is_missing(row) {
-                match design.missing {
-                    Missing::Mean => filled_cells += 1,
+        let mut chunk = Chunk {
+            part: Part::new(numbers, self.levels.len(), self.options.pack)?,
+            class: Vec::new(),
+            unusable: Vec::new(),
+            kept: self.options.keep.iter().map(|name| (name.clone(), Vec::new())).collect(),
+        };
+        while chunk.part.rows < most {
+            let Some((file, batches)) = self.reading.next(monitor)? else { break };
+            for batch in batches {
+                self.take(&mut chunk, &places, file, batch)?;
+            }
+        }
+        let Chunk { mut part, class, unusable, kept } = chunk;
+        if part.rows == 0 {
+            return Ok(None);
+        }
+        size::check(self.design, part.rows, self.options.pack, size::available(), |_| {
+            "give fewer rows at a time".to_string()
+        })?;
+        let packing = Instant::now();
+        let vectors = RowVectors {
+            target: RowVector::of(part.rows, |row| class[row] as f64),
+            weight: if part.weight.is_empty() {
+                RowVector::same(part.rows, 1.0)
+            } else {
+                RowVector::of(part.rows, |row| part.weight[row])
+            },
+            offset: (!part.offset.is_empty()).then(|| RowVector::of(part.rows, |row| part.offset[row])),
+        };
+        let pack = PackOptions { no_sample: true, ..self.options.pack };
+        let shares = vec![Vec::new(); self.levels.len()];
+        let data = matrix::pack(self.design, &places, &shares, &mut part, &vectors, pack)?;
+        self.summary.pack_seconds += packing.elapsed().as_secs_f64();
+        let missing_rows = unusable.iter().enumerate().filter(|(_, unusable)| **unusable).map(|(row, _)| row).collect();
+        Ok(Some(Rows { data, missing_rows, kept }))
+    }
+
+    /// What reading met; the class counts are those of rows that can be judged.
+    pub fn finish(mut self) -> ReadSummary {
+        self.summary.rows = self.reading.rows;
+        for levels in &self.levels {
+            self.summary.notes.extend(levels.note());
+        }
+        self.summary
+    }
+
+    fn take(&mut self, chunk: &mut Chunk, places: &[Place], file: usize, mut batch: Batch) -> Result<()> {
+        let (rows, first) = (batch.rows, self.summary.rows as usize);
+        let mut unusable = vec![false; rows];
+        let purposes: Vec<Use> = self.reading.columns.iter().map(|column| column.wanted.purpose).collect();
+        // What every labelled row must have.
+        let strict = self.design.missing == Missing::Error;
+        for (c, purpose) in purposes.iter().enumerate() {
+            let missing = match &batch.columns[c] {
+                Cells::Number(values) => values.iter().position(|x| x.is_nan()),
+                Cells::Text(text) => text.codes.iter().position(|code| *code == MISSING),
+                Cells::Kept(_) => None,
+            };
+            if let (Use::Target | Use::Weight, Some(row), true) = (purpose, missing, strict) {
+                let at = At { file, line: batch.lines.of(row) };
+                let name = &self.reading.columns[c].wanted.name;
+                return Err(self.reading.error(at, name, "the value is missing; leave the row out or mend it"));
+            }
+        }
+        let mut class = self.class_of(&batch, &purposes, file, first, &mut unusable)?;
+        chunk.class.append(&mut class);
+        let beside = self.weight.as_ref().map(|weight| weight[first..first + rows].to_vec());
+        let column =
+            |purpose: Use| purposes.iter().position(|p| *p == purpose).and_then(|c| numbers_of(&batch.columns[c]));
+        let weight = beside.or_else(|| column(Use::Weight).map(<[f64]>::to_vec));
+        let offset = column(Use::Offset).map(<[f64]>::to_vec);
+        for (values, into) in [(weight, &mut chunk.part.weight), (offset, &mut chunk.part.offset)] {
+            for (value, unusable) in values.iter().flatten().zip(&mut unusable) {
+                *unusable |= value.is_nan();
+                into.push(if value.is_nan() { 0.0 } else { *value });
+            }
+        }
+        let features: Vec<usize> = (0..purposes.len()).filter(|c| purposes[*c] == Use::Feature).collect();
+        let mut is_missing = |missing: &dyn Fn(usize) -> bool, filled: &mut u64| {
+            for (_, unusable) in unusable.iter_mut().enumerate().filter(|(row, _)| missing(*row)) {
+                match self.design.missing {
+                    Missing::Mean => *filled += 1,
                     Missing::Error | Missing::Drop => *unusable = true,
                 }
             }
+        };
+        for (&c, place) in features.iter().zip(places) {
+            match (place, &mut batch.columns[c]) {
+                (Place::Text(n), Cells::Text(text)) => {
+                    let codes = self.levels[*n].codes(text);
+                    is_missing(&|row| codes[row] == MISSING, &mut self.summary.filled_cells);
+                    chunk.part.codes[*n].extend(codes);
+                }
+                (_, Cells::Number(values)) if values.iter().any(|x| x.is_nan()) => {
+                    is_missing(&|row| values[row].is_nan(), &mut self.summary.filled_cells);
+                    // Rows that cannot be used hold zeros.
+                    if self.design.missing != Missing::Mean {
+                        values.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = 0.0);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let numbers: Vec<&[f64]> = features.iter().filter_map(|&c| numbers_of(&batch.columns[c])).collect();
+        chunk.part.numbers.append(&numbers, Chosen::All(rows))?;
+        let kept = batch
+            .columns
+            .iter_mut()
+            .filter_map(|cells| if let Cells::Kept(cells) = cells { Some(cells) } else { None });
+        chunk.kept.iter_mut().zip(kept).for_each(|((_, all), cells)| all.append(cells));
+        if self.options.with_target {
+            let from = chunk.part.rows;
+            for (class, _) in chunk.class[from..].iter().zip(&unusable).filter(|(_, unusable)| !**unusable) {
+                self.summary.class_counts[*class] += 1;
+            }
+        }
+        chunk.unusable.append(&mut unusable);
+        chunk.part.rows += rows;
+        self.summary.rows += rows as u64;
+        match batch.fault.map(|fault| self.reading.stop(file, fault)) {
+            Some(Stop::Error(error)) => Err(error),
+            _ => Ok(()),
         }
     }
-    let mut class_counts = [0; 2];
-    if options.with_target {
-        class.iter().zip(&unusable).filter(|(_, unusable)| !**unusable).for_each(|(k, _)| class_counts[*k] += 1);
-    }
-    let packing = Instant::now();
-    let target = RowVector::of(table.rows, |row| class[row] as f64);
-    let vectors = RowVectors { target, weight: weight.into(), offset: offset.map(RowVector::from) };
-    let data = matrix::pack(design, &mut table, None, &vectors, PackOptions { no_sample: true, ..options.pack })?;
-    let pack_seconds = packing.elapsed().as_secs_f64();
-    let missing_rows = unusable.iter().enumerate().filter(|(_, unusable)| **unusable).map(|(row, _)| row).collect();
-    let rows = table.rows as u64;
-    let summary = ReadSummary { rows, dropped_rows: 0, filled_cells, class_counts, notes, pack_seconds };
-    Ok(Rows { data, missing_rows, kept: table.kept, summary })
-}
 
-/// The class of each row, 0 where there is no label; an unknown label is an error.
-fn classes(table: &Table, design: &Design, unusable: &mut [bool]) -> Result<Vec<usize>> {
-    let Some(text) = &table.target else { return Ok(vec![0; table.rows]) };
-    let [negative, positive] = &design.target.classes;
-    let mut class_of = Vec::with_capacity(text.values.len());
-    for (label, at) in text.values.iter().zip(&text.first) {
-        class_of.push(design.target.class_of(label).ok_or_else(|| {
-            let message = format!(
-                "the label {} is neither '{negative}' nor '{positive}', the model's classes",
-                cell::shown(label.as_bytes())
-            );
-            table.error(*at, design.target.name.as_deref().unwrap_or("target"), message)
-        })?);
-    }
-    let mut classes = Vec::with_capacity(table.rows);
-    for (code, unusable) in text.codes.iter().zip(unusable) {
-        *unusable |= *code == MISSING;
-        classes.push(class_of.get(*code as usize).copied().unwrap_or(0));
-    }
-    Ok(classes)
-}
-
-fn unseen_note(column: &str, unseen: &[(String, u64)]) -> Option<String> {
-    let cells: u64 = unseen.iter().map(|(_, count)| count).sum();
-    let shown: Vec<String> =
-        unseen.iter().take(3).map(|(level, count)| format!("{} ({count})", cell::shown(level.as_bytes()))).collect();
-    let more = if unseen.len() > 3 { format!(" and {} more levels", unseen.len() - 3) } else { String::new() };
-    (cells > 0).then(|| {
-        format!(
-            "column {column}: {cells} {} of a level that training did not have: {}{more}",
-            if cells == 1 { "cell is" } else { "cells are" },
-            shown.join(", ")
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Target;
-    use super::*;
-    use crate::monitor::Silent;
-
-    #[test]
-    fn a_model_of_more_levels_than_memory_holds_is_refused() {
-        let levels = ["a", "b", "c"].map(String::from).into();
-        let design = Design {
-            columns: vec![InputColumn::Categorical { name: "id".into(), levels, reference: true, fill: None }],
-            target: Target { name: None, classes: ["0".into(), "1".into()] },
-            weight: None,
-            offset: None,
-            missing: Missing::Error,
-            header: true,
+    /// The class of each row of a batch, 0 where there is no label; an unknown label is an error.
+    fn class_of(
+        &mut self,
+        batch: &Batch,
+        purposes: &[Use],
+        file: usize,
+        first: usize,
+        unusable: &mut [bool],
+    ) -> Result<Vec<usize>> {
+        let in_batch = purposes.iter().position(|purpose| *purpose == Use::Target);
+        let (codes, values) = match (&self.target, in_batch.map(|c| &batch.columns[c])) {
+            (Some(text), _) => (&text.codes[first..first + batch.rows], &text.values),
+            (None, Some(Cells::Text(text))) => (text.codes.as_slice(), &text.values),
+            _ => return Ok(vec![0; batch.rows]),
         };
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "id\na\nb\nc\n").unwrap();
-        let options = ReadOptions::default();
-        let read = |memory| {
-            let table = read_csv(&[file.path().to_path_buf()], &design, &options, &Silent).unwrap();
-            assemble(table, &design, &options, memory)
+        let map = self.labels.codes(values.clone());
+        for label in &self.labels.values[self.classes.len()..] {
+            let Some(class) = self.design.target.class_of(label) else {
+                let [negative, positive] = &self.design.target.classes;
+                let message = format!(
+                    "the label {} is neither '{negative}' nor '{positive}', the model's classes",
+                    cell::shown(label.as_bytes())
+                );
+                let row = codes.iter().position(|code| values.get(*code as usize) == Some(label));
+                return Err(match (&self.options.target_file, row) {
+                    (Some(path), row) => {
+                        let line = row.map(|row| (first + row) as u64 + 1);
+                        super::input::error_at(path, line, Some(TARGET_FILE), message)
+                    }
+                    (None, row) => {
+                        let at = At { file, line: batch.lines.of(row.unwrap_or(0)) };
+                        self.reading.error(at, self.design.target.name.as_deref().unwrap_or(TARGET_FILE), message)
+                    }
+                });
+            };
+            self.classes.push(class);
+        }
+        let class = |(code, unusable): (&u32, &mut bool)| {
+            *unusable |= *code == MISSING;
+            map.get(*code as usize).map_or(0, |code| self.classes[*code as usize])
         };
-        assert!(read(24).is_ok());
-        let message = read(23).unwrap_err().to_string();
-        assert!(message.contains("column id alone has 3 levels: give fewer rows at a time"), "{message}");
+        Ok(codes.iter().zip(unusable).map(class).collect())
+    }
+}
+
+/// Rows while they are read.
+struct Chunk {
+    part: Part,
+    class: Vec<usize>,
+    unusable: Vec<bool>,
+    kept: Vec<(String, Vec<String>)>,
+}
+
+impl Levels<'_> {
+    /// The levels of a batch's cells.
+    fn codes(&mut self, text: &mut Text) -> Vec<u32> {
+        let map = self.met.codes(std::mem::take(&mut text.values));
+        for value in &self.met.values[self.codes.len()..] {
+            self.codes.push(match (&self.index, self.column) {
+                (Some(index), _) => index.code(value),
+                (None, InputColumn::Hashed { bits, .. }) => hash_group(value, *bits),
+                (None, _) => MISSING,
+            });
+        }
+        self.unseen.resize(self.codes.len(), 0);
+        let level = |code: &u32| {
+            let Some(&value) = map.get(*code as usize) else { return MISSING };
+            let level = self.codes[value as usize];
+            self.unseen[value as usize] += u64::from(level == MISSING);
+            level
+        };
+        text.codes.iter().map(level).collect()
+    }
+
+    /// What to tell of values that are no level, the most frequent first.
+    fn note(&self) -> Option<String> {
+        let mut unseen: Vec<(&str, u64)> =
+            self.met.values.iter().map(String::as_str).zip(self.unseen.iter().copied()).filter(|u| u.1 > 0).collect();
+        unseen.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let cells: u64 = unseen.iter().map(|(_, count)| count).sum();
+        let shown: Vec<String> = unseen
+            .iter()
+            .take(3)
+            .map(|(level, count)| format!("{} ({count})", cell::shown(level.as_bytes())))
+            .collect();
+        let more = if unseen.len() > 3 { format!(" and {} more levels", unseen.len() - 3) } else { String::new() };
+        (cells > 0).then(|| {
+            format!(
+                "column {}: {cells} {} of a level that training did not have: {}{more}",
+                self.column.name(),
+                if cells == 1 { "cell is" } else { "cells are" },
+                shown.join(", ")
+            )
+        })
+    }
+}
+
+fn numbers_of(cells: &Cells) -> Option<&[f64]> {
+    match cells {
+        Cells::Number(values) => Some(values),
+        _ => None,
     }
 }

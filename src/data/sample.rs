@@ -167,6 +167,8 @@ pub(super) struct Gathering<'a, T> {
     features: usize,
     /// Row by row, then, in the end, as a block's: interleaved by [`LANES`].
     values: Storage<T>,
+    /// Picked rows whose values are there.
+    gathered: usize,
 }
 
 /// Where the values of some of a sample's rows go.
@@ -181,14 +183,22 @@ impl<'a, T: Stored> Gathering<'a, T> {
     /// # Errors
     /// As [`Storage::zeros`].
     pub(super) fn new(pick: &'a Pick, features: usize) -> Result<Self> {
-        Ok(Gathering { pick, features, values: Storage::zeros(pick.rows.len().div_ceil(LANES) * LANES * features)? })
+        let values = Storage::zeros(pick.rows.len().div_ceil(LANES) * LANES * features)?;
+        Ok(Gathering { pick, features, values, gathered: 0 })
     }
 
-    /// The parts that each `task_rows` rows of `rows` contribute to.
-    pub(super) fn parts(&mut self, rows: usize, task_rows: usize) -> Vec<Part<'_, T>> {
-        let (mut picked, mut values) = (self.pick.rows.as_slice(), &mut self.values[..]);
+    /// Gathers from the first row on again.
+    pub(super) fn start_over(&mut self) {
+        self.gathered = 0;
+    }
+
+    /// The parts that each `task_rows` rows of `rows` contribute to; `rows` follow those of the call before.
+    pub(super) fn parts(&mut self, rows: Range<usize>, task_rows: usize) -> Vec<Part<'_, T>> {
+        let (mut picked, mut values) =
+            (&self.pick.rows[self.gathered..], &mut self.values[self.gathered * self.features..]);
+        self.gathered += picked.partition_point(|row| *row < rows.end);
         let mut parts = Vec::new();
-        for end in (0..rows).step_by(task_rows).map(|start| start + task_rows) {
+        for end in rows.clone().step_by(task_rows).map(|start| rows.end.min(start + task_rows)) {
             let (here, later) = picked.split_at(picked.partition_point(|row| *row < end));
             let (part, rest) = values.split_at_mut(here.len() * self.features);
             parts.push(Part { rows: here, values: part });

@@ -8,9 +8,12 @@ use super::panel::Affine;
 use super::source::ColumnSource;
 use crate::error::{Error, Result};
 
-/// Rows, scattered in groups, that suggest a column's centre and scale, and the seed of where they lie: any number does.
+/// Rows, scattered in groups among the first ones, that suggest a column's centre and scale, and the seed of where they lie:
+/// any number does.
 const LOOKED_AT: usize = 2048;
 const SEED: u64 = 0x100c_4da7;
+/// First rows at the least.
+const LEAST_FIRST_ROWS: usize = 256;
 /// Largest |mean|/sd in stored units that f32 is trusted with.
 pub(super) const MAX_OFF_CENTRE: f64 = 256.0;
 
@@ -64,9 +67,15 @@ impl Moments {
     }
 }
 
-/// What some rows, scattered by their hash, suggest for each column.
-pub(super) fn suggest_all(source: &impl ColumnSource) -> Result<Vec<StoredColumn>> {
-    let rows = source.rows();
+/// The first rows of data of `features` columns, among which those are that suggest how it is stored: as many as data of
+/// `small` values has.
+pub(super) fn first_rows(small: usize, features: usize) -> usize {
+    (small / features.max(1)).max(LEAST_FIRST_ROWS)
+}
+
+/// What some of the first rows, scattered by their hash, suggest for each column. Missing values are passed over.
+pub(super) fn suggest_all(source: &impl ColumnSource, first_rows: usize) -> Result<Vec<StoredColumn>> {
+    let rows = source.rows().min(first_rows);
     let mut starts: Vec<usize> = if rows <= LOOKED_AT {
         (0..rows).step_by(LANES).collect()
     } else {
@@ -80,6 +89,7 @@ pub(super) fn suggest_all(source: &impl ColumnSource) -> Result<Vec<StoredColumn
             looked_at.resize(before + LANES.min(rows - start), 0.0);
             source.fill(feature, start, &mut looked_at[before..]);
         }
+        looked_at.retain(|x| !x.is_nan());
         let n = looked_at.len().max(1) as f64;
         let mean = looked_at.iter().map(|x| x / n).sum::<f64>();
         let sd = looked_at.iter().map(|x| (x - mean).powi(2) / n).sum::<f64>().sqrt();
@@ -104,7 +114,7 @@ pub(super) fn centre_again(columns: &mut [StoredColumn], moments: &[Moments]) ->
     any
 }
 
-fn stored_column(mean: f64, sd: f64) -> StoredColumn {
+pub(super) fn stored_column(mean: f64, sd: f64) -> StoredColumn {
     let magnitude = if sd > 0.0 && sd.is_finite() {
         sd
     } else if mean != 0.0 {

@@ -42,6 +42,20 @@ pub(super) fn check(
     }
 }
 
+/// Refuses sparse rows that would take more than `limit` bytes as dense ones.
+pub(super) fn check_dense(rows: u64, columns: u64, limit: u64) -> Result<()> {
+    let bytes = rows.saturating_mul(columns).saturating_mul(4);
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{rows} rows × {columns} columns × 4 bytes would take {}, more than the {} of memory there are (sparse rows are made \
+         dense); choose columns with --features or --drop, or give fewer rows",
+        amount(bytes),
+        amount(limit)
+    )))
+}
+
 /// Refuses rows that are made up rather than read where they would take more than half of `limit` bytes: their values as f32,
 /// and some numbers a row.
 pub(crate) fn check_made_up(rows: usize, features: usize, limit: u64) -> Result<()> {
@@ -70,7 +84,7 @@ mod tests {
     #[test]
     fn an_encoding_beyond_memory_is_refused_with_its_arithmetic() {
         let mut design = Design {
-            columns: vec![InputColumn::Numeric { name: "a".into(), fill: None }],
+            columns: vec![InputColumn::Numeric { name: "a".into(), fill: None, date: false }],
             target: Target { name: None, classes: ["0".into(), "1".into()] },
             weight: None,
             offset: None,
@@ -93,6 +107,17 @@ mod tests {
             "{message}"
         );
         assert!(checked(&design, usize::MAX, None).is_err());
+    }
+
+    #[test]
+    fn sparse_rows_too_wide_to_be_dense_are_refused() {
+        assert!(check_dense(1000, 10, 40_000).is_ok());
+        let message = check_dense(20_000, 47_236, 1 << 30).unwrap_err().to_string();
+        assert!(
+            message.contains("20000 rows × 47236 columns × 4 bytes would take 3.5 GiB, more than the 1.0 GiB"),
+            "{message}"
+        );
+        assert!(check_dense(u64::MAX, u64::MAX, u64::MAX - 1).is_err());
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What packing reads from: a design matrix by column, and the vectors that go with it.
 
+use std::ops::Range;
+
+use super::block::{RowBlock, Values};
 use super::vector::RowVector;
 use crate::error::{Error, Result};
 use crate::octet::Stored;
@@ -68,6 +71,20 @@ pub struct RowVectors {
 }
 
 impl RowVectors {
+    /// The block of the rows `rows`, whose X is `x`.
+    ///
+    /// # Errors
+    /// As [`RowBlock::new`].
+    pub(super) fn block(&self, rows: Range<usize>, features: usize, x: Values) -> Result<RowBlock> {
+        RowBlock::new(
+            features,
+            x,
+            self.target.slice(rows.clone()),
+            self.weight.slice(rows.clone()),
+            self.offset.as_ref().map(|offset| offset.slice(rows)),
+        )
+    }
+
     /// Holds the vectors to be those of `rows` rows.
     pub(super) fn check(&self, rows: usize) -> Result<()> {
         // A GPU computes with them as f32.

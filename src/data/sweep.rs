@@ -2,12 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::block::LANES;
+use super::block::{LANES, RowBlock, Stretch, Values};
 use super::panel::{Affine, Store, Sums};
 use super::sample::{self, Gathering, Pick};
 use super::scaling::Moments;
 use super::source::RowVectors;
-use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
@@ -32,73 +31,105 @@ pub(super) struct Panel<'a, R, T> {
     pub(super) raw: &'a mut [R],
 }
 
-/// What rows are stored in.
+impl Panel<'_, f32, f32> {
+    /// Reads the values of `features` columns that stand there so far.
+    pub(super) fn read_back(self, features: usize) {
+        let padded = self.raw.len() / features;
+        for (j, raw) in self.raw.chunks_mut(padded).enumerate() {
+            let groups = self.place.chunks(features * LANES).zip(raw.chunks_mut(LANES));
+            groups.for_each(|(group, raw)| raw.copy_from_slice(&group[j * LANES..(j + 1) * LANES]));
+        }
+    }
+}
+
+/// Rows that are being stored, one stretch after the other.
 pub(super) struct Storing<'a, T> {
-    /// All rows, interleaved by [`LANES`].
-    pub(super) out: Storage<T>,
     /// What was drawn from them.
-    pub(super) samples: Vec<Gathering<'a, T>>,
+    samples: Vec<Gathering<'a, T>>,
     vectors: &'a RowVectors,
+    /// The sums of what was stored.
+    parts: Vec<TaskSums>,
 }
 
 impl<'a, T: Stored> Storing<'a, T> {
-    /// Nothing stored yet: rows will lie in `out`, the samples `picks` are drawn on the way.
+    /// Nothing stored yet; the samples `picks` are drawn on the way.
     ///
     /// # Errors
-    /// As [`Storage::zeros`].
-    pub(super) fn new(out: Storage<T>, vectors: &'a RowVectors, features: usize, picks: &'a [Pick]) -> Result<Self> {
+    /// As [`Storage::zeros`](super::storage::Storage::zeros).
+    pub(super) fn new(vectors: &'a RowVectors, features: usize, picks: &'a [Pick]) -> Result<Self> {
         let samples = picks.iter().map(|pick| Gathering::new(pick, features)).collect::<Result<_>>()?;
-        Ok(Storing { out, samples, vectors })
+        Ok(Storing { samples, vectors, parts: Vec::new() })
     }
 
-    /// Stores all rows, each column as its `affine` says, and takes the moments and the samples' rows on the way; `read` reads
-    /// the values of a panel.
-    ///
-    /// # Errors
-    /// [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
+    /// Stores the rows from `first_row` on (which begins a group) in `out`, interleaved by [`LANES`], each column as its
+    /// `affine` says, and takes the moments and the samples' rows on the way; `read` reads the values of a panel.
     pub(super) fn sweep<R: Stored>(
         &mut self,
+        out: &mut [T],
+        first_row: usize,
         affine: &[Affine],
         read: impl Fn(Panel<'_, R, T>) + Sync,
-    ) -> Result<Vec<Moments>> {
+    ) {
         let (features, rows, weight) = (affine.len(), self.vectors.target.rows(), &self.vectors.weight);
         if features == 0 {
-            return Ok(Vec::new());
+            return;
         }
         let panel_rows = (PANEL_BYTES / (features * LANES * size_of::<R>())).clamp(1, PANEL_GROUPS) * LANES;
         let task_rows = TASK_ROWS.max(rows.div_ceil(MAX_TASKS)).next_multiple_of(panel_rows);
-        let mut samples: Vec<Vec<sample::Part<'_, T>>> = (0..rows.div_ceil(task_rows)).map(|_| Vec::new()).collect();
+        let here = first_row..rows.min(first_row + out.len() / features);
+        let mut samples: Vec<Vec<sample::Part<'_, T>>> =
+            (0..here.len().div_ceil(task_rows)).map(|_| Vec::new()).collect();
         for sample in &mut self.samples {
-            samples.iter_mut().zip(sample.parts(rows, task_rows)).for_each(|(task, part)| task.push(part));
+            samples.iter_mut().zip(sample.parts(here.clone(), task_rows)).for_each(|(task, part)| task.push(part));
         }
-        let tasks = self.out.par_chunks_mut(task_rows * features).zip(samples);
-        let parts: Vec<TaskSums> = tasks
-            .enumerate()
-            .map(|(task, (out, mut samples))| {
-                let mut part = TaskSums { weight: 0.0, sums: vec![Sums::NONE; features] };
-                let mut raw = vec![R::default(); panel_rows * features];
-                let mut weights = vec![0.0; panel_rows];
-                for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
-                    let start = task * task_rows + panel * panel_rows;
-                    let padded = out.len() / features;
-                    let (raw, present) = (&mut raw[..out.len()], padded.min(rows - start));
-                    read(Panel { start, present, place: out, raw });
-                    for (g, lanes) in weights[..padded].chunks_mut(LANES).enumerate() {
-                        lanes.copy_from_slice(&weight.group(start / LANES + g).lanes());
-                    }
-                    let weight = &weights[..padded];
-                    part.weight += weight.iter().sum::<f64>();
-                    let all_count = weight.iter().all(|s| *s > 0.0);
-                    for (j, ((raw, &affine), sums)) in raw.chunks(padded).zip(affine).zip(&mut part.sums).enumerate() {
-                        let (place, stride) = (&mut out[j * LANES..], features * LANES);
-                        dispatch(Store { raw, present, all_count, weight, affine, out: place, stride, sums });
-                    }
-                    samples.iter_mut().for_each(|sample| sample.take(start, out, features));
+        let tasks = out.par_chunks_mut(task_rows * features).zip(samples);
+        let parts = tasks.enumerate().map(|(task, (out, mut samples))| {
+            let mut part = TaskSums { weight: 0.0, sums: vec![Sums::NONE; features] };
+            let mut raw = vec![R::default(); panel_rows * features];
+            let mut weights = vec![0.0; panel_rows];
+            for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
+                let start = first_row + task * task_rows + panel * panel_rows;
+                let padded = out.len() / features;
+                let (raw, present) = (&mut raw[..out.len()], padded.min(rows - start));
+                read(Panel { start, present, place: out, raw });
+                for (g, lanes) in weights[..padded].chunks_mut(LANES).enumerate() {
+                    lanes.copy_from_slice(&weight.group(start / LANES + g).lanes());
                 }
-                part
-            })
-            .collect();
-        (0..features).map(|j| moments(&parts, j)).collect()
+                let weight = &weights[..padded];
+                part.weight += weight.iter().sum::<f64>();
+                let all_count = weight.iter().all(|s| *s > 0.0);
+                for (j, ((raw, &affine), sums)) in raw.chunks(padded).zip(affine).zip(&mut part.sums).enumerate() {
+                    let (place, stride) = (&mut out[j * LANES..], features * LANES);
+                    dispatch(Store { raw, present, all_count, weight, affine, out: place, stride, sums });
+                }
+                samples.iter_mut().for_each(|sample| sample.take(start, out, features));
+            }
+            part
+        });
+        let parts: Vec<TaskSums> = parts.collect();
+        self.parts.extend(parts);
+    }
+
+    /// The moments of what was stored.
+    ///
+    /// # Errors
+    /// [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
+    pub(super) fn moments(&self, features: usize) -> Result<Vec<Moments>> {
+        (0..features).map(|j| moments(&self.parts, j)).collect()
+    }
+
+    /// Forgets what was stored, so that it can be stored again.
+    pub(super) fn start_over(&mut self) {
+        self.parts.clear();
+        self.samples.iter_mut().for_each(Gathering::start_over);
+    }
+
+    /// The samples as blocks.
+    ///
+    /// # Errors
+    /// As [`RowBlock::new`].
+    pub(super) fn finish(self, values: fn(Stretch<T>) -> Values) -> Result<Vec<RowBlock>> {
+        self.samples.into_iter().map(|sample| sample.finish(self.vectors, values)).collect()
     }
 }
 

@@ -1,26 +1,18 @@
-//! Input files read into one table of columns, whatever their format.
+//! The columns that are wanted of the input, whatever its files and their format, as one stream of batches.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use csv::ByteRecord;
-
-use super::columns::{Builder, Cells, Finished, Kind, not_a_weight};
-use super::delimited::Delimited;
+use super::input::{self, Batch, Declared, Fault, Field, Kind, Reader, Request, Source, cell, error_at};
 use super::names;
-use super::npy::{self, Arrays};
 use super::options::Format;
-use super::storage::Storage;
-use super::text::{At, Gap, Text};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 use crate::monitor::{Event, Monitor};
 
 /// Rows between two reports.
 const REPORT_ROWS: u64 = 65_536;
-/// Names of the vectors that come from files of their own.
-const TARGET_FILE: &str = "target";
-const WEIGHT_FILE: &str = "weight";
+/// Cells that are not missing that settle what a column holds.
+const DECIDING_CELLS: u64 = input::DECIDING_CELLS;
 
 /// What a column is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,283 +28,353 @@ pub(super) enum Use {
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) name: String,
-    pub(super) kind: Kind,
+    /// What it holds; as the file says, or its first cells, where that is none.
+    pub(super) kind: Option<Kind>,
     pub(super) purpose: Use,
     /// The option or model part that asks for it.
     pub(super) asker: &'static str,
 }
 
 impl Wanted {
-    pub(super) fn new(name: &str, kind: Kind, purpose: Use, asker: &'static str) -> Self {
+    pub(super) fn new(name: &str, kind: Option<Kind>, purpose: Use, asker: &'static str) -> Self {
         Wanted { name: name.to_string(), kind, purpose, asker }
     }
 }
 
-/// What was read.
-#[derive(Debug, Default)]
-pub(super) struct Table {
-    /// Rows over all files.
-    pub(super) rows: usize,
-    /// Columns that features come from.
-    pub(super) features: Vec<(String, Cells)>,
-    /// Labels.
-    pub(super) target: Option<Text>,
-    /// Sample weights.
-    pub(super) weight: Option<Vec<f64>>,
-    /// Offsets.
-    pub(super) offset: Option<Vec<f64>>,
-    /// Columns carried through.
-    pub(super) kept: Vec<(String, Vec<String>)>,
-    /// Missing cells of features.
-    pub(super) gaps: Vec<Gap>,
-    /// Missing cells of target, weight and offset.
-    pub(super) row_gaps: Vec<Gap>,
+/// Where a cell stands: which file, and which line (text) or row (array) of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct At {
+    pub(super) file: usize,
+    pub(super) line: u64,
+}
+
+/// The files of an input.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    pub(super) sources: Vec<Source>,
+    pub(super) format: Format,
+    pub(super) no_header: bool,
+    extent: Option<input::Extent>,
+}
+
+impl Files {
+    /// The files that `paths` mean.
+    pub(super) fn new(paths: &[PathBuf], asked: Option<Format>, no_header: bool) -> Result<Self> {
+        let paths = input::expand(paths)?;
+        let format = input::format_of(&paths, asked)?;
+        let sources: Vec<Source> = paths.iter().map(|path| Source::new(path)).collect();
+        let extent = if format == Format::Svmlight { Some(input::extent(&sources)?) } else { None };
+        Ok(Files { sources, format, no_header, extent })
+    }
+
+    /// Gives svmlight files, which do not say what is 0 in all rows, the columns up to those called `names`.
+    pub(super) fn widen<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let Some(extent) = &mut self.extent else { return };
+        for index in names.filter_map(|name| name.strip_prefix('x')?.parse().ok()) {
+            (extent.least, extent.most) = (extent.least.min(index), extent.most.max(index));
+        }
+    }
+
+    /// Rows, where they are known before anything is read although they may be far more than their text.
+    pub(super) fn sparse_rows(&self) -> Option<u64> {
+        self.extent.map(|extent| extent.rows)
+    }
+
+    /// The path of the first file.
+    pub(super) fn first(&self) -> &Path {
+        &self.sources[0].path
+    }
+
+    /// Whether they can be read but once.
+    pub(super) fn are_streams(&self) -> bool {
+        self.sources.iter().any(Source::is_stream)
+    }
+
+    fn open(&self, file: usize) -> Result<Box<dyn Reader>> {
+        input::open(&self.sources[file], self.format, self.no_header, self.extent)
+    }
+
+    fn path(&self, file: usize) -> &Path {
+        &self.sources[file].path
+    }
+}
+
+/// What opening an input met.
+pub(super) struct Opened {
+    pub(super) files: Files,
+    reader: Box<dyn Reader>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Opened {
+    /// Opens the first of `files`.
+    pub(super) fn new(files: &Files) -> Result<Self> {
+        files.sources.iter().for_each(Source::rewind);
+        let reader = files.open(0)?;
+        Ok(Opened { files: files.clone(), reader, notes: Vec::new() })
+    }
+
+    /// The columns of the first file.
+    pub(super) fn fields(&self) -> &[Field] {
+        self.reader.fields()
+    }
+
+    /// Names of the columns of the first file.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.fields().iter().map(|field| field.name.clone()).collect()
+    }
+
+    /// Whether the header looks like a row of numbers.
+    pub(super) fn has_numeric_header(&self) -> bool {
+        self.reader.has_numeric_header()
+    }
+
+    /// Begins to read what is `wanted`; columns of no kind get the one that the file says, or their first cells, but text for
+    /// those named in `text`. For a training every file must have the same columns, in any order.
+    pub(super) fn start(
+        mut self,
+        wanted: Vec<Wanted>,
+        text: &HashMap<String, String>,
+        training: bool,
+    ) -> Result<Reading> {
+        let first_names = self.names();
+        let positions = positions(&first_names);
+        let mut columns = Vec::new();
+        let mut guessed = Vec::new();
+        for wanted in wanted {
+            let field = position(&positions, &first_names, &wanted, self.files.first())?;
+            let kind = match (wanted.kind, self.fields()[field].declared) {
+                (Some(kind), _) => kind,
+                (None, Declared::Number) => Kind::Number,
+                (None, Declared::Date) => Kind::Date,
+                (None, Declared::Text) => Kind::Text,
+                (None, Declared::Unknown) if text.contains_key(&wanted.name) => Kind::Text,
+                (None, Declared::Unknown) => {
+                    guessed.push((columns.len(), field));
+                    Kind::GuessedNumber
+                }
+            };
+            columns.push(Column { wanted, kind, guessed: false, present: 0 });
+        }
+        let fields: Vec<usize> = guessed.iter().map(|(_, field)| *field).collect();
+        let guesses = if fields.is_empty() { Vec::new() } else { self.reader.guess(&fields)? };
+        for ((column, _), guess) in guessed.iter().zip(guesses) {
+            let column = &mut columns[*column];
+            (column.kind, column.guessed) = (guess.kind(), true);
+            if let (Kind::Text, Some((line, cell))) = (column.kind, guess.first_text) {
+                self.notes.push(among_numbers(&column.wanted.name, line, &cell));
+            }
+        }
+        self.notes.extend(text.values().cloned());
+        let mut reading = Reading {
+            files: self.files,
+            reader: self.reader,
+            file: 0,
+            columns,
+            first_names,
+            training,
+            rows: 0,
+            notes: self.notes,
+            reported: 0,
+        };
+        reading.request()?;
+        Ok(reading)
+    }
+}
+
+fn positions(names: &[String]) -> HashMap<&str, usize> {
+    names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect()
+}
+
+fn position(positions: &HashMap<&str, usize>, names: &[String], wanted: &Wanted, path: &Path) -> Result<usize> {
+    match positions.get(wanted.name.as_str()) {
+        Some(&field) => Ok(field),
+        None => names::find(names, &wanted.name, wanted.asker, path),
+    }
+}
+
+fn among_numbers(column: &str, line: u64, cell: &str) -> String {
+    format!(
+        "column {column} is categorical, because line {line} holds {cell} among numbers; mend the cell if it should be one"
+    )
+}
+
+/// A column that is read.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    pub(super) wanted: Wanted,
+    pub(super) kind: Kind,
+    /// Whether its first cells said the kind.
+    guessed: bool,
+    /// Cells that were not missing in the batches before.
+    present: u64,
+}
+
+/// Reading under way.
+pub(super) struct Reading {
+    pub(super) files: Files,
+    reader: Box<dyn Reader>,
+    file: usize,
+    pub(super) columns: Vec<Column>,
+    first_names: Vec<String>,
+    training: bool,
+    /// Rows read.
+    pub(super) rows: u64,
     /// What the user should be told.
     pub(super) notes: Vec<String>,
-    files: Vec<PathBuf>,
-    target_file: Option<PathBuf>,
-    weight_file: Option<PathBuf>,
+    /// Those that were reported.
+    reported: u64,
 }
 
-impl Table {
-    /// An error about a cell of column `column`.
-    pub(super) fn error(&self, at: At, column: &str, message: impl Into<String>) -> Error {
-        let own = match column {
-            TARGET_FILE => self.target_file.as_ref(),
-            WEIGHT_FILE => self.weight_file.as_ref(),
-            _ => None,
-        };
-        let file = own.unwrap_or(&self.files[at.file]).clone();
-        let place = Place { file, line: Some(at.line), column: Some(column.to_string()) };
-        Error::Data { place, message: message.into() }
-    }
+/// Why a batch cannot be used.
+pub(super) enum Stop {
+    Error(Error),
+    /// A column that seemed to hold numbers or dates holds text: its name, and what to tell of it.
+    IsText(String, String),
+}
 
-    /// An error about the whole of the data.
-    pub(super) fn whole(&self, message: impl Into<String>) -> Error {
-        Error::data(&self.files[0], message)
-    }
-
-    /// The values of all features row by row, and zeros up to a whole group of rows, where the table is nothing but one gapless
-    /// matrix of f32 that lies so: its features are gone then.
-    pub(super) fn take_rows(&mut self) -> Option<Storage<f32>> {
-        let (_, Cells::Array { arrays, .. }) = self.features.first()? else { return None };
-        let is_column = |j: usize, cells: &Cells| matches!(cells, Cells::Array { column, .. } if *column == j);
-        let as_they_lie = self.features.iter().enumerate().all(|(j, (_, cells))| is_column(j, cells));
-        if !(as_they_lie && self.features.len() == arrays.columns() && self.gaps.is_empty() && arrays.is_rows_of_f32())
-        {
-            return None;
-        }
-        let arrays = Arc::clone(arrays);
-        self.features.clear();
-        Arc::into_inner(arrays)?.into_rows()
-    }
-
-    fn all_missing(&self, column: &str) -> Error {
-        let place = Place { file: self.files[0].clone(), line: None, column: Some(column.to_string()) };
-        Error::Data { place, message: format!("all values are missing; leave the column out with --drop {column}") }
-    }
-
-    fn add(&mut self, purpose: Use, column: Finished) -> Result<()> {
-        let gaps = if purpose == Use::Feature { &mut self.gaps } else { &mut self.row_gaps };
-        gaps.extend(column.gap);
-        match (purpose, column.cells) {
-            (Use::Feature, Some(cells)) => {
-                if let (Some((at, cell)), Cells::Text(text)) = (&column.first_text, &cells) {
-                    self.notes.push(format!(
-                        "column {} is categorical with {} levels, because line {} holds {cell} among numbers; \
-                         mend the cell if it should be one",
-                        column.name,
-                        text.values.len(),
-                        at.line
-                    ));
-                }
-                self.features.push((column.name, cells));
-            }
-            (Use::Target, Some(Cells::Text(text))) => self.target = Some(text),
-            (Use::Weight, Some(Cells::Number(values))) => self.weight = Some(values),
-            (Use::Offset, Some(Cells::Number(values))) => self.offset = Some(values),
-            (_, _) => self.kept.extend(column.kept.map(|cells| (column.name, cells))),
-        }
-        Ok(())
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Error(error)
     }
 }
 
-/// The one format of all files.
-pub(super) fn format_of(paths: &[PathBuf], asked: Option<Format>) -> Result<Format> {
-    let [first, rest @ ..] = paths else { return Err(Error::Usage("no data file is given".to_string())) };
-    if let Some(format) = asked {
-        return Ok(format);
-    }
-    let format = by_ending(first)?;
-    for path in rest {
-        if (by_ending(path)? == Format::Npy) != (format == Format::Npy) {
-            return Err(Error::Usage(format!(
-                "{} and {} are of different formats; text and .npy files cannot be read together",
-                first.display(),
-                path.display()
-            )));
-        }
-    }
-    Ok(format)
-}
-
-/// Holds the options to be those of the format; `files` are those of target and weight.
-pub(super) fn check_format(
-    format: Format,
-    no_header: bool,
-    labelled: bool,
-    [target, weight]: [&Option<PathBuf>; 2],
-) -> Result<()> {
-    let message = match format {
-        Format::Npy if no_header => "--no-header cannot apply to a .npy matrix, which has none",
-        Format::Npy if labelled && target.is_none() => "a .npy matrix needs its labels: --target-file Y.npy",
-        Format::Csv | Format::Tsv if target.is_some() => {
-            "--target-file goes with a .npy matrix; text files hold their labels in a column"
-        }
-        Format::Csv | Format::Tsv if weight.is_some() => {
-            "--weight-file goes with a .npy matrix; text files hold their weights in a column"
-        }
-        _ => return Ok(()),
-    };
-    Err(Error::Usage(message.to_string()))
-}
-
-fn by_ending(path: &Path) -> Result<Format> {
-    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    match ending.as_str() {
-        "npy" => Ok(Format::Npy),
-        "tsv" | "tab" => Ok(Format::Tsv),
-        "parquet" | "arrow" | "feather" | "svm" | "svmlight" | "libsvm" | "npz" | "xlsx" | "xls" | "json" | "gz"
-        | "zst" | "bz2" | "xz" | "zip" => Err(Error::Usage(format!(
-            "{}: .{ending} files are not read; those read are .csv, .tsv and .npy (--format names one for another \
-             ending)",
-            path.display()
-        ))),
-        _ => Ok(Format::Csv),
-    }
-}
-
-/// Reads text files. `plan` chooses the columns by the first file's names. For a training every file must have the
-/// same columns, in any order, and no feature may lack all its values; for a model only the columns wanted count.
-pub(super) fn read_text(
-    paths: &[PathBuf],
-    asked: Option<Format>,
-    no_header: bool,
-    training: bool,
-    plan: impl FnOnce(&Delimited) -> Result<Vec<Wanted>>,
-    monitor: &dyn Monitor,
-) -> Result<Table> {
-    let mut table = Table { files: paths.to_vec(), ..Table::default() };
-    let open = |path: &PathBuf| Delimited::open(path, asked.map_or_else(|| by_ending(path), Ok)?, no_header);
-    let mut file = open(&paths[0])?;
-    let first_names = file.names().to_vec();
-    let wanted = plan(&file)?;
-    let mut builders: Vec<Builder> = wanted.iter().map(|w| Builder::new(&w.name, w.kind)).collect();
-    let mut progress = Progress::new(paths, monitor);
-    for (index, path) in paths.iter().enumerate() {
-        if index > 0 {
-            file = open(path)?;
-            if training {
-                compare_headers(&first_names, file.names(), &paths[0], path)?;
-            }
-        }
-        table.notes.append(&mut file.notes);
-        if file.numeric_header && index == 0 {
-            table.notes.push(format!(
+impl Reading {
+    /// Tells the reader of the file what is wanted of it.
+    fn request(&mut self) -> Result<()> {
+        let path = self.files.path(self.file);
+        self.notes.extend(self.reader.notes());
+        if self.file == 0 && self.reader.has_numeric_header() {
+            self.notes.push(format!(
                 "{}: the first line was read as column names although it holds numbers only; if it is a row, use \
                  --no-header",
                 path.display()
             ));
         }
-        let positions: HashMap<&str, usize> = file.names().iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
-        let field = |w: &Wanted| match positions.get(w.name.as_str()) {
-            Some(&field) => Ok(field),
-            None => names::find(file.names(), &w.name, w.asker, path),
+        let names: Vec<String> = self.reader.fields().iter().map(|field| field.name.clone()).collect();
+        if self.training && self.file > 0 {
+            compare_headers(&self.first_names, &names, self.files.first(), path)?;
+        }
+        let positions = positions(&names);
+        let request = |column: &Column| {
+            Ok(Request { field: position(&positions, &names, &column.wanted, path)?, kind: column.kind })
         };
-        let fields = wanted.iter().map(field).collect::<Result<Vec<usize>>>()?;
-        let mut record = ByteRecord::new();
-        while file.next(&mut record)? {
-            for (builder, &field) in builders.iter_mut().zip(&fields) {
-                let raw = record.get(field).unwrap_or_default();
-                let at = || At { file: index, line: file.line(&record) };
-                builder.push(raw.trim_ascii(), at).map_err(|problem| match problem.at {
-                    Some(at) => table.error(at, &builder.name, problem.message),
-                    None => file.error(&record, Some(&builder.name), problem.message),
-                })?;
+        let requests = self.columns.iter().map(request).collect::<Result<_>>()?;
+        self.reader.start(requests);
+        Ok(())
+    }
+
+    /// The next batches of the file whose number comes with them; none at the end.
+    pub(super) fn next(&mut self, monitor: &dyn Monitor) -> Result<Option<(usize, Vec<Batch>)>> {
+        loop {
+            if let Some(batches) = self.reader.next()? {
+                self.rows += batches.iter().map(|batch| batch.rows as u64).sum::<u64>();
+                if self.rows >= self.reported + REPORT_ROWS {
+                    self.report(monitor);
+                }
+                return Ok(Some((self.file, batches)));
             }
-            table.rows += 1;
-            progress.row(path, table.rows as u64, file.bytes());
+            if self.rows > self.reported {
+                self.report(monitor);
+            }
+            if self.file + 1 == self.files.sources.len() {
+                return Ok(None);
+            }
+            self.file += 1;
+            self.reader = self.files.open(self.file)?;
+            self.request()?;
         }
-        progress.file(path, table.rows as u64, file.bytes());
     }
-    if table.rows == 0 {
-        return Err(table.whole("there is a header but no row"));
-    }
-    for (builder, wanted) in builders.into_iter().zip(&wanted) {
-        let column = builder.finish().map_err(|problem| match problem.at {
-            Some(at) => table.error(at, &wanted.name, problem.message),
-            None => table.whole(problem.message),
-        })?;
-        if training && wanted.purpose == Use::Feature && column.present == 0 {
-            return Err(table.all_missing(&column.name));
+
+    fn report(&mut self, monitor: &dyn Monitor) {
+        self.reported = self.rows;
+        let (mut bytes, mut total_bytes) = (0, 0);
+        for source in &self.files.sources {
+            bytes += source.bytes_read();
+            total_bytes += std::fs::metadata(&source.path).map_or(0, |m| m.len());
         }
-        table.add(wanted.purpose, column)?;
+        let file = self.files.path(self.file);
+        monitor.event(Event::Reading { file, rows: self.rows, bytes, total_bytes });
     }
-    Ok(table)
+
+    /// An error about a cell of column `column`.
+    pub(super) fn error(&self, at: At, column: &str, message: impl Into<String>) -> Error {
+        error_at(self.files.path(at.file), Some(at.line), Some(column), message)
+    }
+
+    /// An error about the whole of the data.
+    pub(super) fn whole(&self, message: impl Into<String>) -> Error {
+        Error::data(self.files.first(), message)
+    }
+
+    /// Counts the cells of a batch that are not missing.
+    pub(super) fn count_present(&mut self, column: usize, present: u64) {
+        self.columns[column].present += present;
+    }
+
+    /// What a fault behind the rows that were counted means.
+    pub(super) fn stop(&self, file: usize, fault: Fault) -> Stop {
+        let path = self.files.path(file);
+        let (column, line, text) = match fault {
+            Fault::Row { line, message } => return Stop::Error(error_at(path, line, None, message)),
+            Fault::Cell { column, line, text } => (&self.columns[column], line, text),
+        };
+        let name = &column.wanted.name;
+        let shown = cell::shown(&text);
+        let is_number = cell::number(&text).is_some();
+        let undecided = column.guessed && column.present < DECIDING_CELLS && !is_number;
+        if undecided && !self.files.are_streams() {
+            let note = if column.present > 0 { among_numbers(name, line, &shown) } else { String::new() };
+            return Stop::IsText(name.clone(), note);
+        }
+        let infinite = format!("{shown} is infinite or too large for a number");
+        let message = match column.kind {
+            Kind::Weight if is_number => not_a_weight(&shown),
+            Kind::Weight => format!("{shown} is not a number; a weight must be a finite number ≥ 0"),
+            Kind::Offset if !is_number => format!("{shown} is not a number; an offset must be a finite number"),
+            Kind::GuessedNumber if is_number => {
+                format!(
+                    "the value is infinite or too large for a number ({shown}); mend it, or leave the column out with --drop {name}"
+                )
+            }
+            Kind::GuessedNumber => format!(
+                "{shown} is not a number, although the column's first {} are; mend it, or take the column as labels with \
+                 --categorical {name}",
+                first_cells(column.present)
+            ),
+            Kind::Date if column.guessed => format!(
+                "{shown} is not a date, although the column's first {} are; mend it, or take the column as labels with \
+                 --categorical {name}",
+                first_cells(column.present)
+            ),
+            Kind::Date => format!(
+                "{shown} is not a date (2013-01-31, 2013-01-31T10:00:00Z), and the model takes this column for dates"
+            ),
+            _ if is_number => infinite,
+            _ if self.training => {
+                format!("{shown} is not a number; mend it, or leave the column out with --drop {name}")
+            }
+            _ => format!("{shown} is not a number, and the model takes this column for numbers"),
+        };
+        Stop::Error(error_at(path, Some(line), Some(name), message))
+    }
 }
 
-/// Reads .npy matrices with their targets and weights, by the rules of [`read_text`]. `plan` chooses columns among
-/// x0, x1, …
-pub(super) fn read_arrays(
-    paths: &[PathBuf],
-    target: Option<&Path>,
-    weight: Option<&Path>,
-    training: bool,
-    plan: impl FnOnce(&[String]) -> Result<Vec<String>>,
-    monitor: &dyn Monitor,
-) -> Result<Table> {
-    let (arrays, gaps) = Arrays::read(paths, monitor)?;
-    let columns: Vec<String> = (0..arrays.columns()).map(|j| format!("x{j}")).collect();
-    let wanted = plan(&columns)?;
-    let rows = arrays.rows();
-    let arrays = Arc::new(arrays);
-    let mut table = Table {
-        rows,
-        files: paths.to_vec(),
-        target_file: target.map(Path::to_path_buf),
-        weight_file: weight.map(Path::to_path_buf),
-        ..Table::default()
-    };
-    for name in wanted {
-        let column = names::find(&columns, &name, "the model", &paths[0])?;
-        if let Some(gap) = gaps.iter().find(|gap| gap.column == name) {
-            if training && gap.count == rows as u64 {
-                return Err(table.all_missing(&name));
-            }
-            table.gaps.push(gap.clone());
-        }
-        table.features.push((name, Cells::Array { arrays: Arc::clone(&arrays), column }));
-    }
-    if let Some(path) = target {
-        let (values, gap) = npy::read_vector(path, rows, TARGET_FILE)?;
-        table.row_gaps.extend(gap);
-        table.target = Some(npy::labels(&values).map_err(|message| Error::data(path, message))?);
-    }
-    if let Some(path) = weight {
-        let (values, gap) = npy::read_vector(path, rows, WEIGHT_FILE)?;
-        table.row_gaps.extend(gap);
-        if let Some(row) = values.iter().position(|s| *s < 0.0) {
-            let at = At { file: 0, line: row as u64 + 1 };
-            return Err(table.error(at, WEIGHT_FILE, not_a_weight(values[row])));
-        }
-        table.weight = Some(values);
-    }
-    Ok(table)
+fn first_cells(present: u64) -> String {
+    format!("{} values", present.min(DECIDING_CELLS))
+}
+
+/// What to say of a number that cannot be a weight.
+pub(super) fn not_a_weight(shown: impl std::fmt::Display) -> String {
+    format!("{shown} cannot be a weight; a weight must be a finite number ≥ 0")
 }
 
 /// Holds the columns of a further file against those of the first.
 fn compare_headers(first: &[String], other: &[String], first_path: &Path, path: &Path) -> Result<()> {
-    let lacking = |a: &[String], b: &[String]| a.iter().filter(|name| !b.contains(name)).cloned().collect::<Vec<_>>();
+    let lacking = |a: &[String], b: &[String]| {
+        let there: std::collections::HashSet<&String> = b.iter().collect();
+        a.iter().filter(|name| !there.contains(name)).cloned().collect::<Vec<_>>()
+    };
     let (missing, extra) = (lacking(first, other), lacking(other, first));
     if missing.is_empty() && extra.is_empty() {
         return Ok(());
@@ -327,37 +389,4 @@ fn compare_headers(first: &[String], other: &[String], first_path: &Path, path: 
     let message =
         format!("its columns differ from those of {}: it {}", first_path.display(), differences.join(" and "));
     Err(Error::data(path, message))
-}
-
-/// Reports on reading.
-struct Progress<'a> {
-    monitor: &'a dyn Monitor,
-    total_bytes: u64,
-    bytes_before: u64,
-    next: u64,
-}
-
-impl<'a> Progress<'a> {
-    fn new(paths: &[PathBuf], monitor: &'a dyn Monitor) -> Self {
-        let total_bytes = paths.iter().map(|path| std::fs::metadata(path).map_or(0, |m| m.len())).sum();
-        Progress { monitor, total_bytes, bytes_before: 0, next: REPORT_ROWS }
-    }
-
-    fn row(&mut self, file: &Path, rows: u64, bytes: u64) {
-        if rows >= self.next {
-            self.next = rows + REPORT_ROWS;
-            self.report(file, rows, bytes);
-        }
-    }
-
-    /// A file has been read.
-    fn file(&mut self, file: &Path, rows: u64, bytes: u64) {
-        self.report(file, rows, bytes);
-        self.bytes_before += bytes;
-    }
-
-    fn report(&self, file: &Path, rows: u64, bytes: u64) {
-        let (bytes, total_bytes) = (self.bytes_before + bytes, self.total_bytes);
-        self.monitor.event(Event::Reading { file, rows, bytes, total_bytes });
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::cell;
+use super::input::cell;
 
 /// The column of labels, and its two classes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -38,7 +38,7 @@ impl Model {
     /// [`Error::Io`].
     pub fn save(&self, path: &Path) -> Result<()> {
         let text = self.to_json()?;
-        write_atomically(path, |out| out.write_all(text.as_bytes()))
+        write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))
     }
 }
 
@@ -46,27 +46,27 @@ impl Model {
 /// A link is followed; what is no regular file (a pipe, a device) is written to as it is.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+/// [`Error::Io`], and what `write` fails with.
+pub fn write_atomically(path: &Path, write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let failed = |e| Error::io(path, e);
     if std::fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
-        let written = std::fs::OpenOptions::new().write(true).open(&target).and_then(|mut file| write(&mut file));
-        return written.map_err(|e| Error::io(path, e));
+        return write(&mut std::fs::OpenOptions::new().write(true).open(&target).map_err(failed)?);
     }
     let temporary = temporary_name(&target);
     let result = (|| {
-        let mut file = std::io::BufWriter::new(File::create(&temporary)?);
+        let mut file = std::io::BufWriter::new(File::create(&temporary).map_err(failed)?);
         write(&mut file)?;
-        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.sync_all()?;
+        let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
+        file.sync_all().map_err(failed)?;
         drop(file);
-        std::fs::rename(&temporary, &target)
+        std::fs::rename(&temporary, &target).map_err(failed)
     })();
-    result.map_err(|e| {
+    if result.is_err() {
         // The temporary file is ours alone; that it cannot be removed changes nothing for the caller.
         let _ = std::fs::remove_file(&temporary);
-        Error::io(path, e)
-    })
+    }
+    result
 }
 
 /// That `output` can be written: its folder exists, it is no folder itself, and none of `inputs`.
@@ -100,14 +100,18 @@ fn temporary_name(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
+    fn write(out: &mut dyn Write, bytes: &[u8]) -> Result<()> {
+        out.write_all(bytes).map_err(|e| Error::io(Path::new("test"), e))
+    }
+
     #[test]
     fn a_failed_write_leaves_the_old_file_and_no_temporary_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.json");
-        write_atomically(&path, |out| out.write_all(b"old")).unwrap();
+        write_atomically(&path, |out| write(out, b"old")).unwrap();
         let failed = write_atomically(&path, |out| {
-            out.write_all(b"half")?;
-            Err(std::io::Error::other("disk full"))
+            write(out, b"half")?;
+            Err(Error::io(&path, std::io::Error::other("disk full")))
         });
         assert!(failed.is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
@@ -121,12 +125,12 @@ mod tests {
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         std::fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        write_atomically(&link, |out| out.write_all(b"new")).unwrap();
+        write_atomically(&link, |out| write(out, b"new")).unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
         let null = folder.path().join("null");
         std::os::unix::fs::symlink("/dev/null", &null).unwrap();
-        write_atomically(&null, |out| out.write_all(b"nothing")).unwrap();
+        write_atomically(&null, |out| write(out, b"nothing")).unwrap();
         assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
     }
 

@@ -1,5 +1,6 @@
 //! The model: what `train` leaves and `predict` reads, as JSON.
 
+mod checkpoint;
 mod file;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use crate::engine::{DeviceInfo, DeviceRequest, Params};
 use crate::error::{Error, Result};
 use crate::solver::Solver;
 
+pub use checkpoint::{Checkpoint, Checkpoints, FitIdentity};
 pub use file::{check_output, write_atomically};
 
 /// The format this version writes and reads.

@@ -175,33 +175,42 @@ impl<'a> Objective<'a> {
     }
 
     /// ∂²J/∂θ² at θ, computed on the host from all rows, with products in f32 or f64.
-    pub fn hessian(&self, theta: &[f64], products: Precision) -> Mat<f64> {
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn hessian(&self, theta: &[f64], products: Precision) -> Result<Mat<f64>> {
         self.hessian_of(theta, RowSample::All, 1.0, products)
     }
 
     /// The same from about `rows` rows, evenly spread and scaled up; from all where there are not twice as many.
-    pub fn sampled_hessian(&self, theta: &[f64], rows: usize, products: Precision) -> Mat<f64> {
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn sampled_hessian(&self, theta: &[f64], rows: usize, products: Precision) -> Result<Mat<f64>> {
         let sample = RowSample::of_about(rows, self.rows());
         let share = self.host.share(sample);
         self.hessian_of(theta, sample, if share > 0.0 { 1.0 / share } else { 1.0 }, products)
     }
 
     /// A matrix that ∂²J/∂θ² at θ exceeds: the part of about `rows` rows, evenly spread.
-    pub fn hessian_below(&self, theta: &[f64], rows: usize) -> Mat<f64> {
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn hessian_below(&self, theta: &[f64], rows: usize) -> Result<Mat<f64>> {
         self.hessian_of(theta, RowSample::of_about(rows, self.rows()), 1.0, Precision::F64)
     }
 
     /// The curvature of the loss of the rows in `sample`, times `factor`, and that of the penalty.
-    fn hessian_of(&self, theta: &[f64], sample: RowSample, factor: f64, products: Precision) -> Mat<f64> {
+    fn hessian_of(&self, theta: &[f64], sample: RowSample, factor: f64, products: Precision) -> Result<Mat<f64>> {
         let params = self.coordinates.to_params(theta);
-        let mut h = self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample, products);
+        let mut h = self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample, products)?;
         if factor != 1.0 {
             h *= faer::Scale(factor);
         }
         for (i, p) in self.penalty.iter().enumerate() {
             h[(i, i)] += p;
         }
-        h
+        Ok(h)
     }
 
     /// Trace of X̃ᵀ diag(s) X̃ / 4 plus the largest penalty: no eigenvalue of the Hessian is larger, anywhere.

@@ -34,7 +34,7 @@ pub fn minimise(
     monitor: &dyn Monitor,
 ) -> Result<Solution> {
     let mut renewal = SomeRows::default();
-    let metric = renewal.renew(objective, &start.theta);
+    let metric = renewal.renew(objective, &start.theta)?;
     let metric = metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound()));
     quasi_newton::minimise(objective, start, metric, renewal, rule, monitor)
 }
@@ -52,14 +52,14 @@ impl Renewal for SomeRows {
     }
 
     /// The metric of the curvature of some rows at θ, where it can be had.
-    fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Option<Metric> {
+    fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Result<Option<Metric>> {
         let parameters = theta.len();
         if parameters == 0 || parameters > MAX_COLUMNS {
-            return None;
+            return Ok(None);
         }
         let of = |rows: usize| {
             let curvature = |products| objective.sampled_hessian(theta, rows, products);
-            Metric::rough(|products| Metric::of_sample(&curvature(products), rows.min(objective.rows())))
+            Metric::rough(|products| Ok(Metric::of_sample(&curvature(products)?, rows.min(objective.rows()))))
         };
         if let Some(rows) = self.rows {
             return of(rows);
@@ -68,10 +68,10 @@ impl Renewal for SomeRows {
         let many = (ROWS * objective.pass_cost() * objective.rows() / parameters).max(few);
         // A few rows tell whether there are correlations that make more of them worth the while.
         if many >= 2 * few {
-            let metric = of(few)?;
+            let Some(metric) = of(few)? else { return Ok(None) };
             if metric.kept() < CORRELATED {
                 self.rows = Some(few);
-                return Some(metric);
+                return Ok(Some(metric));
             }
         }
         self.rows = Some(many);

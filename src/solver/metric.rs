@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use faer::Mat;
 
 use super::dot;
+use crate::error::Result;
 use crate::linalg::Cholesky;
 use crate::objective::Precision;
 
@@ -60,12 +61,18 @@ impl Metric {
     }
 
     /// The metric that `metric` makes of products in f32, where those are good enough for it, else of products in f64.
-    pub fn rough(metric: impl Fn(Precision) -> Option<Self>) -> Option<Self> {
+    ///
+    /// # Errors
+    /// What `metric` fails with.
+    pub fn rough(metric: impl Fn(Precision) -> Result<Option<Self>>) -> Result<Option<Self>> {
         let well_conditioned = |metric: &Metric| match &metric.base {
             Base::Factor(factor) => factor.is_exact() && factor.smallest_share() >= ROUGH,
             Base::Scaled(_) => true,
         };
-        metric(Precision::F32).filter(well_conditioned).or_else(|| metric(Precision::F64))
+        match metric(Precision::F32)?.filter(well_conditioned) {
+            Some(metric) => Ok(Some(metric)),
+            None => metric(Precision::F64),
+        }
     }
 
     /// The inverse of `curvature` that was taken from `rows` rows, out of more.

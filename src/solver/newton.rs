@@ -38,13 +38,16 @@ pub struct NewtonStep {
 }
 
 /// The Newton step from `at`; `None` when H is not positive definite to working precision.
-pub fn newton_step(objective: &Objective<'_>, at: &Evaluation) -> Option<NewtonStep> {
-    let factor = Cholesky::with_ridge(&objective.hessian(&at.theta, Precision::F64))?;
+///
+/// # Errors
+/// As [`Objective::hessian`].
+pub fn newton_step(objective: &Objective<'_>, at: &Evaluation) -> Result<Option<NewtonStep>> {
+    let Some(factor) = Cholesky::with_ridge(&objective.hessian(&at.theta, Precision::F64)?) else { return Ok(None) };
     let mut step = factor.solve(&at.gradient);
     step.iter_mut().for_each(|d| *d = -*d);
     let predicted = -0.5 * dot(&at.gradient, &step);
     let usable = predicted.is_finite() && predicted >= 0.0 && step.iter().all(|d| d.is_finite());
-    usable.then_some(NewtonStep { step, predicted, factor })
+    Ok(usable.then_some(NewtonStep { step, predicted, factor }))
 }
 
 /// Minimises `objective` from `start`.
@@ -65,7 +68,7 @@ pub fn minimise(
         if let Some(reason) = rule.check(objective, &at, iterations, None, monitor) {
             return Ok(Solution { at, reason, iterations, predicted: None, metric: None });
         }
-        let (step, predicted) = match newton_step(objective, &at) {
+        let (step, predicted) = match newton_step(objective, &at)? {
             Some(newton) => (newton.step, Some(newton.predicted)),
             // Every row is so far out that its curvature underflows: only the gradient still points anywhere.
             None => {
@@ -116,7 +119,10 @@ pub fn minimise_sampled(
     for sample in samples.iter_mut().filter(|_| !warm) {
         let at = sample.evaluate(theta)?;
         // The curvature of a smaller sample serves a larger one well enough.
-        let metric_here = metric.take().unwrap_or_else(|| metric_at(sample, &at.theta));
+        let metric_here = match metric.take() {
+            Some(metric) => metric,
+            None => metric_at(sample, &at.theta)?,
+        };
         let rule = sample_rule(sample);
         let solution = quasi_newton::minimise(sample, at, metric_here, AllRows::of(sample), rule, &Unheard(monitor))?;
         fits.push(SampleFit { rows: sample.rows(), iterations: solution.iterations });
@@ -129,7 +135,7 @@ pub fn minimise_sampled(
         Err(Error::Numerics(_)) => objective.evaluate(start)?,
         evaluated => evaluated?,
     };
-    let metric = metric_at(largest, &at.theta);
+    let metric = metric_at(largest, &at.theta)?;
     let solution = if exact {
         quasi_newton::minimise(objective, at, metric, AllRows::of(objective), rule, monitor)?
     } else {
@@ -159,13 +165,13 @@ impl Renewal for AllRows {
         2.0 + self.parameters as f64 / PARAMETERS_A_PASS
     }
 
-    fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Option<Metric> {
-        Some(metric_at(objective, theta))
+    fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Result<Option<Metric>> {
+        metric_at(objective, theta).map(Some)
     }
 }
 
 /// The metric of the curvature at θ.
-fn metric_at(objective: &Objective<'_>, theta: &[f64]) -> Metric {
-    let metric = Metric::rough(|products| Metric::of(&objective.hessian(theta, products)));
-    metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound()))
+fn metric_at(objective: &Objective<'_>, theta: &[f64]) -> Result<Metric> {
+    let metric = Metric::rough(|products| Ok(Metric::of(&objective.hessian(theta, products)?)))?;
+    Ok(metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound())))
 }

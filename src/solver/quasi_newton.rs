@@ -16,7 +16,10 @@ pub trait Renewal {
     fn cost(&self) -> f64;
 
     /// A new metric at θ; `None` is to go on with what there is.
-    fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Option<Metric>;
+    ///
+    /// # Errors
+    /// As [`Objective::hessian`].
+    fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Result<Option<Metric>>;
 }
 
 /// Minimises `objective` from the evaluated `start`, which need not be kept yet.
@@ -56,7 +59,7 @@ pub fn minimise(
         // How far the slope has to fall to meet either rule.
         let to_fall = (slope / rule.tolerance).min((decrease / rule.floor(objective, &at)).sqrt());
         if passes_to_go(&decreases, to_fall) > renewal.cost()
-            && let Some(new) = renewal.renew(objective, &at.theta)
+            && let Some(new) = renewal.renew(objective, &at.theta)?
         {
             metric = new;
             step = metric.direction(&at.gradient);
@@ -78,7 +81,7 @@ pub fn minimise(
             }
             // A stale metric can offer no descent; a fresh one that offers none means the noise floor.
             None if metric.forget() => {
-                if let Some(new) = renewal.renew(objective, &at.theta) {
+                if let Some(new) = renewal.renew(objective, &at.theta)? {
                     metric = new;
                 }
                 decreases.clear();

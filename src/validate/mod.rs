@@ -174,7 +174,7 @@ fn curvature(data: &Dataset, rows: &Rows, worst: &mut Worst) -> Result<()> {
     let host = Host::new(data);
     let map = ColumnMap::as_stored(data.features.len());
     let reference = Reference::new(rows, cases::parameters(data, 0), Arithmetic::of_host(data));
-    let got = host.hessian(&map, Curvature::At(&reference.w), RowSample::All, Precision::F64);
+    let got = host.hessian(&map, Curvature::At(&reference.w), RowSample::All, Precision::F64)?;
     reference.compare_hessian(&got, worst);
     Ok(())
 }

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 use super::kernels::{self, Column, OCTETS};
 use super::products::products;
-use crate::data::{LANES, Precision, RowBlock, Values};
+use crate::data::{LANES, Precision, RowBlock, Values, each_block};
+use crate::error::Result;
 use crate::logistic::variance_octet;
 use crate::octet::{Octet, Stored, Work, dispatch};
 
@@ -86,11 +87,16 @@ impl RowSample {
         }
     }
 
-    fn groups(self, blocks: &[RowBlock]) -> Vec<Group<'_>> {
-        let stride = match self {
+    /// Groups between two that take part, and one.
+    fn stride(self) -> usize {
+        match self {
             RowSample::All => 1,
             RowSample::EveryNthGroup(stride) => stride.max(1),
-        };
+        }
+    }
+
+    fn groups(self, blocks: &[RowBlock]) -> Vec<Group<'_>> {
+        let stride = self.stride();
         let mut groups = Vec::new();
         // Groups before the block, and rows.
         let (mut before, mut first) = (0usize, 0);
@@ -102,6 +108,39 @@ impl RowSample {
             first += block.rows();
         }
         groups
+    }
+
+    /// Calls `each` with groups that take part, all of them after a few calls: all at once where X is in memory, else those
+    /// of one block after the other.
+    fn each(self, blocks: &[RowBlock], mut each: impl FnMut(&[Group<'_>])) -> Result<()> {
+        if blocks.iter().all(RowBlock::is_present) {
+            each(&self.groups(blocks));
+            return Ok(());
+        }
+        let stride = self.stride();
+        let (mut before, mut first) = (0usize, 0);
+        let mut groups_of = |block: &RowBlock| {
+            let place = (before.next_multiple_of(stride) - before, first);
+            before += block.groups();
+            first += block.rows();
+            place
+        };
+        if stride == 1 {
+            return each_block(blocks, |_, block| {
+                let (_, first) = groups_of(block);
+                let group = |g| Group { block, g, first_row: first + g * LANES };
+                each(&(0..block.groups()).map(group).collect::<Vec<_>>());
+                Ok(())
+            });
+        }
+        for block in blocks {
+            let (next, first) = groups_of(block);
+            if let Some(some) = block.some_groups(next, stride)? {
+                let group = |g| Group { block: &some, g, first_row: first + (next + g * stride) * LANES };
+                each(&(0..some.groups()).map(group).collect::<Vec<_>>());
+            }
+        }
+        Ok(())
     }
 
     /// Σ s of the rows that take part.
@@ -124,7 +163,7 @@ pub(super) fn hessian(
     curvature: Curvature<'_>,
     sample: RowSample,
     products: Precision,
-) -> Mat<f64> {
+) -> Result<Mat<f64>> {
     match products {
         Precision::F32 => hessian_in::<f32>(blocks, map, curvature, sample),
         Precision::F64 => hessian_in::<f64>(blocks, map, curvature, sample),
@@ -136,11 +175,17 @@ fn hessian_in<P: Stored + ComplexField>(
     map: &ColumnMap,
     curvature: Curvature<'_>,
     sample: RowSample,
-) -> Mat<f64> {
+) -> Result<Mat<f64>> {
+    let mut total = Mat::<f64>::zeros(map.width(), map.width());
+    sample.each(blocks, |groups| add_symmetric(&mut total, &parts::<P>(groups, map, curvature)))?;
+    Ok(total)
+}
+
+/// The lower triangles of the sums of some groups each.
+fn parts<P: Stored + ComplexField>(groups: &[Group<'_>], map: &ColumnMap, curvature: Curvature<'_>) -> Vec<Mat<P>> {
     let width = map.width();
-    let groups = sample.groups(blocks);
     let part_len = groups.len().div_ceil(most_parts(width)).max(1).next_multiple_of(PANEL_GROUPS);
-    let parts: Vec<Mat<P>> = groups
+    groups
         .par_chunks(part_len)
         .map(|part| {
             let mut sum = Mat::<P>::zeros(width, width);
@@ -153,6 +198,7 @@ fn hessian_in<P: Stored + ComplexField>(
                     match place.block.x() {
                         Values::F32(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
                         Values::F64(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
+                        Values::Absent(..) => {}
                     }
                 }
                 matmul(
@@ -169,13 +215,12 @@ fn hessian_in<P: Stored + ComplexField>(
             }
             sum
         })
-        .collect();
-    sum_of_symmetric(&parts, width)
+        .collect()
 }
 
-/// The sum of matrices of which the lower triangles are given, both triangles filled.
-fn sum_of_symmetric<P: Stored>(parts: &[Mat<P>], width: usize) -> Mat<f64> {
-    let mut total = Mat::<f64>::zeros(width, width);
+/// Adds matrices of which the lower triangles are given to both triangles of `total`.
+fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[Mat<P>]) {
+    let width = total.nrows();
     let mut strips = Vec::new();
     let mut rest = total.as_mut();
     for first in (0..width).step_by(STRIP) {
@@ -200,7 +245,6 @@ fn sum_of_symmetric<P: Stored>(parts: &[Mat<P>], width: usize) -> Mat<f64> {
             }
         }
     });
-    total
 }
 
 /// A group of rows.

@@ -9,7 +9,8 @@ use super::CpuEngine;
 use super::hessian::{ColumnMap, Curvature, RowSample, hessian};
 use super::kernels::{self, Column, OCTETS};
 use super::products::InF64;
-use crate::data::{Dataset, LANES, Precision, RowBlock, Values};
+use crate::data::{Dataset, LANES, Precision, RowBlock, Values, each_block};
+use crate::error::Result;
 use crate::octet::{Octet, Stored, Work, dispatch};
 
 /// A data set on the host, and how often it was read in full.
@@ -42,13 +43,16 @@ impl<'a> Host<'a> {
 
     /// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, `width × width`, both triangles filled: with `products` in f64, or in f32 where
     /// it is for no more than a direction. A sample is no full read and not counted.
+    ///
+    /// # Errors
+    /// What reading blocks that are not in memory fails with, as for all that follows here.
     pub fn hessian(
         &self,
         map: &ColumnMap,
         curvature: Curvature<'_>,
         sample: RowSample,
         products: Precision,
-    ) -> Mat<f64> {
+    ) -> Result<Mat<f64>> {
         if sample == RowSample::All {
             self.count_pass();
         }
@@ -65,32 +69,37 @@ impl<'a> Host<'a> {
 
     /// z·w + w₀ of every row and |z|·m + m₀, of which the rounding of the first is a small part (p slopes and the
     /// intercept in `w` and in its magnitudes `m`, stored units; no offset).
-    pub fn products(&self, w: &[f64], m: &[f64]) -> Vec<(f64, f64)> {
+    pub fn products(&self, w: &[f64], m: &[f64]) -> Result<Vec<(f64, f64)>> {
         self.count_pass();
-        let blocks = self.data.blocks.iter();
-        blocks
-            .flat_map(|block| match block.x() {
-                Values::F32(x) => block_products(block, x, w, m),
-                Values::F64(x) => block_products(block, x, w, m),
-            })
-            .collect()
+        let mut out = Vec::with_capacity(self.data.rows);
+        each_block(&self.data.blocks, |_, block| {
+            match block.x() {
+                Values::F32(x) => out.extend(block_products(block, x, w, m)),
+                Values::F64(x) => out.extend(block_products(block, x, w, m)),
+                Values::Absent(..) => {}
+            }
+            Ok(())
+        })?;
+        Ok(out)
     }
 
     /// Zᵀr, and last Σ r, for `r` with one entry a row.
-    pub fn transposed_products(&self, r: &[f64]) -> Vec<f64> {
+    pub fn transposed_products(&self, r: &[f64]) -> Result<Vec<f64>> {
         self.count_pass();
         let mut sums = vec![0.0; self.data.features.len() + 1];
         let mut rest = r;
-        for block in &self.data.blocks {
+        each_block(&self.data.blocks, |_, block| {
             let (head, tail) = rest.split_at(block.rows());
             let part = match block.x() {
                 Values::F32(x) => block_transposed(block, x, head),
                 Values::F64(x) => block_transposed(block, x, head),
+                Values::Absent(..) => Vec::new(),
             };
             sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
             rest = tail;
-        }
-        sums
+            Ok(())
+        })?;
+        Ok(sums)
     }
 
     fn count_pass(&self) {

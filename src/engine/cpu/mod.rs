@@ -20,7 +20,7 @@ use super::{
     Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, LineId, LossGradient, LossSlope, Params,
     PointId, Shape, Stamps, check_params,
 };
-use crate::data::{Precision, RowBlock, Values};
+use crate::data::{Precision, RowBlock, Values, each_block};
 use crate::error::{Error, Result};
 
 /// The engine on the host's own cores.
@@ -112,15 +112,17 @@ impl Engine for CpuEngine<'_> {
         let Shape { features, models, .. } = self.shape;
         let mut loss = vec![0.0; models];
         let mut gradient = Params::zeros(features, models);
-        for held in &mut self.held {
-            let sums = typed!(held, block => block.loss_gradient(w))?;
+        let held = &mut self.held;
+        each_block(self.blocks, |b, block| {
+            let sums = typed!(&mut held[b], block, (held, x) => held.loss_gradient(x, w))?;
             for (k, (block_loss, block_gradient)) in sums.into_iter().enumerate() {
                 loss[k] += block_loss;
                 for (g, part) in gradient.model_mut(k).iter_mut().zip(block_gradient) {
                     *g += part;
                 }
             }
-        }
+            Ok(())
+        })?;
         self.count_pass("loss_gradient", models, start);
         let finite =
             loss.iter().all(|l| l.is_finite()) && (0..models).all(|k| gradient.model(k).iter().all(|g| g.is_finite()));
@@ -161,13 +163,18 @@ impl Engine for CpuEngine<'_> {
         let start = Instant::now();
         let Shape { rows, models, .. } = self.shape;
         let mut out = vec![0.0; rows * models];
-        for (k, mut out) in (0..models).zip(out.chunks_mut(rows.max(1))) {
-            for (held, block) in self.held.iter().zip(self.blocks) {
-                let (head, rest) = out.split_at_mut(block.rows());
-                typed!(held, block => block.logits(w.model(k), head));
-                out = rest;
+        let mut first = 0;
+        each_block(self.blocks, |b, block| {
+            for k in 0..models {
+                let out = &mut out[k * rows + first..][..block.rows()];
+                typed!(&self.held[b], block, (held, x) => {
+                    held.logits(x, w.model(k), out);
+                    Ok(())
+                })?;
             }
-        }
+            first += block.rows();
+            Ok(())
+        })?;
         self.count_pass("logits", 0, start);
         Ok(out)
     }
@@ -180,7 +187,11 @@ impl Engine for CpuEngine<'_> {
         let bytes: u64 = self.blocks.iter().map(RowBlock::x_bytes).sum();
         let start = Instant::now();
         // The sum is of no use but to keep the compiler from leaving the reads out.
-        let sum: f64 = self.held.iter().map(|held| typed!(held, block => block.sum())).sum();
+        let mut sum = 0.0;
+        each_block(self.blocks, |b, block| {
+            sum += typed!(&self.held[b], block, (held, x) => Ok(held.sum(x)))?;
+            Ok(())
+        })?;
         std::hint::black_box(sum);
         Ok(bytes as f64 / start.elapsed().as_secs_f64())
     }

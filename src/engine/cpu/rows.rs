@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::kernels::{self, Column, Curvatures, LineProbe, Logits, LossGradient, Rows, Sum};
+use super::kernels::{Column, Curvatures, LineProbe, Logits, LossGradient, Rows, Sum};
 use super::products::{InF32, InF64, Products};
 use crate::data::storage::Storage;
 use crate::data::{LANES, Precision, RowBlock, Values};
@@ -17,7 +17,7 @@ use crate::octet::{Stored, dispatch};
 const CHUNK_GROUPS: usize = 64;
 const MAX_CHUNKS: usize = 1024;
 
-/// A block and what is held of it.
+/// What is held of a block, whose X is given when it is needed.
 pub(super) enum Held<'a> {
     /// X in f32, products in f32.
     Fast(Block<'a, f32, InF32>),
@@ -34,23 +34,39 @@ macro_rules! typed {
             Held::F64($block) => $work,
         }
     };
+    ($held:expr, $of:expr, ($block:ident, $x:ident) => $work:expr) => {
+        match ($held, $of.x()) {
+            (Held::Fast($block), Values::F32($x)) => {
+                let $x = kernels::columns($x);
+                $work
+            }
+            (Held::F32($block), Values::F32($x)) => {
+                let $x = kernels::columns($x);
+                $work
+            }
+            (Held::F64($block), Values::F64($x)) => {
+                let $x = kernels::columns($x);
+                $work
+            }
+            _ => Err(Error::Numerics("internal: a block changed its precision".into())),
+        }
+    };
 }
 pub(super) use typed;
 
 impl<'a> Held<'a> {
     pub(super) fn new(block: &'a RowBlock, models: usize, products: Precision) -> Self {
         match (block.x(), products) {
-            (Values::F32(x), Precision::F32) => Held::Fast(Block::new(block, x, models, InF32)),
-            (Values::F32(x), Precision::F64) => Held::F32(Block::new(block, x, models, InF64)),
-            (Values::F64(x), _) => Held::F64(Block::new(block, x, models, InF64)),
+            (Values::F64(_), _) => Held::F64(Block::new(block, models, InF64)),
+            (_, Precision::F32) => Held::Fast(Block::new(block, models, InF32)),
+            (_, Precision::F64) => Held::F32(Block::new(block, models, InF64)),
         }
     }
 }
 
-/// A block with X in one precision. Vectors have a stretch of padded rows for each model, and are empty until needed.
+/// A block with X in one precision, which is given when it is needed. Vectors have a stretch of padded rows for each model, and are empty until needed.
 pub(super) struct Block<'a, T, P> {
     block: &'a RowBlock,
-    x: &'a [Column<T>],
     models: usize,
     products: P,
     kept: Storage<T>,
@@ -59,13 +75,16 @@ pub(super) struct Block<'a, T, P> {
 }
 
 impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
-    fn new(block: &'a RowBlock, x: &'a [T], models: usize, products: P) -> Self {
+    fn new(block: &'a RowBlock, models: usize, products: P) -> Self {
         let (kept, latest, direction) = (Storage::none(), Storage::none(), Storage::none());
-        Block { block, x: kernels::columns(x), models, products, kept, latest, direction }
+        Block { block, models, products, kept, latest, direction }
     }
 
-    fn rows(&self, groups: Range<usize>) -> Rows<'a, T> {
-        Rows { block: self.block, x: self.x, groups }
+    fn rows<'x>(&self, x: &'x [Column<T>], groups: Range<usize>) -> Rows<'x, T>
+    where
+        'a: 'x,
+    {
+        Rows { block: self.block, x, groups }
     }
 
     fn padded(&self) -> usize {
@@ -76,7 +95,7 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
     ///
     /// # Errors
     /// [`crate::error::Error::Usage`] when there is no memory for the logits.
-    pub(super) fn loss_gradient(&mut self, w: &Params) -> Result<Vec<(f64, Vec<f64>)>> {
+    pub(super) fn loss_gradient(&mut self, x: &[Column<T>], w: &Params) -> Result<Vec<(f64, Vec<f64>)>> {
         let padded = self.padded();
         let mut latest = std::mem::replace(&mut self.latest, Storage::none());
         if latest.is_empty() {
@@ -96,7 +115,7 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
             .into_par_iter()
             .zip(stretches)
             .map(|(groups, logits)| {
-                dispatch(LossGradient { rows: self.rows(groups), products: self.products, w, logits })
+                dispatch(LossGradient { rows: self.rows(x, groups), products: self.products, w, logits })
             })
             .collect();
         self.latest = latest;
@@ -151,22 +170,22 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
     }
 
     /// Logits of one model at `w`, into `out`: one for each row.
-    pub(super) fn logits(&self, w: &[f64], out: &mut [f64]) {
+    pub(super) fn logits(&self, x: &[Column<T>], w: &[f64], out: &mut [f64]) {
         let tasks = tasks(self.block.groups());
         let rows_a_task = tasks.first().map_or(LANES, |groups| groups.len() * LANES);
         tasks.into_par_iter().zip(out.par_chunks_mut(rows_a_task)).for_each(|(groups, out)| {
             let mut padded = vec![0.0; groups.len() * LANES];
-            dispatch(Logits { rows: self.rows(groups), w, out: &mut padded });
+            dispatch(Logits { rows: self.rows(x, groups), w, out: &mut padded });
             out.copy_from_slice(&padded[..out.len()]);
         });
     }
 
     /// Σ of all values.
-    pub(super) fn sum(&self) -> f64 {
+    pub(super) fn sum(&self, x: &[Column<T>]) -> f64 {
         let features = self.block.features();
         let parts: Vec<f64> = tasks(self.block.groups())
             .into_par_iter()
-            .map(|groups| dispatch(Sum { x: &self.x[groups.start * features..groups.end * features] }))
+            .map(|groups| dispatch(Sum { x: &x[groups.start * features..groups.end * features] }))
             .collect();
         parts.iter().sum()
     }

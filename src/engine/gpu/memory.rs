@@ -6,7 +6,7 @@ use super::plan::{Plan, Region};
 use super::tuning::DeviceClass;
 use super::uniforms::ChunkUniform;
 use super::upload::{StoredRows, Uploader};
-use crate::data::RowBlock;
+use crate::data::{RowBlock, each_block};
 use crate::error::Result;
 
 const STORAGE: wgpu::BufferUsages =
@@ -145,14 +145,17 @@ pub(super) fn region(buffer: &wgpu::Buffer, region: Region) -> wgpu::BindingReso
 pub(super) fn upload(gpu: &Gpu, class: DeviceClass, plan: &Plan, blocks: &[RowBlock]) -> Result<Vec<Rows>> {
     let mut uploader = Uploader::new(gpu, plan.chunks.iter().map(|chunk| plan.stored_bytes(chunk)).max().unwrap_or(0))?;
     let mut rows = Vec::with_capacity(plan.chunks.len());
-    for chunk in &plan.chunks {
-        let x = Values::new(gpu, class, "x", plan.stored_bytes(chunk))?;
-        uploader.upload(&x, StoredRows::new(&blocks[chunk.block], chunk.first_row, plan.columns))?;
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let uniform = gpu.buffer("chunk", size_of::<ChunkUniform>() as u64, usage)?;
-        gpu.queue.write_buffer(&uniform, 0, bytemuck::bytes_of(&ChunkUniform::new(plan, chunk)));
-        rows.push(Rows { uniform, x });
-    }
+    each_block(blocks, |b, block| {
+        for chunk in plan.chunks.iter().filter(|chunk| chunk.block == b) {
+            let x = Values::new(gpu, class, "x", plan.stored_bytes(chunk))?;
+            uploader.upload(&x, StoredRows::new(block, chunk.first_row, plan.columns))?;
+            let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+            let uniform = gpu.buffer("chunk", size_of::<ChunkUniform>() as u64, usage)?;
+            gpu.queue.write_buffer(&uniform, 0, bytemuck::bytes_of(&ChunkUniform::new(plan, chunk)));
+            rows.push(Rows { uniform, x });
+        }
+        Ok(())
+    })?;
     uploader.finish()?;
     Ok(rows)
 }

@@ -55,6 +55,8 @@ impl<'a> StoredRows<'a> {
                     match self.block.x() {
                         data::Values::F32(x) => copy(now, &x[values]),
                         data::Values::F64(x) => round(now, &x[values]),
+                        // Blocks are read before they are uploaded.
+                        data::Values::Absent(..) => fill(now),
                     }
                 }
                 Some(0) => round(now, &self.block.target().group(group).lanes()),
@@ -67,6 +69,10 @@ impl<'a> StoredRows<'a> {
             line += lines;
         }
     }
+}
+
+fn fill(mut out: Bytes<'_>) {
+    out.fill(0);
 }
 
 fn copy(mut out: Bytes<'_>, values: &[f32]) {
@@ -107,7 +113,7 @@ impl<'a> Uploader<'a> {
         Ok(Uploader { gpu, staging, next: 0 })
     }
 
-    /// Fills `target` with `rows`.
+    /// Fills `target` with `rows`, whose X is in memory.
     pub(super) fn upload(&mut self, target: &Values, rows: StoredRows<'_>) -> Result<()> {
         let piece = self.staging[0].buffer.size();
         let all = target.bytes();
