@@ -41,6 +41,8 @@ pub struct FitOptions {
     pub verify: bool,
     /// Where to start.
     pub init: Init,
+    /// Bytes of a GPU's memory that may be used; rows beyond them are sent anew in each pass.
+    pub device_memory: Option<u64>,
 }
 
 impl Default for FitOptions {
@@ -55,6 +57,7 @@ impl Default for FitOptions {
             learning_rate: None,
             verify: true,
             init: Init::Zeros,
+            device_memory: None,
         }
     }
 }
@@ -173,7 +176,7 @@ impl Fit {
 /// [`Error::Usage`] for options that do not fit each other, [`Error::NoDevice`] and [`Error::Device`] from the device,
 /// [`Error::Numerics`] when numbers leave the range. Ending short of the optimum is a [`Status`], not an error.
 pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Result<Fit> {
-    fit_with(data, options, &GpuOptions::default(), monitor)
+    fit_with(data, options, &GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() }, monitor)
 }
 
 /// [`fit`] with a GPU opened in a way of its own: limits, time-outs, doctored shaders.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use gpulogit::data::{LANES, RowBlock, RowVector, Values};
+use gpulogit::data::{Dataset, LANES, PackOptions, Precision, RowBlock, RowVector, Values};
 use gpulogit::engine::gpu::tuning::DeviceClass;
 use gpulogit::engine::gpu::{
     GpuEngine, GpuOptions, GpuRequest, LOSS_ERROR, SIGMOID_ERROR, ShaderSources, adapters, common, kernels,
 };
-use gpulogit::engine::{Engine, LossSlope, Params};
+use gpulogit::engine::{DeviceRequest, Engine, LossSlope, Params};
 use gpulogit::error::Error;
 
 /// Half an ulp of 1 in f32.
@@ -275,6 +275,54 @@ fn blocks_of_any_size_and_precision_are_one_problem() {
         cuts.windows(2).enumerate().map(|(i, c)| problem.block(c[0], c[1], i % 2 == 0)).collect();
     let mut engine = GpuEngine::open(&GpuRequest::Any, &blocks, 7, 3, &GpuOptions::default()).unwrap();
     check(&mut engine, &problem, &parameters(7, 3, 0.5), "five blocks");
+}
+
+#[test]
+fn rows_that_the_device_does_not_hold_are_the_same_problem() {
+    let mut noise = Noise(5);
+    let mut seen = 0;
+    for (rows, features, precision) in
+        [(5000, 33, Precision::F32), (700, 3, Precision::F64), (3000, 90, Precision::F32)]
+    {
+        let values: Vec<f64> = (0..rows * features).map(|_| noise.next()).collect();
+        let target: Vec<f64> = (0..rows).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
+        let pack = PackOptions { block_rows: Some(1024), precision: Some(precision), no_sample: true };
+        let data = Dataset::from_rows(&values, features, &target, pack).unwrap();
+        for models in [1, 3] {
+            let open = |device_memory| {
+                let options = GpuOptions { device_memory, ..Default::default() };
+                gpulogit::engine::open(&DeviceRequest::Gpu, &data, models, &options).unwrap().0
+            };
+            let (mut whole, mut sent) = (open(None), open(Some(1)));
+            let points = [parameters(features, models, 0.1), parameters(features, models, 0.3)];
+            let mut probed = Vec::new();
+            for engine in [&mut whole, &mut sent] {
+                let start = engine.loss_gradient(&points[0]).unwrap();
+                engine.keep(start.point).unwrap();
+                let end = engine.loss_gradient(&points[1]).unwrap();
+                assert!(engine.start_line(end.point, start.point).is_err());
+                let line = engine.start_line(start.point, end.point).unwrap();
+                probed.push((
+                    start,
+                    end,
+                    engine.probe(line, &[0.0, 0.5, 1.0]).unwrap(),
+                    engine.logits(&points[1]).unwrap(),
+                ));
+            }
+            let [(start, end, probes, logits), other] = &probed[..] else { panic!() };
+            assert_eq!((&start.loss, &start.gradient), (&other.0.loss, &other.0.gradient));
+            assert_eq!((&end.loss, &end.gradient), (&other.1.loss, &other.1.gradient));
+            assert_eq!(logits, &other.3);
+            for (a, b) in probes.iter().flatten().zip(other.2.iter().flatten()) {
+                assert!((a.loss - b.loss).abs() <= 1e-5 * a.loss && (a.slope - b.slope).abs() <= 1e-4 * a.loss);
+                seen += 1;
+            }
+            assert_eq!(whole.cost().passes, sent.cost().passes);
+            assert!(sent.cost().kernels.iter().any(|kernel| kernel.name == "line_probe on the host"));
+            assert!(!whole.cost().kernels.iter().any(|kernel| kernel.name == "line_probe on the host"));
+        }
+    }
+    assert_eq!(seen, 3 * (1 + 3) * 3);
 }
 
 #[test]

@@ -315,6 +315,9 @@ pub(super) struct FitArgs {
     /// Starting point: zeros, random, or a model file.
     #[arg(long, default_value = "zeros", value_name = "zeros|random|MODEL", help_heading = "Fitting")]
     pub(super) init: String,
+    /// Memory of a GPU to use, as 512M or 8G; rows beyond it are sent anew in each pass [default: as much as they need].
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Fitting")]
+    pub(super) device_memory: Option<u64>,
     /// Seed of everything random (--init random, --holdout).
     #[arg(long, default_value_t = 0, value_name = "N", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) seed: u64,

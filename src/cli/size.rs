@@ -4,7 +4,7 @@
 const LEAST_MEMORY: f64 = 67_108_864.0;
 
 /// A number of bytes as people write it: 1000, 64K, 512M, 1.5G, 2TiB; K is 1024.
-pub(super) fn parse(text: &str) -> std::result::Result<u64, String> {
+pub(super) fn parse(text: &str) -> Result<u64, String> {
     let bad = || format!("'{text}' is no size; write it as 512M or 8G");
     let upper = text.trim().to_ascii_uppercase();
     let number = upper.trim_end_matches('B').trim_end_matches('I');

@@ -57,6 +57,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         learning_rate: args.fit.learning_rate,
         verify: !args.fit.no_verify,
         init: init(args, &training)?,
+        device_memory: args.fit.device_memory,
     };
     let (checkpoints, options) = checkpoints(args, &training, options, terminal)?;
     let monitor: &dyn Monitor = checkpoints.as_ref().map_or(terminal, |checkpoints| checkpoints);

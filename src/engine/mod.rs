@@ -13,7 +13,7 @@ pub mod gpu;
 use crate::data::{Dataset, Precision};
 use crate::error::{Error, Result};
 use cpu::CpuEngine;
-use gpu::{GpuEngine, GpuOptions, GpuRequest};
+use gpu::{GpuOptions, GpuRequest};
 
 /// Size of the problem an engine holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,11 +270,7 @@ pub fn open<'a>(
     };
     Ok(match gpu_request {
         None => (Box::new(CpuEngine::new(&data.blocks, features, models, Precision::F32)), Opening::default()),
-        Some(request) => {
-            let engine = GpuEngine::open(&request, &data.blocks, features, models, options)?;
-            let opening = engine.opening();
-            (Box::new(engine), opening)
-        }
+        Some(request) => gpu::open(&request, &data.blocks, features, models, options)?,
     })
 }
 

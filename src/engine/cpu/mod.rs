@@ -7,6 +7,7 @@
 mod hessian;
 mod host;
 pub mod kernels;
+mod lines;
 pub mod products;
 mod rows;
 
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost};
 pub use host::Host;
+pub use lines::Lines;
 use rows::{Held, typed};
 
 use super::{
@@ -26,7 +28,7 @@ use crate::error::{Error, Result};
 /// The engine on the host's own cores.
 pub struct CpuEngine<'a> {
     blocks: &'a [RowBlock],
-    held: Vec<Held<'a>>,
+    lines: Lines<'a>,
     shape: Shape,
     device: DeviceInfo,
     stamps: Stamps,
@@ -40,7 +42,7 @@ impl<'a> CpuEngine<'a> {
         let rows = blocks.iter().map(RowBlock::rows).sum();
         CpuEngine {
             blocks,
-            held: blocks.iter().map(|block| Held::new(block, models, products)).collect(),
+            lines: Lines::new(blocks, models, products),
             shape: Shape { rows, features, models },
             device: device_info(),
             stamps: Stamps::default(),
@@ -54,7 +56,7 @@ impl<'a> CpuEngine<'a> {
     /// [`Error::Numerics`] when `point` is neither the kept nor the latest one.
     pub fn curvature_sum(&self, point: PointId) -> Result<f64> {
         let kept = self.stamps.is_kept(point)?;
-        Ok(self.held.iter().map(|held| typed!(held, block => block.curvature_sum(kept))).sum())
+        Ok(self.lines.held.iter().map(|held| typed!(held, block => block.curvature_sum(kept))).sum())
     }
 
     /// Counts one full read of X, and of `logits` sets of logits.
@@ -112,7 +114,7 @@ impl Engine for CpuEngine<'_> {
         let Shape { features, models, .. } = self.shape;
         let mut loss = vec![0.0; models];
         let mut gradient = Params::zeros(features, models);
-        let held = &mut self.held;
+        let held = &mut self.lines.held;
         each_block(self.blocks, |b, block| {
             let sums = typed!(&mut held[b], block, (held, x) => held.loss_gradient(x, w))?;
             for (k, (block_loss, block_gradient)) in sums.into_iter().enumerate() {
@@ -134,27 +136,21 @@ impl Engine for CpuEngine<'_> {
 
     fn keep(&mut self, point: PointId) -> Result<()> {
         self.stamps.keep(point)?;
-        self.held.iter_mut().for_each(|held| typed!(held, block => block.keep()));
+        self.lines.keep();
         Ok(())
     }
 
     fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
         let line = self.stamps.start_line(kept, latest)?;
-        self.held.iter_mut().try_for_each(|held| typed!(held, block => block.start_line()))?;
+        self.lines.start()?;
         Ok(line)
     }
 
     fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
         self.stamps.check_line(line)?;
         let start = Instant::now();
-        let mut sums = vec![vec![LossSlope { loss: 0.0, slope: 0.0 }; self.shape.models]; steps.len()];
-        self.held.iter().for_each(|held| typed!(held, block => block.probe(steps, &mut sums)));
+        let sums = self.lines.probe(steps);
         self.count("line_probe", 0, 2 * self.shape.models, start);
-        for sum in sums.iter_mut().flatten() {
-            if !(sum.loss.is_finite() && sum.slope.is_finite()) {
-                *sum = LossSlope::OUT_OF_RANGE;
-            }
-        }
         Ok(sums)
     }
 
@@ -167,7 +163,7 @@ impl Engine for CpuEngine<'_> {
         each_block(self.blocks, |b, block| {
             for k in 0..models {
                 let out = &mut out[k * rows + first..][..block.rows()];
-                typed!(&self.held[b], block, (held, x) => {
+                typed!(&self.lines.held[b], block, (held, x) => {
                     held.logits(x, w.model(k), out);
                     Ok(())
                 })?;
@@ -189,7 +185,7 @@ impl Engine for CpuEngine<'_> {
         // The sum is of no use but to keep the compiler from leaving the reads out.
         let mut sum = 0.0;
         each_block(self.blocks, |b, block| {
-            sum += typed!(&self.held[b], block, (held, x) => Ok(held.sum(x)))?;
+            sum += typed!(&self.lines.held[b], block, (held, x) => Ok(held.sum(x)))?;
             Ok(())
         })?;
         std::hint::black_box(sum);

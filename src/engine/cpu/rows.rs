@@ -129,6 +129,25 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
         Ok(total)
     }
 
+    /// Puts `logits` to the latest ones of model `model` in the rows from `first_row` on.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] when there is no memory for them.
+    pub(super) fn set_latest(
+        &mut self,
+        model: usize,
+        first_row: usize,
+        logits: impl Iterator<Item = f64>,
+    ) -> Result<()> {
+        let padded = self.padded();
+        if self.latest.is_empty() {
+            self.latest = Storage::zeros(padded * self.models)?;
+        }
+        let of_model = &mut self.latest[model * padded + first_row..(model + 1) * padded];
+        of_model.iter_mut().zip(logits).for_each(|(latest, logit)| *latest = T::narrow(logit));
+        Ok(())
+    }
+
     /// The latest logits become the kept ones.
     pub(super) fn keep(&mut self) {
         std::mem::swap(&mut self.kept, &mut self.latest);

@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_probe_sum_that_is_not_finite_spoils_its_own_step_and_model_only() {
-        let limits = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 256, chunk: u64::MAX };
+        let (binding, workgroups) = (1 << 20, 256);
+        let limits = PlanLimits { binding, buffer: binding, workgroups, chunk: u64::MAX, submission: u64::MAX };
         let problem = Problem { block_rows: &[300], features: 1, models: 1, offsets: false };
         let plan = Plan::new(problem, limits).unwrap();
         // A loss and a slope for each of five steps, for each of two tiles.

@@ -2,7 +2,7 @@
 
 use super::device::Gpu;
 use super::pipelines::{Pipeline, Pipelines};
-use super::plan::{Plan, Region};
+use super::plan::{Chunk, Plan, Region};
 use super::tuning::DeviceClass;
 use super::uniforms::ChunkUniform;
 use super::upload::{StoredRows, Uploader};
@@ -107,6 +107,35 @@ pub(super) struct Rows {
     pub(super) x: Values,
 }
 
+impl Rows {
+    fn uniform(gpu: &Gpu) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        gpu.buffer("chunk", size_of::<ChunkUniform>() as u64, usage)
+    }
+
+    /// Says, to the next submission, that these are the rows of `chunk`.
+    pub(super) fn describe(&self, gpu: &Gpu, plan: &Plan, chunk: &Chunk) {
+        gpu.queue.write_buffer(&self.uniform, 0, bytemuck::bytes_of(&ChunkUniform::new(plan, chunk)));
+    }
+}
+
+/// A place that one chunk after the other is sent to.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) rows: Rows,
+    pub(super) logits: wgpu::Buffer,
+}
+
+impl Lane {
+    /// Room for the largest chunk of `plan`.
+    pub(super) fn new(gpu: &Gpu, class: DeviceClass, plan: &Plan) -> Result<Self> {
+        let largest = |bytes: &dyn Fn(&Chunk) -> u64| plan.chunks.iter().map(bytes).max().unwrap_or(0);
+        let x = Values::new(gpu, class, "x", largest(&|chunk| plan.stored_bytes(chunk)))?;
+        let logits = gpu.buffer("logits", largest(&|chunk| plan.logit_bytes(chunk)), STORAGE)?;
+        Ok(Lane { rows: Rows { uniform: Rows::uniform(gpu)?, x }, logits })
+    }
+}
+
 /// What buffers are made with and bound to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parts<'a> {
@@ -149,10 +178,9 @@ pub(super) fn upload(gpu: &Gpu, class: DeviceClass, plan: &Plan, blocks: &[RowBl
         for chunk in plan.chunks.iter().filter(|chunk| chunk.block == b) {
             let x = Values::new(gpu, class, "x", plan.stored_bytes(chunk))?;
             uploader.upload(&x, StoredRows::new(block, chunk.first_row, plan.columns))?;
-            let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-            let uniform = gpu.buffer("chunk", size_of::<ChunkUniform>() as u64, usage)?;
-            gpu.queue.write_buffer(&uniform, 0, bytemuck::bytes_of(&ChunkUniform::new(plan, chunk)));
-            rows.push(Rows { uniform, x });
+            let of_chunk = Rows { uniform: Rows::uniform(gpu)?, x };
+            of_chunk.describe(gpu, plan, chunk);
+            rows.push(of_chunk);
         }
         Ok(())
     })?;
@@ -162,7 +190,7 @@ pub(super) fn upload(gpu: &Gpu, class: DeviceClass, plan: &Plan, blocks: &[RowBl
 
 impl Parts<'_> {
     /// Binds a kernel that computes logits to leave them in `logits`, and its sums in `sums` where it has any.
-    fn bind(
+    pub(super) fn bind(
         &self,
         pipeline: &Pipeline,
         rows: &Rows,

@@ -14,6 +14,7 @@ mod memory;
 mod pipelines;
 pub mod plan;
 mod stream;
+mod streamed;
 pub mod tuning;
 mod uniforms;
 mod upload;
@@ -29,8 +30,9 @@ use self::device::Gpu;
 use self::kernels::{LINE_PROBE, LOGITS};
 use self::memory::{IMAGE_LINE_BYTES, Loose, Parts, Rows, Slot, Values};
 use self::pipelines::Pipelines;
-use self::plan::{PROBE_STEPS, Plan, PlanLimits, Problem, TILE, Traffic};
+use self::plan::{PROBE_STEPS, Plan, PlanLimits, Problem, SUBMISSION_BYTES, TILE, Traffic};
 use self::stream::Stream;
+use self::streamed::StreamedGpu;
 use self::tuning::DeviceClass;
 use self::uniforms::ProbeUniform;
 use self::upload::STAGING_BYTES;
@@ -64,6 +66,9 @@ pub struct GpuOptions {
     pub max_workgroups: Option<u32>,
     /// What the kernels are built for, where it is not the device's own class.
     pub class: Option<DeviceClass>,
+    /// Bytes of device memory that may be used; rows beyond them are sent anew in each pass. By default there is no limit but the
+    /// device's own.
+    pub device_memory: Option<u64>,
     /// The shaders.
     pub sources: ShaderSources,
 }
@@ -76,6 +81,7 @@ impl Default for GpuOptions {
             max_binding_bytes: None,
             max_workgroups: None,
             class: None,
+            device_memory: None,
             sources: ShaderSources::default(),
         }
     }
@@ -128,28 +134,27 @@ impl GpuEngine {
         models: usize,
         options: &GpuOptions,
     ) -> Result<GpuEngine> {
-        if models == 0 || blocks.iter().any(|block| block.features() != features) {
-            return Err(Error::Numerics("internal: blocks and parameters of different shapes".into()));
-        }
-        let start = Instant::now();
-        let block_rows: Vec<usize> = blocks.iter().map(RowBlock::rows).collect();
-        let shape = Shape { rows: block_rows.iter().sum(), features, models };
-        let (gpu, report, class) = adapter::open(request, options.default_limits, options.timeout)?;
-        let class = options.class.unwrap_or(class);
-        let offsets = blocks.iter().any(|block| block.offset().is_some());
-        let problem = Problem { block_rows: &block_rows, features, models, offsets };
-        let plan = Plan::new(problem, limits(&gpu, class, options))?;
+        let device = Device::open(request, options)?;
+        let plan = device.plan(blocks, features, models, |limits| limits)?;
+        GpuEngine::on(device, plan, blocks, options)
+    }
+
+    /// Uploads `blocks` as `plan` says.
+    fn on(device: Device, plan: Plan, blocks: &[RowBlock], options: &GpuOptions) -> Result<GpuEngine> {
+        let Device { gpu, info, class, opened, .. } = device;
+        let (features, models) = (plan.features, plan.models);
+        let shape = Shape { rows: blocks.iter().map(RowBlock::rows).sum(), features, models };
         let pipelines = Pipelines::new(&gpu, &options.sources, class, features, models)?;
         let parameters = Values::new(&gpu, class, "parameters", plan.parameter_bytes())?;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let probe_uniform = gpu.buffer("probe", size_of::<ProbeUniform>() as u64, usage)?;
         let largest = plan.chunks.iter().map(|chunk| plan.logit_bytes(chunk)).max().unwrap_or(0);
         let stream = Stream::new(&gpu, plan.results_bytes.max(largest.min(READBACK_BYTES)))?;
-        let setup = start.elapsed().as_secs_f64();
+        let setup = opened.elapsed().as_secs_f64();
         let rows = memory::upload(&gpu, class, &plan, blocks)?;
-        let opening = Opening { setup, upload: start.elapsed().as_secs_f64() - setup };
+        let opening = Opening { setup, upload: opened.elapsed().as_secs_f64() - setup };
         Ok(GpuEngine {
-            info: report.info,
+            info,
             opening,
             shape,
             plan,
@@ -230,18 +235,7 @@ impl GpuEngine {
     /// Puts W on the device.
     fn write_parameters(&self, w: &Params) -> Result<()> {
         check_params(w, self.shape)?;
-        let (batch, padded) = (self.plan.batch, 4 * self.plan.fours());
-        let mut values = vec![0f32; self.plan.parameter_bytes() as usize / size_of::<f32>()];
-        for k in 0..self.shape.models {
-            for (j, value) in w.model(k).iter().enumerate() {
-                let j = if j < self.shape.features { j } else { padded };
-                values[(k / batch * (padded + 4) + j) * batch + k % batch] = *value as f32;
-            }
-        }
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(Error::Numerics("a coefficient is beyond the range of f32".into()));
-        }
-        self.parameters.write(&self.gpu, values);
+        self.parameters.write(&self.gpu, parameters(w, &self.plan)?);
         Ok(())
     }
 
@@ -395,6 +389,83 @@ impl Engine for GpuEngine {
     }
 }
 
+/// W as it lies on the device.
+fn parameters(w: &Params, plan: &Plan) -> Result<Vec<f32>> {
+    let (batch, padded) = (plan.batch, 4 * plan.fours());
+    let mut values = vec![0f32; plan.parameter_bytes() as usize / size_of::<f32>()];
+    for k in 0..plan.models {
+        for (j, value) in w.model(k).iter().enumerate() {
+            let j = if j < plan.features { j } else { padded };
+            values[(k / batch * (padded + 4) + j) * batch + k % batch] = *value as f32;
+        }
+    }
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err(Error::Numerics("a coefficient is beyond the range of f32".into()));
+    }
+    Ok(values)
+}
+
+/// An open device.
+struct Device {
+    gpu: Gpu,
+    info: DeviceInfo,
+    class: DeviceClass,
+    opened: Instant,
+    limits: PlanLimits,
+}
+
+impl Device {
+    fn open(request: &GpuRequest, options: &GpuOptions) -> Result<Self> {
+        let opened = Instant::now();
+        let (gpu, report, class) = adapter::open(request, options.default_limits, options.timeout)?;
+        let class = options.class.unwrap_or(class);
+        let limits = limits(&gpu, class, options);
+        Ok(Device { gpu, info: report.info, class, opened, limits })
+    }
+
+    /// The plan for `blocks` within what `narrowed` makes of the device's limits.
+    fn plan(
+        &self,
+        blocks: &[RowBlock],
+        features: usize,
+        models: usize,
+        narrowed: impl Fn(PlanLimits) -> PlanLimits,
+    ) -> Result<Plan> {
+        if models == 0 || blocks.iter().any(|block| block.features() != features) {
+            return Err(Error::Numerics("internal: blocks and parameters of different shapes".into()));
+        }
+        let block_rows: Vec<usize> = blocks.iter().map(RowBlock::rows).collect();
+        let offsets = blocks.iter().any(|block| block.offset().is_some());
+        Plan::new(Problem { block_rows: &block_rows, features, models, offsets }, narrowed(self.limits))
+    }
+}
+
+/// The engine on the adapter that `request` means: all rows on the device where they fit into its share of memory, else sent
+/// chunk by chunk in each pass.
+///
+/// # Errors
+/// As [`GpuEngine::open`].
+pub(super) fn open<'a>(
+    request: &GpuRequest,
+    blocks: &'a [RowBlock],
+    features: usize,
+    models: usize,
+    options: &GpuOptions,
+) -> Result<(Box<dyn Engine + 'a>, Opening)> {
+    let device = Device::open(request, options)?;
+    let plan = device.plan(blocks, features, models, |limits| limits)?;
+    let budget = options.device_memory.unwrap_or(u64::MAX);
+    if plan.device_bytes() + 2 * STAGING_BYTES > budget {
+        let plan = device.plan(blocks, features, models, |limits| streamed::limits(limits, budget))?;
+        let engine = StreamedGpu::new(device, plan, blocks, options)?;
+        let opening = engine.opening();
+        return Ok((Box::new(engine), opening));
+    }
+    let engine = GpuEngine::on(device, plan, blocks, options)?;
+    let opening = engine.opening();
+    Ok((Box::new(engine), opening))
+}
+
 /// What the plan has to keep to.
 fn limits(gpu: &Gpu, class: DeviceClass, options: &GpuOptions) -> PlanLimits {
     let limits = gpu.device.limits();
@@ -408,6 +479,7 @@ fn limits(gpu: &Gpu, class: DeviceClass, options: &GpuOptions) -> PlanLimits {
         buffer: limits.max_buffer_size,
         workgroups: limits.max_compute_workgroups_per_dimension.min(options.max_workgroups.unwrap_or(u32::MAX)),
         chunk,
+        submission: SUBMISSION_BYTES,
     }
 }
 

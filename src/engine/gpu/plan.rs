@@ -12,7 +12,7 @@ pub const TILE: usize = 256;
 pub const PROBE_STEPS: usize = 8;
 /// X that a submission of several chunks reads at the most, in bytes, once for each batch of models: 256 MiB take a few
 /// milliseconds on a discrete GPU and 50 on a slow integrated one. A chunk that reads more is a submission of its own.
-const SUBMISSION_BYTES: u64 = 256 << 20;
+pub(super) const SUBMISSION_BYTES: u64 = 256 << 20;
 /// Bytes a binding has at the most whatever the device offers, so that 32-bit indices of f32 always suffice.
 const MAX_BINDING: u64 = 4 << 30;
 /// Regions of the results buffer start at multiples of this, WebGPU's alignment of storage bindings.
@@ -42,6 +42,8 @@ pub(super) struct PlanLimits {
     pub(super) workgroups: u32,
     /// Rows of a chunk, in bytes, beyond which it is cut where one tile does not need more.
     pub(super) chunk: u64,
+    /// Bytes that a submission of several chunks reads at the most.
+    pub(super) submission: u64,
 }
 
 /// Bytes of the results buffer.
@@ -144,7 +146,7 @@ impl Plan {
                 let tiles = rows.div_ceil(TILE);
                 let bytes = per_tile.scaled(tiles as u64);
                 let reads = bytes.stored * batches;
-                let full = read + reads > SUBMISSION_BYTES || results.with(&bytes).largest() > binding;
+                let full = read + reads > limits.submission || results.with(&bytes).largest() > binding;
                 if plan.submissions.is_empty() || full {
                     plan.submissions.push(plan.chunks.len()..plan.chunks.len());
                     (read, results) = (0, Results::default());
@@ -199,6 +201,12 @@ impl Plan {
     /// Bytes of W on the device: for each batch of models the slopes in fours, then a four for the intercept.
     pub(super) fn parameter_bytes(&self) -> u64 {
         (self.padded_models() * (self.fours() + 1) * 16) as u64
+    }
+
+    /// Bytes that the rows, three sets of logits and all else of the plan take on the device.
+    pub(super) fn device_bytes(&self) -> u64 {
+        let rows = self.chunks.iter().map(|chunk| self.stored_bytes(chunk) + 3 * self.logit_bytes(chunk));
+        rows.sum::<u64>() + 3 * self.results_bytes + self.parameter_bytes()
     }
 
     /// What a loss and gradient moves.
@@ -298,8 +306,13 @@ fn align(bytes: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const WEBGPU: PlanLimits =
-        PlanLimits { binding: 128 << 20, buffer: 256 << 20, workgroups: 65_535, chunk: u64::MAX };
+    const WEBGPU: PlanLimits = PlanLimits {
+        binding: 128 << 20,
+        buffer: 256 << 20,
+        workgroups: 65_535,
+        chunk: u64::MAX,
+        submission: SUBMISSION_BYTES,
+    };
 
     fn planned(block_rows: &[usize], features: usize, models: usize, limits: PlanLimits) -> Plan {
         Plan::new(Problem { block_rows, features, models, offsets: features % 2 == 1 }, limits).unwrap()
@@ -349,7 +362,7 @@ mod tests {
 
     #[test]
     fn plans_hold_their_promises_for_awkward_shapes() {
-        let tiny = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 40, chunk: 100_000 };
+        let tiny = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 40, chunk: 100_000, ..WEBGPU };
         let mut seen = 0;
         for limits in [WEBGPU, tiny] {
             for rows in [1, 31, 32, 33, 255, 256, 257, 70_000, 3_000_000] {

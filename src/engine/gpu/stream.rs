@@ -79,28 +79,46 @@ impl Stream {
         mut record: impl FnMut(&mut Recording<'_>, T) -> u64,
         mut fold: impl FnMut(T, &[f32]) -> Result<()>,
     ) -> Result<()> {
-        let mut in_flight: Option<(T, Flight)> = None;
-        let mut outcome = Ok(());
-        for item in items {
-            let encoder =
-                gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gpulogit") });
-            let mut recording = Recording { stream: self, encoder, passes: Vec::new() };
-            let bytes = record(&mut recording, item.clone());
-            let (encoder, passes) = (recording.encoder, recording.passes);
-            let flight = self.submit(gpu, encoder, passes, bytes);
-            if let Some((before, flight)) = in_flight.replace((item, flight)) {
-                outcome = self.land(gpu, cost, flight, |results| fold(before, results));
-            }
-            if outcome.is_err() {
-                break;
-            }
+        let mut in_flight = None;
+        let outcome =
+            items.into_iter().try_for_each(|item| self.push(gpu, cost, &mut in_flight, item, &mut record, &mut fold));
+        self.finish(gpu, cost, in_flight, outcome, &mut fold)
+    }
+
+    /// One submission of [`Stream::run`], behind the one `in_flight`, whose results are read.
+    pub(super) fn push<T: Clone>(
+        &mut self,
+        gpu: &Gpu,
+        cost: &mut Cost,
+        in_flight: &mut Option<(T, Flight)>,
+        item: T,
+        record: &mut impl FnMut(&mut Recording<'_>, T) -> u64,
+        fold: &mut impl FnMut(T, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gpulogit") });
+        let mut recording = Recording { stream: self, encoder, passes: Vec::new() };
+        let bytes = record(&mut recording, item.clone());
+        let (encoder, passes) = (recording.encoder, recording.passes);
+        let flight = self.submit(gpu, encoder, passes, bytes);
+        match in_flight.replace((item, flight)) {
+            Some((before, flight)) => self.land(gpu, cost, flight, |results| fold(before, results)),
+            None => Ok(()),
         }
-        if let Some((last, flight)) = in_flight {
-            let go_on = outcome.is_ok();
-            let landed = self.land(gpu, cost, flight, |results| if go_on { fold(last, results) } else { Ok(()) });
-            outcome = outcome.and(landed);
-        }
-        outcome
+    }
+
+    /// The end of [`Stream::run`]: what is in flight still lands, and is read if all went well so far.
+    pub(super) fn finish<T>(
+        &mut self,
+        gpu: &Gpu,
+        cost: &mut Cost,
+        in_flight: Option<(T, Flight)>,
+        outcome: Result<()>,
+        fold: &mut impl FnMut(T, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let Some((last, flight)) = in_flight else { return outcome };
+        let go_on = outcome.is_ok();
+        let landed = self.land(gpu, cost, flight, |results| if go_on { fold(last, results) } else { Ok(()) });
+        outcome.and(landed)
     }
 
     /// Runs every submission of `plan`: `record` records what a chunk needs and returns where it leaves its last results,
@@ -217,6 +235,11 @@ impl Recording<'_> {
     /// Copies `bytes` of `from` to the start of the results.
     pub(super) fn copy_to_results(&mut self, from: &wgpu::Buffer, offset: u64, bytes: u64) {
         self.encoder.copy_buffer_to_buffer(from, offset, &self.stream.results, 0, bytes);
+    }
+
+    /// Copies the first `bytes` of `from` to the results from `at` on.
+    pub(super) fn copy_behind(&mut self, from: &wgpu::Buffer, bytes: u64, at: u64) {
+        self.encoder.copy_buffer_to_buffer(from, 0, &self.stream.results, at, bytes);
     }
 }
 

@@ -1,0 +1,260 @@
+//! The GPU engine for rows that device memory does not hold: chunk by chunk they are sent to one of two places, computed
+//! with, and overwritten by those after the next, while the logits they leave go to the host.
+//!
+//! Sending, computing and reading back overlap, since a queue does what it is given in order and nobody waits for it but to
+//! write into the memory it copies from. Lines are probed on the host: their logits are there.
+
+use std::time::Instant;
+
+use super::device::Gpu;
+use super::kernels::LOGITS;
+use super::memory::{Lane, Parts, Values};
+use super::pipelines::Pipelines;
+use super::plan::{Plan, PlanLimits, Region, TILE};
+use super::stream::{Recording, Stream};
+use super::upload::{STAGING_BYTES, StoredRows, Uploader};
+use super::{Device, GpuOptions, fold, out_of_range, parameters};
+use crate::data::{Precision, RowBlock, each_block};
+use crate::engine::cpu::Lines;
+use crate::engine::{
+    Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps,
+    check_params,
+};
+use crate::error::Result;
+
+/// Places that chunks are sent to: while one is computed with, the other is filled.
+const LANES: usize = 2;
+/// Part of device memory that a chunk takes at the most: there are two of them and their logits, and what is read back.
+const PART: u64 = 6;
+
+/// The limits of a plan whose chunks are sent one by one within `budget` bytes of device memory.
+pub(super) fn limits(limits: PlanLimits, budget: u64) -> PlanLimits {
+    let chunk = budget.saturating_sub(2 * STAGING_BYTES) / PART;
+    PlanLimits { chunk: limits.chunk.min(chunk), submission: 0, ..limits }
+}
+
+/// Rows that are sent to a GPU in each pass.
+pub(super) struct StreamedGpu<'a> {
+    blocks: &'a [RowBlock],
+    info: DeviceInfo,
+    opening: Opening,
+    shape: Shape,
+    plan: Plan,
+    pipelines: Pipelines,
+    /// W.
+    parameters: Values,
+    lanes: Vec<Lane>,
+    stream: Stream,
+    /// Where logits stand in the results, behind the sums.
+    logits_at: u64,
+    lines: Lines<'a>,
+    stamps: Stamps,
+    cost: Cost,
+    gpu: Gpu,
+}
+
+/// Which kernel a pass runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    LossGradient,
+    Logits,
+}
+
+impl<'a> StreamedGpu<'a> {
+    pub(super) fn new(device: Device, plan: Plan, blocks: &'a [RowBlock], options: &GpuOptions) -> Result<Self> {
+        let Device { gpu, info, class, opened, .. } = device;
+        let (features, models) = (plan.features, plan.models);
+        let pipelines = Pipelines::new(&gpu, &options.sources, class, features, models)?;
+        let parameters = Values::new(&gpu, class, "parameters", plan.parameter_bytes())?;
+        let logits = plan.chunks.iter().map(|chunk| plan.logit_bytes(chunk)).max().unwrap_or(0);
+        let logits_at = plan.results_bytes;
+        let stream = Stream::new(&gpu, logits_at + logits)?;
+        let lanes = (0..LANES).map(|_| Lane::new(&gpu, class, &plan)).collect::<Result<_>>()?;
+        let rows = blocks.iter().map(RowBlock::rows).sum();
+        Ok(StreamedGpu {
+            blocks,
+            info,
+            opening: Opening { setup: opened.elapsed().as_secs_f64(), upload: 0.0 },
+            shape: Shape { rows, features, models },
+            plan,
+            pipelines,
+            parameters,
+            lanes,
+            stream,
+            logits_at,
+            lines: Lines::new(blocks, models, Precision::F64),
+            stamps: Stamps::default(),
+            cost: Cost::default(),
+            gpu,
+        })
+    }
+
+    /// Seconds it took to open the device.
+    pub(super) fn opening(&self) -> Opening {
+        self.opening
+    }
+
+    /// What binds the kernel of a pass to each lane.
+    fn bound(&self, pass: Pass) -> Result<Vec<wgpu::BindGroup>> {
+        let StreamedGpu { gpu, pipelines, plan, parameters, stream, .. } = self;
+        let parts = Parts { gpu, pipelines, plan, parameters, results: &stream.results };
+        let sums = Region { offset: 0, bytes: plan.chunks.iter().map(|chunk| chunk.sums.bytes).max().unwrap_or(0) };
+        let bind = |lane: &Lane| match pass {
+            Pass::LossGradient => parts.bind(&pipelines.loss_gradient, &lane.rows, &lane.logits, Some(sums)),
+            Pass::Logits => parts.bind(pipelines.logits(gpu)?, &lane.rows, &lane.logits, None),
+        };
+        self.lanes.iter().map(bind).collect()
+    }
+
+    /// Sends all rows, and gives what each chunk leaves to `fold`: its number, all results, and where its logits begin.
+    fn pass(
+        &mut self,
+        pass: Pass,
+        w: &Params,
+        mut fold: impl FnMut(usize, &[f32], &mut Lines<'a>) -> Result<()>,
+    ) -> Result<()> {
+        check_params(w, self.shape)?;
+        self.parameters.write(&self.gpu, parameters(w, &self.plan)?);
+        let bound = self.bound(pass)?;
+        let StreamedGpu { plan, gpu, stream, cost, lanes, pipelines, logits_at, lines, blocks, .. } = self;
+        let largest = plan.chunks.iter().map(|chunk| plan.stored_bytes(chunk)).max().unwrap_or(0);
+        let pipeline = match pass {
+            Pass::LossGradient => &pipelines.loss_gradient,
+            Pass::Logits => pipelines.logits(gpu)?,
+        };
+        let mut uploader = Uploader::new(gpu, largest)?;
+        let mut in_flight = None;
+        let mut fold = |c: usize, results: &[f32]| fold(c, results, lines);
+        let mut next = 0;
+        let outcome = each_block(blocks, |b, block| {
+            while let Some(chunk) = plan.chunks.get(next).filter(|chunk| chunk.block == b) {
+                let (c, lane) = (next, &lanes[next % LANES]);
+                next += 1;
+                uploader.upload(&lane.rows.x, StoredRows::new(block, chunk.first_row, plan.columns))?;
+                lane.rows.describe(gpu, plan, chunk);
+                let bound = &bound[c % LANES];
+                let mut record = |recording: &mut Recording<'_>, _: usize| {
+                    let [x, y] = chunk.grid;
+                    recording.dispatch(pipeline, bound, [x, y, 1]);
+                    let bytes = plan.logit_bytes(chunk);
+                    recording.copy_behind(&lane.logits, bytes, *logits_at);
+                    *logits_at + bytes
+                };
+                stream.push(gpu, cost, &mut in_flight, c, &mut record, &mut fold)?;
+            }
+            Ok(())
+        });
+        let outcome = stream.finish(gpu, cost, in_flight, outcome, &mut fold);
+        // What was sent must have arrived, or have failed, before its memory is given back.
+        outcome.and(uploader.finish())
+    }
+}
+
+/// The logits of each model in the rows of chunk `c` of `plan`, among `results`.
+fn logits_of<'r>(
+    plan: &'r Plan,
+    c: usize,
+    results: &'r [f32],
+    at: u64,
+) -> impl Iterator<Item = (usize, impl Iterator<Item = f64> + 'r)> + 'r {
+    let chunk = &plan.chunks[c];
+    let logits = &results[at as usize / size_of::<f32>()..];
+    (0..plan.models).map(move |model| {
+        let first = model / plan.batch * chunk.tiles * TILE;
+        (model, (0..chunk.rows).map(move |row| f64::from(logits[(first + row) * plan.batch + model % plan.batch])))
+    })
+}
+
+impl Engine for StreamedGpu<'_> {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn device(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn resolution(&self) -> f64 {
+        F32_RESOLUTION
+    }
+
+    fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient> {
+        // From here on the logits of the latest point may be overwritten, whatever happens.
+        self.stamps.latest = None;
+        let (plan, at) = (self.plan.clone(), self.logits_at);
+        let mut sums = fold::GradientSums::new(&plan);
+        self.pass(Pass::LossGradient, w, |c, results, lines| {
+            let chunk = &plan.chunks[c];
+            sums.add(&plan, chunk, results)?;
+            for (model, logits) in logits_of(&plan, c, results, at) {
+                lines.set_latest(chunk.block, model, chunk.first_row, logits)?;
+            }
+            Ok(())
+        })?;
+        let traffic = plan.traffic();
+        self.cost.passes += 1;
+        self.cost.bytes_read += traffic.x;
+        self.cost.kernel(self.pipelines.loss_gradient.name).bytes += traffic.bytes();
+        let (loss, gradient) = sums.finish(&plan)?;
+        Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
+    }
+
+    fn keep(&mut self, point: PointId) -> Result<()> {
+        self.stamps.keep(point)?;
+        self.lines.keep();
+        Ok(())
+    }
+
+    fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
+        let line = self.stamps.start_line(kept, latest)?;
+        self.lines.start()?;
+        Ok(line)
+    }
+
+    fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
+        self.stamps.check_line(line)?;
+        let start = Instant::now();
+        let probed = self.lines.probe(steps);
+        let cost = self.cost.kernel("line_probe on the host");
+        cost.calls += 1;
+        cost.seconds += start.elapsed().as_secs_f64();
+        cost.bytes += self.plan.probe_traffic().bytes();
+        Ok(probed)
+    }
+
+    fn logits(&mut self, w: &Params) -> Result<Vec<f64>> {
+        let (plan, at) = (self.plan.clone(), self.logits_at);
+        let rows = self.shape.rows;
+        let mut out = vec![0.0; rows * plan.models];
+        let mut starts = Vec::with_capacity(plan.chunks.len());
+        let mut start = 0;
+        for chunk in &plan.chunks {
+            starts.push(start);
+            start += chunk.rows;
+        }
+        self.pass(Pass::Logits, w, |c, results, _| {
+            for (model, logits) in logits_of(&plan, c, results, at) {
+                for (out, logit) in out[model * rows + starts[c]..].iter_mut().zip(logits) {
+                    if !logit.is_finite() {
+                        return Err(out_of_range());
+                    }
+                    *out = logit;
+                }
+            }
+            Ok(())
+        })?;
+        let traffic = plan.logits_traffic();
+        self.cost.passes += 1;
+        self.cost.bytes_read += traffic.x;
+        self.cost.kernel(LOGITS.name).bytes += traffic.bytes();
+        Ok(out)
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { device_peak: self.gpu.peak(), ..self.cost.clone() }
+    }
+
+    fn bandwidth(&mut self) -> Result<f64> {
+        self.gpu.copy_bandwidth()
+    }
+}
