@@ -41,7 +41,7 @@ fn numeric(names: &[&str]) -> Design {
             .iter()
             .map(|name| InputColumn::Numeric { name: name.to_string(), fill: None, date: false })
             .collect(),
-        target: Target { name: None, classes: ["0".into(), "1".into()] },
+        target: Target { name: None, classes: ["0".into(), "1".into()], cut: None },
         weight: None,
         offset: None,
         missing: Missing::Error,

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Measures gpulogit beside its peers and writes docs/benchmarks.md: ./benches/peers/run.sh [--quick]
+# Reads files beside polars and pyarrow, and fits what memory does not hold: ./benches/peers/run.sh --files
 # Installs the peers in a virtual environment outside the repository (GPULOGIT_PEERS, by default in the cache directory).
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -9,6 +10,11 @@ mkdir -p "$place"
 [ -x "$place/venv/bin/python" ] || python3 -m venv "$place/venv"
 "$place/venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
 cargo build --quiet --release --locked --manifest-path ../../Cargo.toml
+if [ "${1:-}" = "--files" ]; then
+    shift
+    export NODEVICE_SELECT=1 POLARS_MAX_THREADS="$(nproc)" OMP_NUM_THREADS="$(nproc)" OPENBLAS_NUM_THREADS="$(nproc)"
+    exec "$place/venv/bin/python" files.py --place "$place" --gpulogit ../../target/release/gpulogit "$@"
+fi
 CARGO_TARGET_DIR="$place/linfa" cargo build --quiet --release --locked --manifest-path linfa/Cargo.toml
 
 threads="$(nproc)"

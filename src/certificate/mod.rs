@@ -22,7 +22,7 @@ const REDUNDANT: f64 = 1e-12;
 /// The same for what a column has left on some of the rows, well clear of it.
 const REDUNDANT_ON_SOME: f64 = 1e-9;
 /// Multiply-adds that a rank decision or a Newton step on the host may cost (some ten seconds on two cores).
-const AFFORDABLE: f64 = 1e11;
+const AFFORDABLE: f64 = 1e12;
 /// Multiply-adds of curvature of all rows that are cheap beside everything else.
 const CHEAP: f64 = 4e9;
 /// Rows that may show that no column is redundant, or that there is an optimum: this many for each column, and at the least.

@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod output;
 mod predict;
+mod predictions;
 mod progress;
 mod size;
 mod train;
@@ -32,6 +33,7 @@ const MOST_THREADS: usize = 1024;
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
     quieten_mesa();
+    quieten_decoders();
     let cli = Cli::parse();
     let common = cli.command.common();
     let terminal = Terminal::new(common.quiet, common.verbose);
@@ -63,6 +65,16 @@ fn quieten_mesa() {
         // SAFETY: this is the first thing the program does; no other thread exists that could read the environment.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
+}
+
+/// Keeps silent about panics of decoders on damaged files: those end in an error of their own.
+fn quieten_decoders() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !crate::data::is_decoding() {
+            report(info);
+        }
+    }));
 }
 
 /// Sets the number of threads and the way Ctrl-C works.

@@ -1,4 +1,4 @@
-//! `gpulogit predict`: a probability and a label for every row, as CSV.
+//! `gpulogit predict`: a probability and a label for every row.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,23 +8,22 @@ use serde_json::json;
 use super::args::{PredictArgs, trimmed};
 use super::exit::Outcome;
 use super::output::{device_words, json, plural};
+use super::predictions::{COLUMNS, Predictions, is_parquet};
 use super::progress::Terminal;
-use crate::data::{ReadOptions, RowStream, Rows};
+use crate::data::{ReadOptions, RowStream};
 use crate::engine::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::logistic::sigmoid;
 use crate::metrics::check_threshold;
 use crate::model::{Model, check_output, write_atomically};
 
-/// The columns that predictions have.
-const COLUMNS: [&str; 2] = ["probability", "label"];
-
 pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
     check_threshold(args.rows.threshold)?;
     if let Some(path) = &args.output
         && path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("csv"))
+        && !is_parquet(path)
     {
-        return Err(Error::Usage(format!("--output {} must end in .csv", path.display())));
+        return Err(Error::Usage(format!("--output {} must end in .csv or .parquet", path.display())));
     }
     if args.common.json && args.output.is_none() {
         return Err(Error::Usage(
@@ -49,8 +48,9 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
     match &args.output {
         Some(path) => write_atomically(path, |out| run.write(&mut stream, out, path, terminal))?,
         None => {
-            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            run.write(&mut stream, &mut out, Path::new("standard output"), terminal)?;
+            let (mut out, path) = (std::io::BufWriter::new(std::io::stdout()), Path::new("standard output"));
+            run.write(&mut stream, &mut out, path, terminal)?;
+            out.flush().map_err(|e| Error::io(path, e))?;
         }
     }
     let Predicting { rows, empty, device, .. } = run;
@@ -87,48 +87,32 @@ struct Predicting<'a> {
 }
 
 impl Predicting<'_> {
-    /// Writes all rows of `stream`, some at a time: the columns kept, then `probability` and `label`.
+    /// Writes all rows of `stream`, some at a time.
     fn write(
         &mut self,
         stream: &mut RowStream<'_>,
-        out: &mut dyn Write,
+        out: &mut (dyn Write + Send),
         path: &Path,
         terminal: &Terminal,
     ) -> Result<()> {
-        let failed = |error: csv::Error| match error.into_kind() {
-            // Unwrapped, so that a pipe that was closed is known as one.
-            csv::ErrorKind::Io(error) => Error::io(path, error),
-            other => Error::io(path, std::io::Error::other(format!("{other:?}"))),
-        };
-        let mut csv = csv::Writer::from_writer(out);
         let kept = trimmed(&self.args.keep);
-        while let Some(rows) = stream.next(terminal)? {
+        // What cannot be read must not leave an empty table behind.
+        let mut next = stream.next(terminal)?;
+        let mut predictions = Predictions::new(out, path, &kept)?;
+        while let Some(rows) = next {
             let (predictors, device) = self.model.linear_predictors(&rows.data, &self.args.common.device())?;
             self.device = Some(device);
-            if self.rows == 0 {
-                csv.write_record(kept.iter().map(String::as_str).chain(COLUMNS)).map_err(failed)?;
-            }
             self.rows += rows.data.rows as u64;
             self.empty += rows.missing_rows.len() as u64;
-            self.write_rows(&mut csv, &rows, &predictors).map_err(failed)?;
-        }
-        csv.flush().map_err(|e| Error::io(path, e))
-    }
-
-    fn write_rows(&self, csv: &mut csv::Writer<&mut dyn Write>, rows: &Rows, predictors: &[f64]) -> csv::Result<()> {
-        let mut missing = rows.missing_rows.iter().copied().peekable();
-        for (row, &a) in predictors.iter().enumerate() {
-            for (_, values) in &rows.kept {
-                csv.write_field(&values[row])?;
-            }
-            if missing.next_if_eq(&row).is_some() {
-                csv.write_record(["", ""])?;
-            } else {
+            let mut missing = rows.missing_rows.iter().copied().peekable();
+            let predicted = predictors.iter().enumerate().map(|(row, &a)| {
                 let y = sigmoid(a);
-                let label = &self.model.classes[usize::from(y >= self.args.rows.threshold)];
-                csv.write_record([format!("{y}").as_str(), label])?;
-            }
+                let label = self.model.classes[usize::from(y >= self.args.rows.threshold)].as_str();
+                missing.next_if_eq(&row).is_none().then_some((y, label))
+            });
+            predictions.write(&rows.kept, &predicted.collect::<Vec<_>>())?;
+            next = stream.next(terminal)?;
         }
-        Ok(())
+        predictions.finish()
     }
 }

@@ -1,5 +1,6 @@
 //! The two classes of the rows to train on, and what labels and weights come to.
 
+use super::cut::Cut;
 use super::options::{ClassWeight, DataOptions, Format, SVMLIGHT_LABEL};
 use super::part::{ClassSums, Part};
 use super::source::RowVectors;
@@ -64,13 +65,22 @@ pub(super) struct Classes {
 
 impl Classes {
     /// Learns the classes from the labels that stand in some row of `sums`.
-    pub(super) fn learn(labels: &[String], sums: &[&ClassSums], files: &Files, options: &DataOptions) -> Result<Self> {
+    pub(super) fn learn(
+        labels: &[String],
+        sums: &[&ClassSums],
+        files: &Files,
+        options: &DataOptions,
+        cut: Option<(String, Cut)>,
+    ) -> Result<Self> {
         let stands = |code: &usize| sums.iter().any(|sums| sums.rows.get(*code).is_some_and(|rows| *rows > 0));
         // Of labels beyond those that a byte counts there are too many in any case.
         let used: Vec<&str> = (0..labels.len())
             .filter(|code| stands(&(*code).min(usize::from(u8::MAX))))
             .map(|code| labels[code].as_str())
             .collect();
+        if let Some((name, cut)) = cut {
+            return Classes::of_cut(name, cut, labels, &used, files, options);
+        }
         let name = options.target.as_deref().or((files.format == Format::Svmlight).then_some(SVMLIGHT_LABEL));
         let target = Target::learn(name, &used, options.positive.as_deref()).map_err(|message| {
             if message.starts_with("--positive") {
@@ -80,6 +90,35 @@ impl Classes {
             Error::data(files.first(), format!("{column}{message}"))
         })?;
         // Rows of other labels are left out.
+        let of_code = labels.iter().map(|label| target.class_of(label).unwrap_or(0)).collect();
+        Ok(Classes { target, of_code })
+    }
+
+    /// The classes that a comparison makes of the column `name`, of which the one where it holds is modelled as 1.
+    fn of_cut(
+        name: String,
+        cut: Cut,
+        labels: &[String],
+        used: &[&str],
+        files: &Files,
+        options: &DataOptions,
+    ) -> Result<Self> {
+        if let [only] = used {
+            return Err(Error::data(files.first(), format!("target {name}: {only} in every row; move the bound")));
+        }
+        let mut classes = cut.labels(&name);
+        if let Some(positive) = &options.positive {
+            match classes.iter().position(|class| class == positive.trim()) {
+                Some(0) => classes.swap(0, 1),
+                Some(_) => {}
+                None => {
+                    let message =
+                        format!("--positive {positive}: the labels are '{}' and '{}'", classes[0], classes[1]);
+                    return Err(Error::Usage(message));
+                }
+            }
+        }
+        let target = Target { name: Some(name), classes, cut: Some(cut) };
         let of_code = labels.iter().map(|label| target.class_of(label).unwrap_or(0)).collect();
         Ok(Classes { target, of_code })
     }

@@ -171,6 +171,9 @@ impl Design {
                 _ => {}
             }
         }
+        if self.target.cut.as_ref().is_some_and(|cut| !cut.is_known()) {
+            return Err("the comparison of its target is unknown".to_string());
+        }
         let [negative, positive] = &self.target.classes;
         if (self.target.class_of(negative), self.target.class_of(positive)) != (Some(0), Some(1)) {
             return Err(format!("the classes '{negative}' and '{positive}' are not two different labels"));
@@ -194,7 +197,7 @@ mod tests {
                     fill: Some(vec![0.25]),
                 },
             ],
-            target: Target { name: Some("y".into()), classes: ["no".into(), "yes".into()] },
+            target: Target { name: Some("y".into()), classes: ["no".into(), "yes".into()], cut: None },
             weight: None,
             offset: None,
             missing: Missing::Mean,

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::Dataset;
 use super::classes::{Classes, Labelled, check_part, class_factors};
+use super::cut::Cut;
 use super::design::{Design, InputColumn, MAX_HASH_BITS};
 use super::input::{MISSING, Text, error_at, npy};
 use super::intake::{Beside, Intake, Place, missing_message};
@@ -95,11 +96,12 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
         if let Some(training) = as_it_lies(&files, &wanted, &beside, &options, monitor)? {
             return Ok(training);
         }
+        let cut = wanted.iter().find_map(|wanted| Some((wanted.name.clone(), wanted.cut.clone()?)));
         let mut reading = opened.start(wanted, &text, true)?;
         match Intake::read(&mut reading, beside, &options, monitor) {
             Ok(intake) => {
                 let notes = std::mem::take(&mut reading.notes).into_iter().filter(|note| !note.is_empty()).collect();
-                return assemble(intake, &files, notes, &options, options.memory());
+                return assemble(intake, &files, notes, &options, cut);
             }
             // Its first cells misled: read once more, as text.
             Err(Stop::IsText(column, note)) => {
@@ -186,12 +188,20 @@ fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
     if format != Format::Npy && options.target.is_none() {
         return usage("no target is named; name the column of labels with --target");
     }
-    roles::choose(&opened.names(), &options, opened.files.first()).map_err(|error| match error {
+    let names = opened.names();
+    let mut wanted = roles::choose(&names, &options, opened.files.first()).map_err(|error| match error {
         Error::Usage(message) if opened.has_numeric_header() => {
             Error::Usage(format!("{message}; the first line holds numbers only: is --no-header missing?"))
         }
         other => other,
-    })
+    })?;
+    if let Some((_, cut)) = roles::target_cut(&names, &options) {
+        wanted
+            .iter_mut()
+            .filter(|wanted| wanted.purpose == Use::Target)
+            .for_each(|wanted| wanted.cut = Some(cut.clone()));
+    }
+    Ok(wanted)
 }
 
 /// The vectors that lie beside a matrix.
@@ -256,7 +266,7 @@ fn as_it_lies(
     codes.iter().enumerate().for_each(|(row, code)| sums.count(*code, weigh(row)));
     let weight = beside.weight.as_deref().unwrap_or_default();
     let labels = Labelled { rows, classes: &sums, codes: &codes, weight, offset: &[] };
-    let classes = Classes::learn(&target.values, &[&sums], files, options)?;
+    let classes = Classes::learn(&target.values, &[&sums], files, options, None)?;
     check_part(&labels, "training", &classes, files)?;
     let names: Vec<String> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
     let column = |name: &String| InputColumn::Numeric { name: name.clone(), fill: None, date: false };
@@ -289,11 +299,12 @@ fn assemble(
     files: &Files,
     mut notes: Vec<String>,
     options: &DataOptions,
-    memory: u64,
+    cut: Option<(String, Cut)>,
 ) -> Result<Training> {
+    let memory = options.memory();
     let parts = [Some(&intake.train), intake.holdout.as_ref()];
     let sums: Vec<&ClassSums> = parts.iter().flatten().map(|part| &part.classes).collect();
-    let classes = Classes::learn(&intake.target.values, &sums, files, options)?;
+    let classes = Classes::learn(&intake.target.values, &sums, files, options, cut)?;
     for (part, of) in parts.into_iter().zip(["training", "held-out"]) {
         part.map_or(Ok(()), |part| check_part(&Labelled::of(part), of, &classes, files))?;
     }

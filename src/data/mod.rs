@@ -2,6 +2,7 @@
 
 pub mod block;
 mod classes;
+mod cut;
 mod design;
 mod expand;
 mod frames;
@@ -32,6 +33,7 @@ mod target;
 mod vector;
 
 pub use block::{Absent, LANES, RowBlock, Stretch, Values};
+pub use cut::Cut;
 pub use design::{Design, InputColumn, MAX_HASH_BITS};
 pub use load::{HeldOut, ReadSummary, Training, load_training};
 pub use options::{ClassWeight, DataOptions, Encoding, Format, MAX_LEVELS, Missing, ReadOptions, SVMLIGHT_LABEL};
@@ -46,6 +48,11 @@ pub use vector::{Group, RowVector, of_bits};
 use crate::error::{Error, Result};
 use pack::Packed;
 use storage::Storage;
+
+/// Whether a panic of this thread will be told as damage of the file that is being decoded.
+pub fn is_decoding() -> bool {
+    input::is_decoding()
+}
 
 /// Rows ready to be fitted or predicted.
 #[derive(Debug)]

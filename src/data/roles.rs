@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::cut::Cut;
 use super::design::{Design, InputColumn};
 use super::input::Kind;
 use super::names::{find, listed, repeated};
@@ -22,8 +23,11 @@ pub(super) fn choose(names: &[String], options: &DataOptions, file: &Path) -> Re
         Ok(i)
     };
     let mut wanted = Vec::new();
+    let cut = target_cut(names, options);
+    let target = cut.as_ref().map(|(name, _)| name.clone()).or_else(|| options.target.clone());
+    let target_kind = if cut.is_some() { Kind::Number } else { Kind::Text };
     let single = [
-        (&options.target, "--target", Kind::Text, Use::Target),
+        (&target, "--target", target_kind, Use::Target),
         (&options.weight, "--weight", Kind::Weight, Use::Weight),
         (&options.offset, "--offset", Kind::Offset, Use::Offset),
     ];
@@ -65,6 +69,13 @@ pub(super) fn choose(names: &[String], options: &DataOptions, file: &Path) -> Re
         }
     }
     Ok(wanted)
+}
+
+/// The column and the comparison that the target is, where it is no column of `names`.
+pub(super) fn target_cut(names: &[String], options: &DataOptions) -> Option<(String, Cut)> {
+    let text = options.target.as_ref().filter(|text| !names.contains(text))?;
+    let (name, cut) = Cut::parse(text)?;
+    names.iter().any(|known| known == name).then(|| (name.to_string(), cut))
 }
 
 fn usage<T>(message: impl Into<String>) -> Result<T> {
@@ -114,7 +125,8 @@ pub(super) fn wanted_by_name(
     }
     let names = opened.names();
     let mut wanted: Vec<Wanted> = Vec::new();
-    wanted.extend(target.map(|name| Wanted::new(name, Some(Kind::Text), Use::Target, "the model's target")));
+    let kind = if design.target.cut.is_some() { Kind::Number } else { Kind::Text };
+    wanted.extend(target.map(|name| Wanted::new(name, Some(kind), Use::Target, "the model's target")));
     match &design.weight {
         Some(name) if options.with_target && names.contains(name) => {
             wanted.push(Wanted::new(name, Some(Kind::Weight), Use::Weight, "the model's weight"));

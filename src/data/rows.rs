@@ -101,7 +101,9 @@ impl<'a> RowStream<'a> {
         let wanted = if files.format == Format::Npy {
             wanted_of_arrays(&opened, design, options)?
         } else {
-            wanted_by_name(&opened, design, options, &mut notes)?
+            let mut wanted = wanted_by_name(&opened, design, options, &mut notes)?;
+            wanted.iter_mut().filter(|w| w.purpose == Use::Target).for_each(|w| w.cut.clone_from(&design.target.cut));
+            wanted
         };
         let (mut target, mut weight) = (None, None);
         if files.format == Format::Npy {

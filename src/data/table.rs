@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::cut::Cut;
 use super::input::{self, Batch, Declared, Fault, Field, Kind, Reader, Request, Source, cell, error_at};
 use super::names;
 use super::options::Format;
@@ -33,11 +34,13 @@ pub(super) struct Wanted {
     pub(super) purpose: Use,
     /// The option or model part that asks for it.
     pub(super) asker: &'static str,
+    /// How its numbers become labels.
+    pub(super) cut: Option<Cut>,
 }
 
 impl Wanted {
     pub(super) fn new(name: &str, kind: Option<Kind>, purpose: Use, asker: &'static str) -> Self {
-        Wanted { name: name.to_string(), kind, purpose, asker }
+        Wanted { name: name.to_string(), kind, purpose, asker, cut: None }
     }
 }
 
@@ -267,7 +270,14 @@ impl Reading {
     /// The next batches of the file whose number comes with them; none at the end.
     pub(super) fn next(&mut self, monitor: &dyn Monitor) -> Result<Option<(usize, Vec<Batch>)>> {
         loop {
-            if let Some(batches) = self.reader.next()? {
+            if let Some(mut batches) = self.reader.next()? {
+                for batch in &mut batches {
+                    for (cells, column) in batch.columns.iter_mut().zip(&self.columns) {
+                        if let Some(cut) = &column.wanted.cut {
+                            cut.apply(&column.wanted.name, cells);
+                        }
+                    }
+                }
                 self.rows += batches.iter().map(|batch| batch.rows as u64).sum::<u64>();
                 if self.rows >= self.reported + REPORT_ROWS {
                     self.report(monitor);

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::cut::Cut;
 use super::input::cell;
 
 /// The column of labels, and its two classes.
@@ -13,6 +14,9 @@ pub struct Target {
     pub name: Option<String>,
     /// The labels of the class modelled as 0 and of the one modelled as 1.
     pub classes: [String; 2],
+    /// How the numbers of the column become the two labels, where it does not hold them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
 }
 
 impl Target {
@@ -64,8 +68,11 @@ impl Target {
         } else if first.eq_ignore_ascii_case("true") && !second.eq_ignore_ascii_case("true") {
             classes.swap(0, 1);
         }
-        let target =
-            Target { name: name.map(ToString::to_string), classes: [classes[0].to_string(), classes[1].to_string()] };
+        let target = Target {
+            name: name.map(ToString::to_string),
+            classes: [classes[0].to_string(), classes[1].to_string()],
+            cut: None,
+        };
         match positive {
             None => Ok(target),
             Some(positive) => match target.class_of(positive.trim()) {

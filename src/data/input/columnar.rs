@@ -9,6 +9,7 @@ mod tests;
 pub(super) use arrow::Arrow;
 pub(super) use parquet::Parquet;
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
@@ -27,7 +28,7 @@ use crate::error::{Error, Result};
 use convert::{Converted, content, convert};
 
 /// Cells of a slice of rows, as a rule.
-const SLICE_CELLS: usize = 1 << 20;
+const SLICE_CELLS: usize = 1 << 19;
 /// Rows of a slice, at the least and at the most.
 #[cfg(not(test))]
 const SLICE_ROWS: [usize; 2] = [1024, 65_536];
@@ -197,11 +198,24 @@ fn damaged(source: &Source, format: &str, said: impl Display) -> Error {
     Error::data(&source.path, format!("this is not {format}, or it is damaged or was cut ({line})"))
 }
 
+thread_local! {
+    /// Whether this thread is decoding.
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread is caught and told as damage of a file: its report would only confuse.
+pub(in crate::data) fn is_decoding() -> bool {
+    DECODING.get()
+}
+
 /// What the crate that decodes makes of a file. Some damage makes those crates panic (impossible widths, places and
 /// lengths, in parquet and arrow-ipc 60.1); that is damage like any other here, for what was being decoded is not used
-/// again. The hook that reports panics is left alone.
+/// again.
 fn guarded<T, E: Display>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(decode)) {
+    let before = DECODING.replace(true);
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    DECODING.set(before);
+    match decoded {
         Ok(decoded) => decoded.map_err(|error| error.to_string()),
         Err(_) => Err("its decoder gave up".to_string()),
     }

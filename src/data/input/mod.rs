@@ -11,6 +11,7 @@ pub(super) mod npy;
 mod pieces;
 mod svmlight;
 
+pub(super) use columnar::is_decoding;
 pub(super) use files::{Source, expand, format_of};
 pub(super) use guess::{DECIDING_CELLS, Guess};
 pub(super) use svmlight::{Extent, extent};

@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 
 /// Longest header that is read, which is NumPy's own limit.
 const HEADER_BYTES: usize = 10_000;
-/// Values of a batch, as a rule.
-const BATCH_VALUES: usize = 1 << 20;
+/// Values of a batch, as a rule: their bytes stay in the second-level cache while they become columns.
+const BATCH_VALUES: usize = 1 << 18;
 /// Values that one thread reads at a time.
 const PIECE_VALUES: usize = 1 << 20;
 
@@ -139,25 +139,32 @@ impl Array {
             .map_err(|e| Error::io(&self.path, e))
     }
 
-    /// The values of `columns` in `rows` rows from `first` on.
-    fn columns(&self, columns: &[usize], first: usize, rows: usize) -> Result<Vec<Vec<f64>>> {
+    /// The values of `columns` in `rows` rows from `first` on, of a matrix that lies column by column.
+    fn fortran_columns(&self, columns: &[usize], first: usize, rows: usize) -> Result<Vec<Vec<f64>>> {
         let mut bytes = Vec::new();
-        if self.fortran {
-            let column = |column: &usize| {
-                self.read(column * self.rows + first, rows, &mut bytes)?;
-                let mut values = vec![0.0; rows];
-                self.element.decode(&bytes, 0, 1, &mut values);
-                Ok(values)
-            };
-            return columns.iter().map(column).collect();
-        }
-        self.read(first * self.columns, rows * self.columns, &mut bytes)?;
+        let column = |column: &usize| {
+            self.read(column * self.rows + first, rows, &mut bytes)?;
+            let mut values = vec![0.0; rows];
+            self.element.decode(&bytes, 0, 1, &mut values);
+            Ok(values)
+        };
+        columns.iter().map(column).collect()
+    }
+
+    /// The values of `columns` among the `bytes` of whole rows.
+    fn columns_of(&self, columns: &[usize], bytes: &[u8]) -> Vec<Vec<f64>> {
+        let rows = bytes.len() / (self.columns * self.element.size);
         let column = |column: &usize| {
             let mut values = vec![0.0; rows];
-            self.element.decode(&bytes, *column, self.columns, &mut values);
+            self.element.decode(bytes, *column, self.columns, &mut values);
             values
         };
-        Ok(columns.par_iter().map(column).collect())
+        columns.par_iter().map(column).collect()
+    }
+
+    /// Rows of a batch that begins with row `first`.
+    fn batch_rows(&self, first: usize) -> usize {
+        (BATCH_VALUES / self.columns).max(LANES).min(self.rows - first)
     }
 }
 
@@ -168,6 +175,8 @@ pub(super) struct Matrix {
     fields: Vec<Field>,
     wanted: Vec<Request>,
     next: usize,
+    /// The bytes of the next rows, where those lie together.
+    ahead: Vec<u8>,
 }
 
 impl Matrix {
@@ -175,7 +184,14 @@ impl Matrix {
     pub(super) fn open(source: &Source) -> Result<Self> {
         let array = Array::open(source)?;
         let fields = (0..array.columns).map(|j| Field { name: format!("x{j}"), declared: Declared::Number });
-        Ok(Matrix { fields: fields.collect(), array, source: source.clone(), wanted: Vec::new(), next: 0 })
+        Ok(Matrix {
+            fields: fields.collect(),
+            array,
+            source: source.clone(),
+            wanted: Vec::new(),
+            next: 0,
+            ahead: Vec::new(),
+        })
     }
 }
 
@@ -194,13 +210,28 @@ impl Reader for Matrix {
 
     fn next(&mut self) -> Result<Option<Vec<Batch>>> {
         let (array, first) = (&self.array, self.next);
-        let mut rows = (BATCH_VALUES / array.columns).max(LANES).min(array.rows - first);
+        let mut rows = array.batch_rows(first);
         if rows == 0 {
             return Ok(None);
         }
         let columns: Vec<usize> = self.wanted.iter().map(|request| request.field).collect();
-        let mut values = array.columns(&columns, first, rows)?;
         self.next += rows;
+        let mut values = if array.fortran {
+            array.fortran_columns(&columns, first, rows)?
+        } else {
+            let mut now = std::mem::take(&mut self.ahead);
+            if first == 0 {
+                array.read(0, rows * array.columns, &mut now)?;
+            }
+            // The next rows are read while these become columns.
+            let (next, ahead) = (self.next, &mut self.ahead);
+            let (values, read) = rayon::join(
+                || array.columns_of(&columns, &now),
+                || array.read(next * array.columns, array.batch_rows(next) * array.columns, ahead),
+            );
+            read?;
+            values
+        };
         let read = (rows * array.columns * array.element.size) as u64;
         let before = if first == 0 { array.start } else { 0 };
         self.source.bytes.fetch_add(read + before, Ordering::Relaxed);
@@ -280,7 +311,9 @@ pub(in crate::data) fn read_vector(path: &Path, rows: usize, name: &str) -> Resu
     if array.rows != rows {
         return Err(Error::data(path, format!("{} values, but the data has {rows} rows", array.rows)));
     }
-    let values = array.columns(&[0], 0, rows)?.concat();
+    let mut bytes = Vec::new();
+    array.read(0, rows, &mut bytes)?;
+    let values = array.columns_of(&[0], &bytes).concat();
     match values.iter().position(|x| x.is_infinite()) {
         None => Ok(values),
         Some(row) => {

@@ -12,7 +12,8 @@ fn read(text: &str, options: &DataOptions, memory: u64) -> Training {
     let wanted = plan(&opened, options).unwrap();
     let mut reading = opened.start(wanted, &HashMap::new(), true).unwrap();
     let Ok(intake) = Intake::read(&mut reading, Beside::default(), options, &Silent) else { panic!() };
-    assemble(intake, &files, Vec::new(), options, memory).unwrap()
+    let options = DataOptions { memory: Some(memory), ..options.clone() };
+    assemble(intake, &files, Vec::new(), &options, None).unwrap()
 }
 
 /// Values in original units.
