@@ -7,7 +7,8 @@ use super::tuning::DeviceClass;
 use super::uniforms::ChunkUniform;
 use super::upload::{StoredRows, Uploader};
 use crate::data::{RowBlock, each_block};
-use crate::error::Result;
+use crate::engine::Params;
+use crate::error::{Error, Result};
 
 const STORAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
@@ -159,6 +160,22 @@ pub(super) struct Slot {
 pub(super) struct Loose {
     pub(super) logits: wgpu::Buffer,
     pub(super) bound: Vec<wgpu::BindGroup>,
+}
+
+/// W as it lies on the device.
+pub(super) fn parameters(w: &Params, plan: &Plan) -> Result<Vec<f32>> {
+    let (batch, padded) = (plan.batch, 4 * plan.fours());
+    let mut values = vec![0f32; plan.parameter_bytes() as usize / size_of::<f32>()];
+    for k in 0..plan.models {
+        for (j, value) in w.model(k).iter().enumerate() {
+            let j = if j < plan.features { j } else { padded };
+            values[(k / batch * (padded + 4) + j) * batch + k % batch] = *value as f32;
+        }
+    }
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err(Error::Numerics("a coefficient is beyond the range of f32".into()));
+    }
+    Ok(values)
 }
 
 /// Part of a buffer, as a kernel's resource.

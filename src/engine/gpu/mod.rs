@@ -11,6 +11,7 @@ mod device;
 mod fold;
 mod kernels;
 mod memory;
+mod open;
 mod pipelines;
 pub mod plan;
 mod stream;
@@ -19,23 +20,23 @@ pub mod tuning;
 mod uniforms;
 mod upload;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use adapter::{AdapterReport, adapters, choose_real};
 pub use choose::GpuRequest;
 pub use kernels::{Binding, BindingKind, Kernel, ShaderSources, common, kernels};
 pub use memory::IMAGE_LINE;
+pub(super) use open::open;
 
 use self::device::Gpu;
 use self::kernels::{LINE_PROBE, LOGITS};
-use self::memory::{IMAGE_LINE_BYTES, Loose, Parts, Rows, Slot, Values};
+use self::memory::{Loose, Parts, Rows, Slot, Values, parameters};
+use self::open::Device;
 use self::pipelines::Pipelines;
-use self::plan::{PROBE_STEPS, Plan, PlanLimits, Problem, SUBMISSION_BYTES, TILE, Traffic};
+use self::plan::{PROBE_STEPS, Plan, TILE, Traffic};
 use self::stream::Stream;
-use self::streamed::StreamedGpu;
 use self::tuning::DeviceClass;
 use self::uniforms::ProbeUniform;
-use self::upload::STAGING_BYTES;
 use super::{
     Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps,
     check_params,
@@ -386,100 +387,6 @@ impl Engine for GpuEngine {
 
     fn bandwidth(&mut self) -> Result<f64> {
         self.gpu.copy_bandwidth()
-    }
-}
-
-/// W as it lies on the device.
-fn parameters(w: &Params, plan: &Plan) -> Result<Vec<f32>> {
-    let (batch, padded) = (plan.batch, 4 * plan.fours());
-    let mut values = vec![0f32; plan.parameter_bytes() as usize / size_of::<f32>()];
-    for k in 0..plan.models {
-        for (j, value) in w.model(k).iter().enumerate() {
-            let j = if j < plan.features { j } else { padded };
-            values[(k / batch * (padded + 4) + j) * batch + k % batch] = *value as f32;
-        }
-    }
-    if !values.iter().all(|value| value.is_finite()) {
-        return Err(Error::Numerics("a coefficient is beyond the range of f32".into()));
-    }
-    Ok(values)
-}
-
-/// An open device.
-struct Device {
-    gpu: Gpu,
-    info: DeviceInfo,
-    class: DeviceClass,
-    opened: Instant,
-    limits: PlanLimits,
-}
-
-impl Device {
-    fn open(request: &GpuRequest, options: &GpuOptions) -> Result<Self> {
-        let opened = Instant::now();
-        let (gpu, report, class) = adapter::open(request, options.default_limits, options.timeout)?;
-        let class = options.class.unwrap_or(class);
-        let limits = limits(&gpu, class, options);
-        Ok(Device { gpu, info: report.info, class, opened, limits })
-    }
-
-    /// The plan for `blocks` within what `narrowed` makes of the device's limits.
-    fn plan(
-        &self,
-        blocks: &[RowBlock],
-        features: usize,
-        models: usize,
-        narrowed: impl Fn(PlanLimits) -> PlanLimits,
-    ) -> Result<Plan> {
-        if models == 0 || blocks.iter().any(|block| block.features() != features) {
-            return Err(Error::Numerics("internal: blocks and parameters of different shapes".into()));
-        }
-        let block_rows: Vec<usize> = blocks.iter().map(RowBlock::rows).collect();
-        let offsets = blocks.iter().any(|block| block.offset().is_some());
-        Plan::new(Problem { block_rows: &block_rows, features, models, offsets }, narrowed(self.limits))
-    }
-}
-
-/// The engine on the adapter that `request` means: all rows on the device where they fit into its share of memory, else sent
-/// chunk by chunk in each pass.
-///
-/// # Errors
-/// As [`GpuEngine::open`].
-pub(super) fn open<'a>(
-    request: &GpuRequest,
-    blocks: &'a [RowBlock],
-    features: usize,
-    models: usize,
-    options: &GpuOptions,
-) -> Result<(Box<dyn Engine + 'a>, Opening)> {
-    let device = Device::open(request, options)?;
-    let plan = device.plan(blocks, features, models, |limits| limits)?;
-    let budget = options.device_memory.unwrap_or(u64::MAX);
-    if plan.device_bytes() + 2 * STAGING_BYTES > budget {
-        let plan = device.plan(blocks, features, models, |limits| streamed::limits(limits, budget))?;
-        let engine = StreamedGpu::new(device, plan, blocks, options)?;
-        let opening = engine.opening();
-        return Ok((Box::new(engine), opening));
-    }
-    let engine = GpuEngine::on(device, plan, blocks, options)?;
-    let opening = engine.opening();
-    Ok((Box::new(engine), opening))
-}
-
-/// What the plan has to keep to.
-fn limits(gpu: &Gpu, class: DeviceClass, options: &GpuOptions) -> PlanLimits {
-    let limits = gpu.device.limits();
-    let (image, chunk) = match class {
-        DeviceClass::Hardware => (u64::MAX, u64::MAX),
-        // A texture that is filled at once need not be cleared before, and dispatches cost no more than function calls.
-        DeviceClass::Software => (IMAGE_LINE_BYTES * u64::from(limits.max_texture_dimension_2d), STAGING_BYTES),
-    };
-    PlanLimits {
-        binding: limits.max_storage_buffer_binding_size.min(image).min(options.max_binding_bytes.unwrap_or(u64::MAX)),
-        buffer: limits.max_buffer_size,
-        workgroups: limits.max_compute_workgroups_per_dimension.min(options.max_workgroups.unwrap_or(u32::MAX)),
-        chunk,
-        submission: SUBMISSION_BYTES,
     }
 }
 

@@ -203,12 +203,6 @@ impl Plan {
         (self.padded_models() * (self.fours() + 1) * 16) as u64
     }
 
-    /// Bytes that the rows, three sets of logits and all else of the plan take on the device.
-    pub(super) fn device_bytes(&self) -> u64 {
-        let rows = self.chunks.iter().map(|chunk| self.stored_bytes(chunk) + 3 * self.logit_bytes(chunk));
-        rows.sum::<u64>() + 3 * self.results_bytes + self.parameter_bytes()
-    }
-
     /// What a loss and gradient moves.
     pub fn traffic(&self) -> Traffic {
         let sums = self.chunks.iter().map(|chunk| chunk.sums.bytes).sum::<u64>();

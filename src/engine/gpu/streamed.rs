@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use super::device::Gpu;
 use super::kernels::LOGITS;
-use super::memory::{Lane, Parts, Values};
+use super::memory::{Lane, Parts, Values, parameters};
+use super::open::Device;
 use super::pipelines::Pipelines;
 use super::plan::{Plan, PlanLimits, Region, TILE};
 use super::stream::{Recording, Stream};
 use super::upload::{STAGING_BYTES, StoredRows, Uploader};
-use super::{Device, GpuOptions, fold, out_of_range, parameters};
+use super::{GpuOptions, fold, out_of_range};
 use crate::data::{Precision, RowBlock, each_block};
 use crate::engine::cpu::Lines;
 use crate::engine::{
