@@ -418,3 +418,63 @@ fn bench_measures_every_part_and_refuses_what_does_not_fit() {
     desk.run(&["bench", "none.csv", "--target", "y"]).fails(2, &["none.csv"]);
     desk.run(&["bench", "--device", "no such thing", "--rows", "10"]).fails(3, &["no such thing"]);
 }
+
+#[test]
+fn nothing_that_is_read_is_written_over_whatever_its_name() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("rows")).unwrap();
+    let rows = std::fs::read_to_string(data("wdbc.csv")).unwrap();
+    desk.write("rows/a.csv", &rows);
+    let train = ["train", "rows", "--target", "y", "--l2", "1", "--device", "cpu"];
+    assert_eq!(desk.run(&[&train[..], &["--model", "m.json"]].concat()).code, 0);
+    let model = std::fs::read_to_string(desk.path("m.json")).unwrap();
+    let pattern = ["train", "rows/*.csv", "--target", "y", "--l2", "1", "--device", "cpu"];
+    let cases: [(&[&str], &[&str], &str); 6] = [
+        (&train, &["--model", "rows/a.csv"], "it is one of the files to be read"),
+        (&pattern, &["--model", "rows/a.csv"], "it is one of the files to be read"),
+        (&pattern, &["--model", "n.json", "--checkpoint", "rows/a.csv"], "it is one of the files to be read"),
+        (
+            &train,
+            &["--model", "n.json", "--init", "m.json", "--checkpoint", "m.json"],
+            "it is one of the files to be read",
+        ),
+        (&train, &["--model", "m.json", "--checkpoint", "./m.json"], "the model goes there"),
+        (&["predict", "m.json", "rows"], &["--output", "rows/a.csv"], "it is one of the files to be read"),
+    ];
+    let mut seen = 0;
+    for (command, options, expected) in cases {
+        let ended = desk.run(&[command, options].concat());
+        assert!(ended.code == 2 && ended.err.contains(expected), "{options:?}: {} {}", ended.code, ended.err);
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
+    assert_eq!(std::fs::read_to_string(desk.path("rows/a.csv")).unwrap(), rows);
+    assert_eq!(std::fs::read_to_string(desk.path("m.json")).unwrap(), model);
+}
+
+#[test]
+fn a_number_cut_in_two_is_a_target_to_train_and_to_judge() {
+    let desk = Desk::new();
+    let rows: String = (0..200).map(|i| format!("{},{}\n", (i * 7) % 50, (i * 13) % 31)).collect();
+    desk.write("d.csv", format!("a,delay\n{rows}"));
+    let trained = desk.run(&["train", "d.csv", "--target", "delay>15", "--json"]);
+    assert_eq!(trained.json()["classes"], serde_json::json!(["delay<=15", "delay>15"]), "{}", trained.err);
+    let judged = desk.run(&["evaluate", "model.json", "d.csv", "--json"]).json();
+    let positive = (0..200).filter(|i| (i * 13) % 31 > 15).count() as f64;
+    let confusion = &judged["metrics"]["confusion"];
+    let sum = |keys: [&str; 2]| keys.iter().map(|key| confusion[*key].as_f64().unwrap()).sum::<f64>();
+    assert_eq!(sum(["true_positive", "false_negative"]), positive);
+    assert_eq!(sum(["true_negative", "false_positive"]), 200.0 - positive);
+    let swapped = desk.run(&["train", "d.csv", "--target", "delay>15", "--positive", "delay<=15", "--json"]);
+    assert_eq!(swapped.json()["classes"], serde_json::json!(["delay>15", "delay<=15"]));
+    for (target, expected) in [("delay>99", "delay<=99 in every row"), ("dely>1", "has no column 'dely>1'")] {
+        let ended = desk.run(&["train", "d.csv", "--target", target]);
+        assert!(ended.code == 2 && ended.err.contains(expected), "{}", ended.err);
+    }
+    let parquet = desk.run(&["predict", "model.json", "d.csv", "--keep", "delay", "--output", "p.parquet"]);
+    assert_eq!((parquet.code, parquet.out.as_str()), (0, ""), "{}", parquet.err);
+    // What was written is a table like any other.
+    let read =
+        desk.run(&["train", "p.parquet", "--target", "label", "--features", "probability", "--l2", "1", "--json"]);
+    assert_eq!(read.json()["rows"], 200, "{}", read.err);
+}

@@ -433,3 +433,12 @@ fn svmlight_is_counted_from_0_or_1_and_predicted_however_wide() {
     let (rows, _) = load_rows(&[files.write("l.svm", "-1 1:1\n+1 2:1\n")], &zeros.design, &labelled, &Silent).unwrap();
     assert_eq!(rows.data.blocks[0].target().iter().collect::<Vec<_>>(), [0.0, 1.0]);
 }
+
+#[test]
+fn files_are_read_within_a_pool_of_one_thread_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.csv");
+    std::fs::write(&path, "a,y\n1,0\n2,1\n3,0\n").unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    assert_eq!(pool.install(|| read(&path, &target("y"))).unwrap().train.rows, 3);
+}

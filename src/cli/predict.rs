@@ -10,7 +10,7 @@ use super::exit::Outcome;
 use super::output::{device_words, json, plural};
 use super::predictions::{COLUMNS, Predictions, is_parquet};
 use super::progress::Terminal;
-use crate::data::{ReadOptions, RowStream};
+use crate::data::{ReadOptions, RowStream, files_of};
 use crate::engine::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::logistic::sigmoid;
@@ -31,7 +31,9 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
         ));
     }
     if let Some(path) = &args.output {
-        check_output(path, &[args.rows.files.as_slice(), std::slice::from_ref(&args.model)].concat())?;
+        let mut inputs = files_of(&args.rows.files)?;
+        inputs.push(args.model.clone());
+        check_output(path, &inputs)?;
     }
     if let Some(name) = args.keep.iter().find(|name| COLUMNS.contains(&name.as_str())) {
         return Err(Error::Usage(format!("--keep {name}: the predictions have a column of that name")));

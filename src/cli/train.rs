@@ -11,7 +11,7 @@ use super::exit::Outcome;
 use super::output::{count, device_words, json, metrics_text, plural, shorten, some_names, stdout};
 use super::progress::Terminal;
 use crate::certificate::Status;
-use crate::data::{Dataset, ReadOptions, ReadSummary, Rows, Training, load_rows, load_training};
+use crate::data::{Dataset, ReadOptions, ReadSummary, Rows, Training, files_of, load_rows, load_training};
 use crate::engine::DeviceKind;
 use crate::error::{Error, Result};
 use crate::fit::{Fit, FitOptions, Init, fit};
@@ -31,8 +31,18 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let reading = Instant::now();
     let penalised = args.fit.l2 > 0.0;
     let data_options = args.data.options(penalised, args.holdout, args.fit.seed)?;
-    check_output(&args.model, &inputs(args))?;
-    args.checkpoint.as_ref().map_or(Ok(()), |path| check_output(path, &inputs(args)))?;
+    let inputs = inputs(args)?;
+    check_output(&args.model, &inputs)?;
+    if let Some(path) = &args.checkpoint {
+        check_output(path, &inputs)?;
+        let name = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        if name(path) == name(&args.model) {
+            return Err(Error::Usage(format!(
+                "--checkpoint {}: the model goes there; name another file",
+                path.display()
+            )));
+        }
+    }
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let test = match &args.test {
@@ -144,13 +154,19 @@ fn checkpoints<'a>(
 }
 
 /// Every file that is read.
-fn inputs(args: &TrainArgs) -> Vec<PathBuf> {
+fn inputs(args: &TrainArgs) -> Result<Vec<PathBuf>> {
     let data = &args.data;
-    let others = [&data.target_file, &data.weight_file, &args.test];
-    data.files.iter().chain(others.into_iter().flatten()).cloned().collect()
+    let mut inputs = files_of(&data.files)?;
+    inputs.extend([&data.target_file, &data.weight_file, &args.test].into_iter().flatten().cloned());
+    // A start that is no file does no harm here.
+    inputs.push(PathBuf::from(&args.fit.init));
+    Ok(inputs)
 }
 
 fn load_test(args: &TrainArgs, training: &Training, path: &Path, terminal: &Terminal) -> Result<(Rows, ReadSummary)> {
+    if path.as_os_str() == "-" && args.data.files.iter().any(|file| file.as_os_str() == "-") {
+        return Err(Error::Usage("standard input (-) can be read but once: give the test rows as a file".into()));
+    }
     if args.data.target_file.is_some() {
         return Err(Error::Usage("--test goes with files that hold their target; for .npy use --holdout".into()));
     }

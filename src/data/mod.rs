@@ -45,9 +45,19 @@ pub use stream::each_block;
 pub use target::Target;
 pub use vector::{Group, RowVector, of_bits};
 
+use std::path::PathBuf;
+
 use crate::error::{Error, Result};
 use pack::Packed;
 use storage::Storage;
+
+/// The files that `paths` mean: folders stand for the files in them, patterns for those they match.
+///
+/// # Errors
+/// [`Error::Usage`] when one of them gives no file, [`Error::Io`] when it cannot be listed.
+pub fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    input::expand(paths)
+}
 
 /// Whether a panic of this thread will be told as damage of the file that is being decoded.
 pub fn is_decoding() -> bool {

@@ -36,6 +36,8 @@ const SLICE_ROWS: [usize; 2] = [1024, 65_536];
 const SLICE_ROWS: [usize; 2] = [3, 4];
 /// Slices that are read at a time, for each thread.
 const SLICES_A_THREAD: usize = 2;
+/// Slices at the most: they are memory.
+const MOST_SLICES: usize = 16;
 /// Groups of columns that are read on their own, for each thread.
 const GROUPS_A_THREAD: usize = 8;
 
@@ -67,7 +69,7 @@ impl Plan {
 
     /// Rows that are read at a time.
     fn wave_rows(&self) -> usize {
-        SLICES_A_THREAD * rayon::current_num_threads() * self.slice_rows
+        (SLICES_A_THREAD * rayon::current_num_threads()).min(MOST_SLICES) * self.slice_rows
     }
 
     /// The columns that a group of fields goes to.

@@ -17,8 +17,9 @@ use crate::error::{Error, Result};
 
 /// Bytes from which the delimiter and the header are told, at first.
 const START_BYTES: usize = 64 << 10;
-/// Pieces that are read while as many are parsed, for each thread.
+/// Pieces that are read while as many are parsed, for each thread and at the most: they are memory.
 const PIECES_A_THREAD: usize = 4;
+const MOST_PIECES: usize = 32;
 
 /// A delimited text file.
 pub(super) struct Delimited {
@@ -128,10 +129,14 @@ impl Delimited {
     fn parse(&self, work: Work) -> mpsc::Receiver<Parsed> {
         let (send, receive) = mpsc::channel();
         let (plan, path) = (Arc::clone(&self.plan), self.path.clone());
-        rayon::spawn(move || {
-            // Nobody listens any more when taking rows in has failed.
-            let _ = send.send(work.run(&plan, &path));
-        });
+        // Nobody listens any more when taking rows in has failed.
+        let parse = move || drop(send.send(work.run(&plan, &path)));
+        // A thread of the pool that waits for another of its tasks may wait for itself.
+        if rayon::current_thread_index().is_some() {
+            parse();
+        } else {
+            rayon::spawn(parse);
+        }
         receive
     }
 
@@ -165,7 +170,7 @@ impl Delimited {
 /// The pieces that are parsed at a time.
 fn wave(pieces: &mut Pieces<Input>, path: &Path) -> Result<Vec<Piece>> {
     let mut wave = Vec::new();
-    while wave.len() < PIECES_A_THREAD * rayon::current_num_threads() {
+    while wave.len() < (PIECES_A_THREAD * rayon::current_num_threads()).min(MOST_PIECES) {
         match pieces.next().map_err(|e| Error::io(path, e))? {
             Some(piece) => wave.push(piece),
             None => break,

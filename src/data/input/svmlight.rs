@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 const MOST_COLUMNS: usize = 10_000_000;
 /// Pieces that are read while as many are parsed, for each thread.
 const PIECES_A_THREAD: usize = 8;
+/// Pieces at the most: they are memory.
+const MOST_PIECES: usize = 32;
 /// The rows and the indices of svmlight files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::data) struct Extent {
@@ -146,7 +148,7 @@ fn pieces(source: &Source) -> Result<Pieces<Input>> {
 /// The pieces that are parsed at a time, the line ends of which are made LF or CRLF.
 fn read_wave(pieces: &mut Pieces<Input>, path: &Path) -> Result<Vec<Piece>> {
     let mut wave = Vec::new();
-    while wave.len() < PIECES_A_THREAD * rayon::current_num_threads() {
+    while wave.len() < (PIECES_A_THREAD * rayon::current_num_threads()).min(MOST_PIECES) {
         let Some(mut piece) = pieces.next().map_err(|e| Error::io(path, e))? else { break };
         for at in 0..if piece.plain { 0 } else { piece.bytes.len() } {
             if piece.bytes[at] == b'\r' && piece.bytes.get(at + 1) != Some(&b'\n') {
