@@ -101,6 +101,8 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
         match Intake::read(&mut reading, beside, &options, monitor) {
             Ok(intake) => {
                 let notes = std::mem::take(&mut reading.notes).into_iter().filter(|note| !note.is_empty()).collect();
+                // What it holds of the file is memory that packing can use.
+                drop(reading);
                 return assemble(intake, &files, notes, &options, cut);
             }
             // Its first cells misled: read once more, as text.

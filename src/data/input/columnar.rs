@@ -35,7 +35,7 @@ const SLICE_ROWS: [usize; 2] = [1024, 65_536];
 #[cfg(test)]
 const SLICE_ROWS: [usize; 2] = [3, 4];
 /// Slices that are read at a time, for each thread.
-const SLICES_A_THREAD: usize = 2;
+const SLICES_A_THREAD: usize = 1;
 /// Slices at the most: they are memory.
 const MOST_SLICES: usize = 16;
 /// Groups of columns that are read on their own, for each thread.
