@@ -20,7 +20,7 @@ impl<'a> Lines<'a> {
     /// Puts `logits` to the latest ones of model `model` in the rows of block `block` from `first_row` on.
     ///
     /// # Errors
-    /// As [`crate::data::storage::Storage::zeros`].
+    /// [`crate::error::Error::Usage`] when there is no memory for them.
     pub fn set_latest(
         &mut self,
         block: usize,
