@@ -2,7 +2,7 @@
 
 use super::cut::Cut;
 use super::options::{ClassWeight, DataOptions, Format, SVMLIGHT_LABEL};
-use super::part::{ClassSums, Part};
+use super::part::{ClassSums, MANY_LABELS, Part};
 use super::source::RowVectors;
 use super::table::Files;
 use super::target::Target;
@@ -75,7 +75,7 @@ impl Classes {
         let stands = |code: &usize| sums.iter().any(|sums| sums.rows.get(*code).is_some_and(|rows| *rows > 0));
         // Of labels beyond those that a byte counts there are too many in any case.
         let used: Vec<&str> = (0..labels.len())
-            .filter(|code| stands(&(*code).min(usize::from(u8::MAX))))
+            .filter(|code| stands(&(*code).min(usize::from(MANY_LABELS))))
             .map(|code| labels[code].as_str())
             .collect();
         if let Some((name, cut)) = cut {

@@ -2,17 +2,15 @@
 
 use rayon::prelude::*;
 
+use super::beside::Beside;
 use super::frames::Chosen;
 use super::input::{Batch, Cells, Kind, MISSING, Text};
 use super::options::{DataOptions, Missing};
-use super::part::{Dictionary, Labels, Part};
+use super::part::{Dictionary, Labels, MANY_LABELS, Part, label_code};
 use super::split::is_held_out;
 use super::table::{At, Reading, Stop, Use};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-
-/// The code of every label beyond those that a byte counts: there are too many then.
-const MANY_LABELS: u8 = u8::MAX;
 
 /// A feature column: the `n`-th of numbers, or the `n`-th of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +48,6 @@ struct Policy<'a> {
     offset: Option<usize>,
     /// Those of the features.
     features: Vec<usize>,
-}
-
-/// Values that the targets and weights of arrays lie in, for all rows.
-#[derive(Debug, Default)]
-pub(super) struct Beside {
-    pub(super) target: Option<Text>,
-    pub(super) weight: Option<Vec<f64>>,
 }
 
 impl Intake {
@@ -158,7 +149,8 @@ impl Intake {
         let parts = || [Some(&self.train), self.holdout.as_ref()].into_iter().flatten();
         let held: u64 = parts().map(Part::bytes).sum();
         let spilled = parts().any(|part| part.spilled.is_some());
-        if if end { spilled } else { held > options.memory() / 2 } {
+        let due = if end { spilled } else { held > options.memory() / 2 };
+        if due {
             for part in [Some(&mut self.train), self.holdout.as_mut()].into_iter().flatten() {
                 part.spill(&options.cache_dir(), end)?;
             }
@@ -180,7 +172,7 @@ impl Intake {
         self.recode(policy, &mut batch);
         let columns = &batch.columns;
         let weight: Option<&[f64]> = match (policy.weight, &beside.weight) {
-            (Some(c), _) => numbers_of(&columns[c]),
+            (Some(c), _) => columns[c].numbers(),
             (None, Some(weight)) => Some(&weight[first..first + rows]),
             (None, None) => None,
         };
@@ -191,8 +183,8 @@ impl Intake {
             let rows = gaps.iter().filter(|(column, _)| *column == c).flat_map(|(_, rows)| rows);
             self.gaps[f] += rows.filter(|row| split.stays(**row as usize)).count() as u64;
         }
-        let numbers: Vec<&[f64]> = policy.features.iter().filter_map(|&c| numbers_of(&columns[c])).collect();
-        let offset = policy.offset.and_then(|c| numbers_of(&columns[c]));
+        let numbers: Vec<&[f64]> = policy.features.iter().filter_map(|&c| columns[c].numbers()).collect();
+        let offset = policy.offset.and_then(|c| columns[c].numbers());
         for (k, part) in [Some(&mut self.train), self.holdout.as_mut()].into_iter().enumerate() {
             let (Some(part), chosen) = (part, split.chosen(k)) else { continue };
             part.numbers.append(&numbers, chosen)?;
@@ -241,7 +233,7 @@ impl Intake {
             }
         });
         if policy.options.missing == Missing::Mean {
-            let numbers = policy.features.par_iter().filter_map(|&c| numbers_of(&columns[c])).collect::<Vec<_>>();
+            let numbers = policy.features.par_iter().filter_map(|&c| columns[c].numbers()).collect::<Vec<_>>();
             // Row by row, so that it is the same however the rows come.
             self.sums.par_iter_mut().zip(numbers).for_each(|((sum, count), values)| {
                 for value in chosen.iter().filter(teaches).map(|row| values[row]).filter(|value| !value.is_nan()) {
@@ -302,19 +294,18 @@ impl Intake {
 
     /// The codes of the labels of a batch, those of rows that are left out being of no meaning.
     fn target_codes(&mut self, policy: &Policy<'_>, batch: &mut Batch, beside: &Beside, first: usize) -> Vec<u8> {
-        let narrow = |code: u32| u8::try_from(code).unwrap_or(MANY_LABELS);
         if let Some(text) = &beside.target {
             if self.target.values.is_empty() {
                 self.target.codes(text.values.clone());
             }
-            return text.codes[first..first + batch.rows].iter().map(|code| narrow(*code)).collect();
+            return text.codes[first..first + batch.rows].iter().map(|code| label_code(*code)).collect();
         }
         match policy.target.map(|c| &mut batch.columns[c]) {
             Some(Cells::Text(text)) => {
                 let map = self.target.codes(std::mem::take(&mut text.values));
                 text.codes
                     .iter()
-                    .map(|code| map.get(*code as usize).map_or(MANY_LABELS, |code| narrow(*code)))
+                    .map(|code| map.get(*code as usize).map_or(MANY_LABELS, |code| label_code(*code)))
                     .collect()
             }
             _ => vec![0; batch.rows],
@@ -392,13 +383,6 @@ impl Split {
 fn texts_of<'a>(policy: &Policy<'_>, columns: &'a [Cells]) -> impl Iterator<Item = &'a Text> {
     let text = |c: &usize| if let Cells::Text(text) = &columns[*c] { Some(text) } else { None };
     policy.features.iter().filter_map(text).collect::<Vec<_>>().into_iter()
-}
-
-fn numbers_of(cells: &Cells) -> Option<&[f64]> {
-    match cells {
-        Cells::Number(values) => Some(values),
-        _ => None,
-    }
 }
 
 /// What to say of a missing value, of a feature or of what every row must have.

@@ -5,29 +5,27 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Dataset;
+use super::beside::{Beside, TARGET_FILE, WEIGHT_FILE};
 use super::classes::{Classes, Labelled, check_part, class_factors};
 use super::cut::Cut;
 use super::design::{Design, InputColumn, MAX_HASH_BITS};
-use super::input::{MISSING, Text, error_at, npy};
-use super::intake::{Beside, Intake, Place, missing_message};
+use super::input::{MISSING, error_at, npy};
+use super::intake::{Intake, Place, missing_message};
 use super::learn;
 use super::matrix;
 use super::names;
 use super::options::{ClassWeight, DataOptions, Format, Missing, SVMLIGHT_LABEL};
 use super::pack::{BLOCK_BYTES, PackOptions, SMALL_DATA};
-use super::part::{ClassSums, Part};
+use super::part::{ClassSums, Part, label_code};
 use super::roles;
 use super::size;
-use super::table::{Files, Opened, Stop, Use, Wanted, not_a_weight};
+use super::table::{Files, Opened, Stop, Use, Wanted};
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
 /// Blocks that would fill memory, at the least.
 const BLOCKS_IN_MEMORY: u64 = 24;
-/// Names of the vectors that come from files of their own.
-pub(super) const TARGET_FILE: &str = "target";
-pub(super) const WEIGHT_FILE: &str = "weight";
 
 /// Data to train on.
 #[derive(Debug)]
@@ -92,7 +90,8 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
         if let Some(rows) = files.sparse_rows() {
             size::check_dense(rows, wanted.len() as u64, options.memory())?;
         }
-        let beside = read_beside(&files, &options)?;
+        let beside = Beside::read(&files, options.target_file.as_deref(), options.weight_file.as_deref())?;
+        check_gaps_beside(&beside, &options)?;
         if let Some(training) = as_it_lies(&files, &wanted, &beside, &options, monitor)? {
             return Ok(training);
         }
@@ -190,49 +189,25 @@ fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
     if format != Format::Npy && options.target.is_none() {
         return usage("no target is named; name the column of labels with --target");
     }
-    let names = opened.names();
-    let mut wanted = roles::choose(&names, &options, opened.files.first()).map_err(|error| match error {
+    roles::choose(&opened.names(), &options, opened.files.first()).map_err(|error| match error {
         Error::Usage(message) if opened.has_numeric_header() => {
             Error::Usage(format!("{message}; the first line holds numbers only: is --no-header missing?"))
         }
         other => other,
-    })?;
-    if let Some((_, cut)) = roles::target_cut(&names, &options) {
-        wanted
-            .iter_mut()
-            .filter(|wanted| wanted.purpose == Use::Target)
-            .for_each(|wanted| wanted.cut = Some(cut.clone()));
-    }
-    Ok(wanted)
+    })
 }
 
-/// The vectors that lie beside a matrix.
-fn read_beside(files: &Files, options: &DataOptions) -> Result<Beside> {
-    if files.format != Format::Npy {
-        return Ok(Beside::default());
-    }
-    let mut rows = 0;
-    for source in &files.sources {
-        rows += npy::shape(source)?.0;
-    }
-    let read = |path: &Option<PathBuf>, name: &str| -> Result<Option<Vec<f64>>> {
-        let Some(path) = path else { return Ok(None) };
-        let values = npy::read_vector(path, rows, name)?;
-        match values.iter().position(|x| x.is_nan()) {
-            Some(row) if options.missing == Missing::Error => {
-                Err(error_at(path, Some(row as u64 + 1), Some(name), missing_message(false)))
-            }
-            _ => Ok(Some(values)),
+/// Holds what lies beside a matrix to have no gap where that is an error.
+fn check_gaps_beside(beside: &Beside, options: &DataOptions) -> Result<()> {
+    let target = beside.target.as_ref().and_then(|text| text.codes.iter().position(|code| *code == MISSING));
+    let weight = beside.weight.as_ref().and_then(|weight| weight.iter().position(|s| s.is_nan()));
+    let gaps = [(target, &options.target_file, TARGET_FILE), (weight, &options.weight_file, WEIGHT_FILE)];
+    for (row, path, name) in gaps {
+        if let (Missing::Error, Some(row), Some(path)) = (options.missing, row, path) {
+            return Err(error_at(path, Some(row as u64 + 1), Some(name), missing_message(false)));
         }
-    };
-    let target: Option<Text> = read(&options.target_file, TARGET_FILE)?.map(|values| npy::labels(&values));
-    let weight = read(&options.weight_file, WEIGHT_FILE)?;
-    if let (Some(weight), Some(path)) = (&weight, &options.weight_file)
-        && let Some(row) = weight.iter().position(|s| *s < 0.0)
-    {
-        return Err(error_at(path, Some(row as u64 + 1), Some(WEIGHT_FILE), not_a_weight(weight[row])));
     }
-    Ok(Beside { target, weight })
+    Ok(())
 }
 
 /// A matrix that is wanted as it lies (row by row, in f32, without gaps) is packed in the memory that it is read into.
@@ -262,9 +237,8 @@ fn as_it_lies(
     let (file, bytes) = (source.path.as_path(), source.bytes_read());
     monitor.event(crate::monitor::Event::Reading { file, rows: rows as u64, bytes, total_bytes: bytes });
     let mut sums = ClassSums::default();
-    let narrow = |code: u32| u8::try_from(code).unwrap_or(u8::MAX);
     let weigh = |row: usize| beside.weight.as_ref().map_or(1.0, |weight| weight[row]);
-    let codes: Vec<u8> = target.codes.iter().map(|code| narrow(*code)).collect();
+    let codes: Vec<u8> = target.codes.iter().map(|code| label_code(*code)).collect();
     codes.iter().enumerate().for_each(|(row, code)| sums.count(*code, weigh(row)));
     let weight = beside.weight.as_deref().unwrap_or_default();
     let labels = Labelled { rows, classes: &sums, codes: &codes, weight, offset: &[] };

@@ -1,5 +1,6 @@
 //! Data in: files become a [`Dataset`] of standardised blocks, and the [`Design`] that a model keeps says how.
 
+mod beside;
 pub mod block;
 mod classes;
 mod cut;

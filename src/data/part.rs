@@ -11,6 +11,14 @@ use super::source::ColumnSource;
 use super::spill::Spilled;
 use crate::error::Result;
 
+/// The code of every label beyond those that a byte counts: there are too many then.
+pub(super) const MANY_LABELS: u8 = u8::MAX;
+
+/// The code of a label in a byte.
+pub(super) fn label_code(code: u32) -> u8 {
+    u8::try_from(code).unwrap_or(MANY_LABELS)
+}
+
 /// The distinct values of a column.
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {

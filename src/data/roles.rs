@@ -34,7 +34,8 @@ pub(super) fn choose(names: &[String], options: &DataOptions, file: &Path) -> Re
     for (name, option, kind, purpose) in single {
         if let Some(name) = name {
             take(name, option)?;
-            wanted.push(Wanted::new(name, Some(kind), purpose, option));
+            let cut = cut.as_ref().filter(|_| purpose == Use::Target).map(|(_, cut)| cut.clone());
+            wanted.push(Wanted { cut, ..Wanted::new(name, Some(kind), purpose, option) });
         }
     }
     for (list, option) in [(&options.features, "--features"), (&options.drop, "--drop")] {
@@ -72,7 +73,7 @@ pub(super) fn choose(names: &[String], options: &DataOptions, file: &Path) -> Re
 }
 
 /// The column and the comparison that the target is, where it is no column of `names`.
-pub(super) fn target_cut(names: &[String], options: &DataOptions) -> Option<(String, Cut)> {
+fn target_cut(names: &[String], options: &DataOptions) -> Option<(String, Cut)> {
     let text = options.target.as_ref().filter(|text| !names.contains(text))?;
     let (name, cut) = Cut::parse(text)?;
     names.iter().any(|known| known == name).then(|| (name.to_string(), cut))
@@ -126,7 +127,10 @@ pub(super) fn wanted_by_name(
     let names = opened.names();
     let mut wanted: Vec<Wanted> = Vec::new();
     let kind = if design.target.cut.is_some() { Kind::Number } else { Kind::Text };
-    wanted.extend(target.map(|name| Wanted::new(name, Some(kind), Use::Target, "the model's target")));
+    wanted.extend(target.map(|name| Wanted {
+        cut: design.target.cut.clone(),
+        ..Wanted::new(name, Some(kind), Use::Target, "the model's target")
+    }));
     match &design.weight {
         Some(name) if options.with_target && names.contains(name) => {
             wanted.push(Wanted::new(name, Some(Kind::Weight), Use::Weight, "the model's weight"));

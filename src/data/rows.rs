@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Dataset;
+use super::beside::{Beside, TARGET_FILE};
 use super::design::{Design, InputColumn, hash_group};
 use super::frames::Chosen;
-use super::input::{Batch, Cells, MISSING, Text, cell, npy};
+use super::input::{Batch, Cells, MISSING, Text, cell};
 use super::intake::Place;
 use super::learn::LevelIndex;
-use super::load::{ReadSummary, TARGET_FILE, WEIGHT_FILE, check_format};
+use super::load::{ReadSummary, check_format};
 use super::matrix;
 use super::options::{Format, Missing, ReadOptions};
 use super::pack::PackOptions;
@@ -18,7 +19,7 @@ use super::part::{Dictionary, Part};
 use super::roles::{wanted_by_name, wanted_of_arrays};
 use super::size;
 use super::source::RowVectors;
-use super::table::{At, Files, Opened, Reading, Stop, Use, not_a_weight};
+use super::table::{At, Files, Opened, Reading, Stop, Use};
 use super::vector::RowVector;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -66,8 +67,7 @@ pub struct RowStream<'a> {
     labels: Dictionary,
     classes: Vec<usize>,
     /// What lies beside arrays.
-    target: Option<Text>,
-    weight: Option<Vec<f64>>,
+    beside: Beside,
     summary: ReadSummary,
 }
 
@@ -101,28 +101,10 @@ impl<'a> RowStream<'a> {
         let wanted = if files.format == Format::Npy {
             wanted_of_arrays(&opened, design, options)?
         } else {
-            let mut wanted = wanted_by_name(&opened, design, options, &mut notes)?;
-            wanted.iter_mut().filter(|w| w.purpose == Use::Target).for_each(|w| w.cut.clone_from(&design.target.cut));
-            wanted
+            wanted_by_name(&opened, design, options, &mut notes)?
         };
-        let (mut target, mut weight) = (None, None);
-        if files.format == Format::Npy {
-            let mut rows = 0;
-            for source in &files.sources {
-                rows += npy::shape(source)?.0;
-            }
-            if let Some(path) = options.target_file.as_ref().filter(|_| options.with_target) {
-                target = Some(npy::labels(&npy::read_vector(path, rows, TARGET_FILE)?));
-            }
-            if let Some(path) = &options.weight_file {
-                let values = npy::read_vector(path, rows, WEIGHT_FILE)?;
-                if let Some(row) = values.iter().position(|s| *s < 0.0) {
-                    let line = Some(row as u64 + 1);
-                    return Err(super::input::error_at(path, line, Some(WEIGHT_FILE), not_a_weight(values[row])));
-                }
-                weight = Some(values);
-            }
-        }
+        let target = options.target_file.as_deref().filter(|_| options.with_target);
+        let beside = Beside::read(&files, target, options.weight_file.as_deref())?;
         let mut reading = opened.start(wanted, &HashMap::new(), false)?;
         notes.splice(0..0, std::mem::take(&mut reading.notes));
         let text = |column: &'a InputColumn| {
@@ -140,8 +122,7 @@ impl<'a> RowStream<'a> {
             levels: design.columns.iter().filter_map(text).collect(),
             labels: Dictionary::default(),
             classes: Vec::new(),
-            target,
-            weight,
+            beside,
             summary: ReadSummary { notes, ..ReadSummary::default() },
         })
     }
@@ -237,9 +218,9 @@ impl<'a> RowStream<'a> {
         }
         let mut class = self.class_of(&batch, &purposes, file, first, &mut unusable)?;
         chunk.class.append(&mut class);
-        let beside = self.weight.as_ref().map(|weight| weight[first..first + rows].to_vec());
+        let beside = self.beside.weight.as_ref().map(|weight| weight[first..first + rows].to_vec());
         let column =
-            |purpose: Use| purposes.iter().position(|p| *p == purpose).and_then(|c| numbers_of(&batch.columns[c]));
+            |purpose: Use| purposes.iter().position(|p| *p == purpose).and_then(|c| batch.columns[c].numbers());
         let weight = beside.or_else(|| column(Use::Weight).map(<[f64]>::to_vec));
         let offset = column(Use::Offset).map(<[f64]>::to_vec);
         for (values, into) in [(weight, &mut chunk.part.weight), (offset, &mut chunk.part.offset)] {
@@ -274,7 +255,7 @@ impl<'a> RowStream<'a> {
                 _ => {}
             }
         }
-        let numbers: Vec<&[f64]> = features.iter().filter_map(|&c| numbers_of(&batch.columns[c])).collect();
+        let numbers: Vec<&[f64]> = features.iter().filter_map(|&c| batch.columns[c].numbers()).collect();
         chunk.part.numbers.append(&numbers, Chosen::All(rows))?;
         let kept = batch
             .columns
@@ -306,7 +287,7 @@ impl<'a> RowStream<'a> {
         unusable: &mut [bool],
     ) -> Result<Vec<usize>> {
         let in_batch = purposes.iter().position(|purpose| *purpose == Use::Target);
-        let (codes, values) = match (&self.target, in_batch.map(|c| &batch.columns[c])) {
+        let (codes, values) = match (&self.beside.target, in_batch.map(|c| &batch.columns[c])) {
             (Some(text), _) => (&text.codes[first..first + batch.rows], &text.values),
             (None, Some(Cells::Text(text))) => (text.codes.as_slice(), &text.values),
             _ => return Ok(vec![0; batch.rows]),
@@ -390,12 +371,5 @@ impl Levels<'_> {
                 shown.join(", ")
             )
         })
-    }
-}
-
-fn numbers_of(cells: &Cells) -> Option<&[f64]> {
-    match cells {
-        Cells::Number(values) => Some(values),
-        _ => None,
     }
 }

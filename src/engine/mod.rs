@@ -127,6 +127,13 @@ pub struct KernelCost {
 }
 
 impl Cost {
+    /// Counts one full read of X, `x` bytes, by the kernel `kernel`, which moved `bytes` in all.
+    fn count_pass(&mut self, kernel: &'static str, x: u64, bytes: u64) {
+        self.passes += 1;
+        self.bytes_read += x;
+        self.kernel(kernel).bytes += bytes;
+    }
+
     /// The share of the kernel `name`.
     fn kernel(&mut self, name: &'static str) -> &mut KernelCost {
         let found = self.kernels.iter().position(|kernel| kernel.name == name);

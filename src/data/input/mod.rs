@@ -79,6 +79,16 @@ pub(super) enum Cells {
     Kept(Vec<String>),
 }
 
+impl Cells {
+    /// The numbers, if it is those that it holds.
+    pub(super) fn numbers(&self) -> Option<&[f64]> {
+        match self {
+            Cells::Number(values) => Some(values),
+            Cells::Text(_) | Cells::Kept(_) => None,
+        }
+    }
+}
+
 /// Text as codes into the distinct values of one batch.
 #[derive(Debug, Default)]
 pub(super) struct Text {
@@ -151,11 +161,13 @@ pub(super) trait Reader {
     fn fields(&self) -> &[Field];
 
     /// What the columns of undeclared content seem to hold, by their first cells; the positions of those in question are
-    /// `fields`. Called before anything is read.
+    /// `fields`. Called before anything is read. Formats that declare their columns are not asked.
     ///
     /// # Errors
     /// As [`Reader::next`].
-    fn guess(&mut self, fields: &[usize]) -> Result<Vec<Guess>>;
+    fn guess(&mut self, fields: &[usize]) -> Result<Vec<Guess>> {
+        Ok(vec![Guess::default(); fields.len()])
+    }
 
     /// Says what to read. Called once.
     fn start(&mut self, wanted: Vec<Request>);

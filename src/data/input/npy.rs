@@ -9,7 +9,7 @@ use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use rayon::prelude::*;
 
 use super::files::Source;
-use super::{Batch, Cells, Declared, Fault, Field, Guess, Kind, Lines, MISSING, Reader, Request, Text};
+use super::{Batch, Cells, Declared, Fault, Field, Kind, Lines, MISSING, Reader, Request, Text};
 use crate::data::block::LANES;
 use crate::data::storage::Storage;
 use crate::error::{Error, Result};
@@ -198,10 +198,6 @@ impl Matrix {
 impl Reader for Matrix {
     fn fields(&self) -> &[Field] {
         &self.fields
-    }
-
-    fn guess(&mut self, fields: &[usize]) -> Result<Vec<Guess>> {
-        Ok(vec![Guess::default(); fields.len()])
     }
 
     fn start(&mut self, wanted: Vec<Request>) {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use self::rows::Plan;
 use super::files::{Input, Source};
 use super::pieces::{Piece, Pieces};
-use super::{Batch, Declared, Field, Guess, Reader, Request, cell, error_at};
+use super::{Batch, Declared, Field, Reader, Request, cell, error_at};
 use crate::data::options::SVMLIGHT_LABEL;
 use crate::error::{Error, Result};
 
@@ -188,10 +188,6 @@ impl Svmlight {
 impl Reader for Svmlight {
     fn fields(&self) -> &[Field] {
         &self.fields
-    }
-
-    fn guess(&mut self, fields: &[usize]) -> Result<Vec<Guess>> {
-        Ok(vec![Guess::default(); fields.len()])
     }
 
     fn start(&mut self, wanted: Vec<Request>) {

@@ -33,7 +33,7 @@ use self::kernels::{LINE_PROBE, LOGITS};
 use self::memory::{Loose, Parts, Rows, Slot, Values, parameters};
 use self::open::Device;
 use self::pipelines::Pipelines;
-use self::plan::{PROBE_STEPS, Plan, TILE, Traffic};
+use self::plan::{PROBE_STEPS, Plan, TILE};
 use self::stream::Stream;
 use self::tuning::DeviceClass;
 use self::uniforms::ProbeUniform;
@@ -261,13 +261,6 @@ impl GpuEngine {
             results: &self.stream.results,
         }
     }
-
-    /// Counts one full read of X by a kernel that moved `traffic`.
-    fn count_pass(&mut self, kernel: &'static str, traffic: Traffic) {
-        self.cost.passes += 1;
-        self.cost.bytes_read += traffic.x;
-        self.cost.kernel(kernel).bytes += traffic.bytes();
-    }
 }
 
 impl Engine for GpuEngine {
@@ -303,7 +296,8 @@ impl Engine for GpuEngine {
             },
             |chunk, results| sums.add(plan, chunk, results),
         )?;
-        self.count_pass(self.pipelines.loss_gradient.name, self.plan.traffic());
+        let traffic = self.plan.traffic();
+        self.cost.count_pass(self.pipelines.loss_gradient.name, traffic.x, traffic.bytes());
         let (loss, gradient) = sums.finish(&self.plan)?;
         self.latest = Some(slot);
         Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
@@ -377,7 +371,8 @@ impl Engine for GpuEngine {
         };
         let out = self.read_logits(&loose);
         self.loose = Some(loose);
-        self.count_pass(LOGITS.name, self.plan.logits_traffic());
+        let traffic = self.plan.logits_traffic();
+        self.cost.count_pass(LOGITS.name, traffic.x, traffic.bytes());
         out
     }
 

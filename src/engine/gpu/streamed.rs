@@ -193,9 +193,7 @@ impl Engine for StreamedGpu<'_> {
             Ok(())
         })?;
         let traffic = plan.traffic();
-        self.cost.passes += 1;
-        self.cost.bytes_read += traffic.x;
-        self.cost.kernel(self.pipelines.loss_gradient.name).bytes += traffic.bytes();
+        self.cost.count_pass(self.pipelines.loss_gradient.name, traffic.x, traffic.bytes());
         let (loss, gradient) = sums.finish(&plan)?;
         Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
     }
@@ -245,9 +243,7 @@ impl Engine for StreamedGpu<'_> {
             Ok(())
         })?;
         let traffic = plan.logits_traffic();
-        self.cost.passes += 1;
-        self.cost.bytes_read += traffic.x;
-        self.cost.kernel(LOGITS.name).bytes += traffic.bytes();
+        self.cost.count_pass(LOGITS.name, traffic.x, traffic.bytes());
         Ok(out)
     }
 

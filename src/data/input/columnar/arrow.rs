@@ -14,7 +14,7 @@ use arrow_schema::Schema;
 use rayon::prelude::*;
 
 use super::super::files::Source;
-use super::super::{Batch, Field, Guess, Reader, Request};
+use super::super::{Batch, Field, Reader, Request};
 use super::{Parts, Places, Plan, Table, damaged, guarded};
 use crate::error::{Error, Result};
 
@@ -197,10 +197,6 @@ impl Arrow {
 impl Reader for Arrow {
     fn fields(&self) -> &[Field] {
         &self.table.fields
-    }
-
-    fn guess(&mut self, fields: &[usize]) -> Result<Vec<Guess>> {
-        Ok(vec![Guess::default(); fields.len()])
     }
 
     fn start(&mut self, wanted: Vec<Request>) {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use rayon::prelude::*;
 
 use super::super::files::Source;
-use super::super::{Batch, Field, Guess, Kind, Reader, Request};
+use super::super::{Batch, Field, Kind, Reader, Request};
 use super::{Onward, Parts, Places, Plan, Table, damaged, guarded};
 use crate::error::Result;
 
@@ -138,10 +138,6 @@ fn slices_of(rows: usize, slice_rows: usize) -> impl Iterator<Item = usize> {
 impl Reader for Parquet {
     fn fields(&self) -> &[Field] {
         &self.table.fields
-    }
-
-    fn guess(&mut self, fields: &[usize]) -> Result<Vec<Guess>> {
-        Ok(vec![Guess::default(); fields.len()])
     }
 
     fn start(&mut self, wanted: Vec<Request>) {
