@@ -269,7 +269,7 @@ impl<'a> Measured<'a> {
     fn curvature(&mut self, data: &Dataset) -> Result<()> {
         let (host, width) = (Host::new(data), data.features.len() + 1);
         let sample = RowSample::of_about((CURVATURE_COST / gram_cost(1, width)) as usize, data.rows);
-        let share = host.share(sample);
+        let share = host.share(sample)?;
         let w = parameters(data, 0);
         let start = Instant::now();
         let map = ColumnMap::as_stored(width - 1);
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn synthetic_rows_are_the_same_for_the_same_seed_and_hold_both_classes() {
         let [a, b, c] = [1, 1, 2].map(|seed| synthetic(400, 4, seed).unwrap());
-        let target = |data: &Dataset| data.blocks[0].target().iter().collect::<Vec<f64>>();
+        let target = |data: &Dataset| data.blocks[0].vectors().unwrap().target.iter().collect::<Vec<f64>>();
         assert_eq!(target(&a), target(&b));
         assert_ne!(target(&a), target(&c));
         let ones = target(&a).iter().sum::<f64>();

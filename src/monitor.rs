@@ -1,6 +1,9 @@
 //! How long work reports on itself and is asked to stop, without the library printing anything.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Something that happened during long work.
 #[derive(Clone)]
@@ -29,6 +32,8 @@ pub enum Event<'a> {
         /// The point reached: β on the original columns, and β₀.
         point: &'a dyn Fn() -> (Vec<f64>, f64),
     },
+    /// Memory does not hold the rows: from now on they are read from a file in each pass, and this says how far one is.
+    Streaming(Arc<Pass>),
     /// A step of work that takes its time has begun.
     Step(String),
     /// Something the user should know although the work goes on.
@@ -42,6 +47,35 @@ pub trait Monitor: Sync {
     /// Whether the user asked to stop; solvers look once an iteration.
     fn interrupted(&self) -> bool {
         false
+    }
+}
+
+/// How far the pass under way is over rows that memory does not hold: written as they are read, and read by whoever shows it.
+#[derive(Debug, Default)]
+pub struct Pass {
+    bytes: AtomicU64,
+    total: AtomicU64,
+    began: Mutex<Option<Instant>>,
+}
+
+impl Pass {
+    /// A pass over `total` bytes begins.
+    pub(crate) fn begin(&self, total: u64) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.bytes.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// So many more bytes are done.
+    pub(crate) fn advance(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes done, those of the whole pass, and the time since it began; nothing while no pass is under way.
+    pub fn under_way(&self) -> Option<(u64, u64, Duration)> {
+        let began = (*self.began.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let (bytes, total) = (self.bytes.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        (bytes < total).then(|| (bytes, total, began.elapsed()))
     }
 }
 

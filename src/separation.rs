@@ -60,7 +60,7 @@ impl Proof {
 /// # Errors
 /// What reading rows that are not in memory fails with, as for all that follows.
 pub fn prove_moving(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Result<Option<Proof>> {
-    let rows = Rows::new(host);
+    let rows = Rows::new(host)?;
     let moves = rows.margins(coordinates, step)?;
     if !moves.iter().any(|m| m.abs() > MOVING) {
         return Ok(None);
@@ -77,7 +77,7 @@ pub fn prove_moving(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], s
 /// # Errors
 /// As [`prove_moving`].
 pub fn prove_far_out(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64]) -> Result<Option<Proof>> {
-    let rows = Rows::new(host);
+    let rows = Rows::new(host)?;
     let margins = rows.margins(coordinates, theta)?;
     if rows.are_complete(&margins) && margins.iter().all(|&m| m > FAR_OUT) {
         return Ok(Some(Proof::new(theta.to_vec(), &margins)));
@@ -129,18 +129,19 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(host: &'a Host<'a>) -> Self {
+    fn new(host: &'a Host<'a>) -> Result<Self> {
         let mut sides = Vec::new();
         let mut first = 0;
         for block in &host.data().blocks {
+            let vectors = block.vectors()?;
             for i in 0..block.rows() {
-                if block.weight().at(i) > 0.0 {
-                    sides.push((first + i, 2.0 * block.target().at(i) - 1.0));
+                if vectors.weight.at(i) > 0.0 {
+                    sides.push((first + i, 2.0 * vectors.target.at(i) - 1.0));
                 }
             }
             first += block.rows();
         }
-        Rows { host, sides }
+        Ok(Rows { host, sides })
     }
 
     /// x·d of every row of the data, and the size of its terms.

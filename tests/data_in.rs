@@ -86,7 +86,7 @@ fn x(data: &Dataset) -> Vec<Vec<f64>> {
         block.value(i, j) * data.columns[j].scale + data.columns[j].centre
     };
     let mut rows = Vec::new();
-    for block in &data.blocks {
+    for block in data.blocks.iter().map(|block| block.here().unwrap()) {
         rows.extend((0..block.rows()).map(|i| (0..block.features()).map(|j| value(block, i, j)).collect::<Vec<f64>>()));
     }
     assert_eq!(rows.len(), data.rows);
@@ -94,7 +94,11 @@ fn x(data: &Dataset) -> Vec<Vec<f64>> {
 }
 
 fn vector(data: &Dataset, get: impl Fn(&gpulogit::data::RowBlock) -> Vec<f64>) -> Vec<f64> {
-    data.blocks.iter().flat_map(|block| get(block)[..block.rows()].to_vec()).collect()
+    data.blocks
+        .iter()
+        .map(|block| block.here().unwrap())
+        .flat_map(|block| get(block)[..block.rows()].to_vec())
+        .collect()
 }
 
 fn targets(data: &Dataset) -> Vec<f64> {

@@ -43,13 +43,18 @@ fn failure<T>(result: Result<T>, path: &Path) -> String {
     message
 }
 
+/// The blocks of `data`, all of which are in memory.
+fn here(data: &Dataset) -> impl Iterator<Item = &RowBlock> {
+    data.blocks.iter().map(|block| block.here().unwrap())
+}
+
 /// The values of X in original units, row by row.
 fn x(data: &Dataset) -> Vec<Vec<f64>> {
     let of = |block: &RowBlock, i, j: usize| block.value(i, j) * data.columns[j].scale + data.columns[j].centre;
     let rows = |block: &RowBlock| {
         (0..block.rows()).map(|i| (0..block.features()).map(|j| of(block, i, j)).collect()).collect::<Vec<_>>()
     };
-    data.blocks.iter().flat_map(rows).collect()
+    here(data).flat_map(rows).collect()
 }
 
 fn assert_same(a: &Dataset, b: &Dataset, what: &str) {
@@ -59,10 +64,9 @@ fn assert_same(a: &Dataset, b: &Dataset, what: &str) {
     let bits = |block: &RowBlock| match block.x() {
         Values::F32(values) => values.iter().map(|x| u64::from(x.to_bits())).collect::<Vec<_>>(),
         Values::F64(values) => values.iter().map(|x| x.to_bits()).collect(),
-        Values::Absent(..) => panic!("{what}: the rows are not in memory"),
     };
     let vector = |numbers: &RowVector| numbers.iter().collect::<Vec<f64>>();
-    for (a, b) in a.blocks.iter().zip(&b.blocks) {
+    for (a, b) in here(a).zip(here(b)) {
         assert_eq!((a.rows(), a.features(), a.x_bytes()), (b.rows(), b.features(), b.x_bytes()), "{what}");
         assert!(bits(a) == bits(b), "{what}: X differs");
         assert!(vector(a.target()) == vector(b.target()), "{what}: targets differ");
@@ -160,7 +164,7 @@ fn a_small_table_of_numbers_is_one_dataset_and_one_fit_in_every_format() {
         |j: usize, i| if j == 4 && i % 3 > 0 { 0.0 } else { (200.0 * unit_interval(j as u64, i) - 90.0) as f32 };
     let x: Vec<Vec<f32>> = (0..5).map(|j| (0..2000).map(|i| number(j, i)).collect()).collect();
     let data = all_the_same(&x, 40, &[1, 2, 3, 4, 5, 6, 7]);
-    assert!(matches!(data.blocks[0].x(), Values::F64(_)));
+    assert!(data.blocks[0].is_wide());
 }
 
 #[test]
@@ -168,7 +172,7 @@ fn a_large_table_of_numbers_is_one_dataset_and_one_fit_in_every_format() {
     let quarter = |j, i| (mix(j, i) % 401) as f32 / 4.0 - 50.0;
     let x: Vec<Vec<f32>> = (0..15).map(|j| (0..300_000).map(|i| quarter(j, i)).collect()).collect();
     let data = all_the_same(&x, 41, &[2, 4, 7]);
-    assert!(matches!(data.blocks[0].x(), Values::F32(_)) && !data.samples.is_empty());
+    assert!(!data.blocks[0].is_wide() && !data.samples.is_empty());
 }
 
 #[test]
@@ -431,7 +435,7 @@ fn svmlight_is_counted_from_0_or_1_and_predicted_however_wide() {
     assert_eq!(seen, 5);
     let labelled = ReadOptions { with_target: true, ..ReadOptions::default() };
     let (rows, _) = load_rows(&[files.write("l.svm", "-1 1:1\n+1 2:1\n")], &zeros.design, &labelled, &Silent).unwrap();
-    assert_eq!(rows.data.blocks[0].target().iter().collect::<Vec<_>>(), [0.0, 1.0]);
+    assert_eq!(rows.data.blocks[0].vectors().unwrap().target.iter().collect::<Vec<_>>(), [0.0, 1.0]);
 }
 
 #[test]

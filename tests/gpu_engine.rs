@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gpulogit::data::{Dataset, LANES, PackOptions, Precision, RowBlock, RowVector, Values};
+use gpulogit::data::{Block, Dataset, LANES, PackOptions, Precision, RowBlock, RowVector, Values};
 use gpulogit::engine::gpu::tuning::DeviceClass;
 use gpulogit::engine::gpu::{
     GpuEngine, GpuOptions, GpuRequest, LOSS_ERROR, SIGMOID_ERROR, ShaderSources, adapters, common, kernels,
@@ -49,7 +49,7 @@ impl Problem {
     }
 
     /// Rows `start..end` as a block, of f32 values or f64 ones.
-    fn block(&self, start: usize, end: usize, f32_values: bool) -> RowBlock {
+    fn block(&self, start: usize, end: usize, f32_values: bool) -> Block {
         let rows = end - start;
         let mut x = vec![0.0; rows.div_ceil(LANES) * LANES * self.features];
         for i in 0..rows {
@@ -60,7 +60,7 @@ impl Problem {
         let x = if f32_values { Values::from(x.iter().map(|x| *x as f32).collect::<Vec<f32>>()) } else { x.into() };
         let offset = self.offset.as_ref().map(|offset| RowVector::from(offset[start..end].to_vec()));
         let (t, s) = (self.t[start..end].to_vec().into(), self.s[start..end].to_vec().into());
-        RowBlock::new(self.features, x, t, s, offset).unwrap()
+        RowBlock::new(self.features, x, t, s, offset).unwrap().into()
     }
 
     fn open(&self, models: usize, options: &GpuOptions) -> GpuEngine {
@@ -271,8 +271,7 @@ fn cutting_blocks_changes_not_a_bit() {
 fn blocks_of_any_size_and_precision_are_one_problem() {
     let problem = Problem::new(1000, 7, true);
     let cuts = [0, 1, 45, 300, 812, 1000];
-    let blocks: Vec<RowBlock> =
-        cuts.windows(2).enumerate().map(|(i, c)| problem.block(c[0], c[1], i % 2 == 0)).collect();
+    let blocks: Vec<Block> = cuts.windows(2).enumerate().map(|(i, c)| problem.block(c[0], c[1], i % 2 == 0)).collect();
     let mut engine = GpuEngine::open(&GpuRequest::Any, &blocks, 7, 3, &GpuOptions::default()).unwrap();
     check(&mut engine, &problem, &parameters(7, 3, 0.5), "five blocks");
 }
@@ -338,7 +337,7 @@ fn more_tiles_than_a_dispatch_dimension_holds() {
     let rows = 131 * 256;
     let mut x = vec![1f32; rows];
     x[rows - 256..].fill(-2.0);
-    let block = [RowBlock::new(1, x.into(), vec![0.0; rows].into(), vec![1.0; rows].into(), None).unwrap()];
+    let block = [RowBlock::new(1, x.into(), vec![0.0; rows].into(), vec![1.0; rows].into(), None).unwrap().into()];
     let mut seen = 0;
     for class in [DeviceClass::Hardware, DeviceClass::Software] {
         for models in [1, 5] {

@@ -117,14 +117,17 @@ fn quarters() -> Vec<(f64, String)> {
 
 /// Fits `data` twice, with all the memory there is and with 64 MiB, which its rows exceed: the same fit in less memory.
 fn fits_alike(desk: &Desk, data: &[&str]) -> [Value; 2] {
-    std::fs::create_dir(desk.path("cache")).unwrap();
     let train = |model: &str, options: &[&str]| {
         let args = [&["train"], data, &["--json", "--threads", "2", "--model", model], options].concat();
         desk.run(&args)
     };
     let free = train("free.json", &[]).json();
     let bounded = train("bounded.json", &["--memory", "64M", "--cache-dir", "cache"]).json();
-    assert!(desk.names("cache").is_empty());
+    let [cached] = desk.names("cache").try_into().unwrap();
+    assert!(cached.ends_with(".gpulogit"), "{cached}");
+    let again = train("again.json", &["--memory", "64M", "--cache-dir", "cache"]);
+    assert!(again.err.contains(&cached), "{}", again.err);
+    assert!(desk.coefficients("again.json") == desk.coefficients("bounded.json"), "from the cache");
     assert_eq!((&free["status"], &bounded["status"]), (&"converged".into(), &"converged".into()));
     let [a, b] = [&free, &bounded].map(|fit| number(&fit["objective"]));
     assert!(close(a, b, 1e-9), "J {a} and {b}");
@@ -135,8 +138,8 @@ fn fits_alike(desk: &Desk, data: &[&str]) -> [Value; 2] {
     let [a, b] = [&free, &bounded].map(|fit| number(&fit["bytes"]["host_peak"]));
     assert!(b < a, "the peak was {b} bytes within 64 MiB, and {a} without a limit");
 
-    let nowhere = train("none.json", &["--memory", "64M", "--cache-dir", "no/such folder"]);
-    nowhere.refuses(&["no/such folder"]);
+    let nowhere = train("none.json", &["--memory", "64M", "--cache-dir", "free.json/folder"]);
+    nowhere.refuses(&["free.json/folder"]);
     assert!(!desk.path("none.json").exists());
     [free, bounded]
 }

@@ -277,7 +277,7 @@ impl<'a> Problem<'a> {
                 shortest
             }
         };
-        let bounds = if self.l2 > 0.0 { self.penalised_bounds(&host_engine, &at)? } else { None };
+        let bounds = if self.l2 > 0.0 { self.penalised_bounds(&mut host_engine, &at)? } else { None };
         let basin = polished.basin.as_ref();
         // What was proved of the point that the polish ended at, and what writing that down cost.
         let written = (at.value - polished_value).max(0.0);
@@ -313,7 +313,7 @@ impl<'a> Problem<'a> {
     }
 
     /// What the penalty proves of the point `at`, in the full coordinates and still held by `engine`.
-    fn penalised_bounds(&self, engine: &CpuEngine<'_>, at: &Evaluation) -> Result<Option<(f64, f64)>> {
+    fn penalised_bounds(&self, engine: &mut CpuEngine<'_>, at: &Evaluation) -> Result<Option<(f64, f64)>> {
         let spreads = self.full.units();
         let slopes: Vec<f64> = at.gradient.iter().zip(spreads).map(|(g, unit)| g / unit).collect();
         let intercept = match self.full.map().intercept {

@@ -89,12 +89,15 @@ impl<'a> Scores<'a> {
         self.device = Some(device);
         self.left_out += missing.len();
         let mut missing = missing.iter().copied().peekable();
-        let labelled = data.blocks.iter().flat_map(|block| block.target().iter().zip(block.weight().iter()));
-        for (row, (predictor, (target, weight))) in predictors.into_iter().zip(labelled).enumerate() {
-            if missing.next_if_eq(&row).is_none() {
-                self.a.push(predictor);
-                self.t.push(target);
-                self.s.push(weight);
+        let mut predictors = predictors.into_iter().enumerate();
+        for block in &data.blocks {
+            let vectors = block.vectors()?;
+            for ((t, s), (row, a)) in vectors.target.iter().zip(vectors.weight.iter()).zip(&mut predictors) {
+                if missing.next_if_eq(&row).is_none() {
+                    self.a.push(a);
+                    self.t.push(t);
+                    self.s.push(s);
+                }
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod cache;
 mod devices;
 mod evaluate;
 mod exit;
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(args, &terminal),
         Command::Bench(args) => bench::run(args, &terminal),
         Command::Devices(args) => devices::run(args),
+        Command::Cache(args) => cache::run(args),
         Command::Explain(args) => explain::run(args),
     });
     terminal.clear();

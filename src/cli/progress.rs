@@ -1,12 +1,12 @@
 //! Progress on stderr, and Ctrl-C.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::monitor::{Event, Monitor};
+use crate::monitor::{Event, Monitor, Pass};
 
 /// Set by the first Ctrl-C.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -28,13 +28,21 @@ pub(super) struct Terminal {
     bar: ProgressBar,
     /// The phase shown.
     phase: Mutex<&'static str>,
+    /// How far a pass is over rows that memory does not hold.
+    pass: OnceLock<Arc<Pass>>,
 }
 
 impl Terminal {
     pub(super) fn new(quiet: bool, verbose: bool) -> Self {
         // indicatif draws nothing where stderr is no terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Terminal { quiet, verbose, bar: ProgressBar::with_draw_target(None, target), phase: Mutex::new("") }
+        Terminal {
+            quiet,
+            verbose,
+            bar: ProgressBar::with_draw_target(None, target),
+            phase: Mutex::new(""),
+            pass: OnceLock::new(),
+        }
     }
 
     /// Takes the line away.
@@ -55,7 +63,13 @@ impl Terminal {
     }
 
     fn show_reading(&self, rows: u64, bytes: u64, total: u64) {
-        self.enter("reading", "{prefix} {bar:30} {percent:>3}%  {msg}  {eta} left");
+        // Nobody knows how much is still to come on standard input.
+        let template = if total > 0 {
+            "{prefix} {bar:30} {percent:>3}%  {msg}, {binary_bytes_per_sec}  {eta} left"
+        } else {
+            "{spinner} {prefix} {msg}"
+        };
+        self.enter("reading", template);
         self.bar.set_length(total);
         self.bar.set_position(bytes);
         self.bar.set_message(format!("{} rows, {}", HumanCount(rows), HumanBytes(bytes)));
@@ -65,9 +79,12 @@ impl Terminal {
     fn show_work(&self, phase: &'static str, line: &str) {
         if self.verbose {
             self.note(&format!("{phase} {line}"));
+            if self.pass.get().is_some() {
+                self.enter(phase, "{spinner} {prefix} {pass}");
+            }
             return;
         }
-        self.enter(phase, "{spinner} {prefix} {msg}");
+        self.enter(phase, "{spinner} {prefix} {msg}  {pass}");
         self.bar.set_message(line.to_owned());
     }
 
@@ -79,11 +96,27 @@ impl Terminal {
         }
         *current = phase;
         if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
+            let pass = self.pass.get().cloned();
+            let show = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                if let Some(words) = pass.as_deref().and_then(pass_words) {
+                    // What cannot be shown is not shown.
+                    let _ = out.write_str(&words);
+                }
+            };
+            self.bar.set_style(style.with_key("pass", show));
         }
         self.bar.set_prefix(phase);
         self.bar.enable_steady_tick(Duration::from_millis(200));
     }
+}
+
+/// How far a pass is, and how long it will take.
+fn pass_words(pass: &Pass) -> Option<String> {
+    let (bytes, total, elapsed) = pass.under_way()?;
+    let rate = bytes as f64 / elapsed.as_secs_f64().max(1e-9);
+    let left = Duration::from_secs_f64(((total - bytes) as f64 / rate.max(1.0)).ceil().min(1e9));
+    let (done, rate) = (100 * u128::from(bytes) / u128::from(total), HumanBytes(rate as u64));
+    Some(format!("pass {done:>3}% of {}, {rate}/s, {} left", HumanBytes(total), HumanDuration(left)))
 }
 
 impl Monitor for Terminal {
@@ -96,6 +129,11 @@ impl Monitor for Terminal {
                     "iteration {iteration:>4}  J {objective:<22.15e}  largest slope {gradient_inf_norm:.2e}  passes {passes}"
                 );
                 self.show_work("fitting", &line);
+            }
+            Event::Streaming(pass) => {
+                // One handle for all passes of a program.
+                let _ = self.pass.set(pass);
+                self.show_work("packing", "the rows that memory does not hold");
             }
             Event::Step(message) => self.show_work("working", &message),
             Event::Note(message) => self.note(&format!("note: {message}")),

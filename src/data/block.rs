@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::storage::Storage;
 use super::vector::RowVector;
+use super::vectors::RowVectors;
 use crate::error::{Error, Result};
 
 /// Rows interleaved with each other: lane `l` of group `g` is row `g·LANES + l` of its block, and the values of one
@@ -55,17 +55,6 @@ pub enum Values {
     F32(Stretch<f32>),
     /// What small data is kept in on the host; a GPU rounds it to f32 while uploading.
     F64(Stretch<f64>),
-    /// f32 that is read when it is needed, and how many numbers there are.
-    Absent(Arc<dyn Absent>, usize),
-}
-
-/// Values of a block that are not in memory.
-pub trait Absent: fmt::Debug + Send + Sync {
-    /// Reads those of the groups of rows `groups` into `out`.
-    ///
-    /// # Errors
-    /// [`Error::Io`], and [`Error::Data`] when what is read is not what was written.
-    fn read(&self, groups: Range<usize>, out: &mut [f32]) -> Result<()>;
 }
 
 impl From<Vec<f32>> for Values {
@@ -85,12 +74,11 @@ impl Values {
         match self {
             Values::F32(values) => values.len(),
             Values::F64(values) => values.len(),
-            Values::Absent(_, len) => *len,
         }
     }
 }
 
-/// Rows that are resident at once: X as `Values`, and the vectors t, s and the offset.
+/// Rows in memory: X as `Values`, and the vectors t, s and the offset.
 ///
 /// The value of feature `j` in row `i` lies at [`RowBlock::index`]`(i, j)`. Rows beyond `rows` that fill the last
 /// group hold zeros and weight 0, so that a kernel may run over whole groups.
@@ -99,9 +87,7 @@ pub struct RowBlock {
     rows: usize,
     features: usize,
     x: Values,
-    target: RowVector,
-    weight: RowVector,
-    offset: Option<RowVector>,
+    vectors: RowVectors,
 }
 
 impl RowBlock {
@@ -117,20 +103,24 @@ impl RowBlock {
         weight: RowVector,
         offset: Option<RowVector>,
     ) -> Result<Self> {
-        let rows = target.rows();
+        RowBlock::of(features, x, RowVectors { target, weight, offset })
+    }
+
+    /// As [`RowBlock::new`].
+    pub(super) fn of(features: usize, x: Values, vectors: RowVectors) -> Result<Self> {
+        let (rows, weights) = (vectors.target.rows(), vectors.weight.rows());
         if rows == 0 {
             return Err(Error::Usage("a block must have at least one row".to_string()));
         }
         let stored = x.len();
-        let offset_len = offset.as_ref().map_or(rows, RowVector::rows);
-        if stored != rows.div_ceil(LANES) * LANES * features || weight.rows() != rows || offset_len != rows {
+        let offsets = vectors.offset.as_ref().map_or(rows, RowVector::rows);
+        if stored != rows.div_ceil(LANES) * LANES * features || weights != rows || offsets != rows {
             return Err(Error::Numerics(format!(
-                "a block of {rows} rows × {features} features was given {stored} values, {} weights and {offset_len} \
-                 offsets",
-                weight.rows()
+                "a block of {rows} rows × {features} features was given {stored} values, {weights} weights and {offsets} \
+                 offsets"
             )));
         }
-        Ok(RowBlock { rows, features, x, target, weight, offset })
+        Ok(RowBlock { rows, features, x, vectors })
     }
 
     /// Where the value of feature `feature` in row `row` lies in [`RowBlock::x`].
@@ -161,87 +151,49 @@ impl RowBlock {
     /// Bytes of X as stored, padding included.
     pub fn x_bytes(&self) -> u64 {
         let size = match &self.x {
-            Values::F32(_) | Values::Absent(..) => size_of::<f32>(),
+            Values::F32(_) => size_of::<f32>(),
             Values::F64(_) => size_of::<f64>(),
         };
         (self.x.len() * size) as u64
     }
 
-    /// Bytes of one number a row in the precision of X, padding included.
-    pub fn logit_bytes(&self) -> u64 {
-        self.x_bytes().checked_div(self.features as u64).unwrap_or_default()
-    }
-
-    /// Bytes of targets, weights and offsets as stored.
-    pub fn vector_bytes(&self) -> u64 {
-        self.target.bytes() + self.weight.bytes() + self.offset.as_ref().map_or(0, RowVector::bytes)
-    }
-
-    /// One value of X, in f64; not a number where X is not in memory.
+    /// One value of X, in f64.
     pub fn value(&self, row: usize, feature: usize) -> f64 {
         let index = Self::index(row, feature, self.features);
         match &self.x {
             Values::F32(values) => f64::from(values[index]),
             Values::F64(values) => values[index],
-            Values::Absent(..) => f64::NAN,
         }
     }
 
-    /// Whether X is in memory.
-    pub fn is_present(&self) -> bool {
-        !matches!(self.x, Values::Absent(..))
-    }
-
-    /// The same rows with X in memory, read into `room` where it was not there.
-    ///
-    /// # Errors
-    /// As [`Absent::read`] and [`Storage::zeros`].
-    pub(super) fn present(&self, room: Option<Storage<f32>>) -> Result<(RowBlock, Option<Arc<Storage<f32>>>)> {
-        let Values::Absent(source, len) = &self.x else { return Ok((self.clone(), None)) };
-        let mut room = match room.filter(|room| room.len() >= *len) {
-            Some(room) => room,
-            None => Storage::zeros(*len)?,
-        };
-        source.read(0..self.groups(), &mut room[..*len])?;
-        let all = Arc::new(room);
-        let x = Values::F32(Stretch::new(Arc::clone(&all) as Arc<dyn Deref<Target = [f32]> + Send + Sync>, 0..*len));
-        Ok((RowBlock { x, ..self.clone() }, Some(all)))
-    }
-
-    /// Every `stride`-th group from `first` on as a block in memory of its own.
-    ///
-    /// # Errors
-    /// As [`RowBlock::present`].
-    pub(crate) fn some_groups(&self, first: usize, stride: usize) -> Result<Option<RowBlock>> {
-        let Values::Absent(source, _) = &self.x else { return Ok(None) };
-        let groups: Vec<usize> = (first..self.groups()).step_by(stride).collect();
+    /// Copies of the values of some groups.
+    pub(super) fn values_of(&self, groups: &[usize]) -> Values {
         let width = LANES * self.features;
-        let mut x = vec![0f32; groups.len() * width];
-        for (group, out) in groups.iter().zip(x.chunks_mut(width.max(1))) {
-            source.read(*group..group + 1, out)?;
+        let range = |group: &usize| group * width..(group + 1) * width;
+        match &self.x {
+            Values::F32(x) => groups.iter().flat_map(|group| &x[range(group)]).copied().collect::<Vec<_>>().into(),
+            Values::F64(x) => groups.iter().flat_map(|group| &x[range(group)]).copied().collect::<Vec<_>>().into(),
         }
-        let Some(last) = groups.last() else { return Ok(None) };
-        // Only the last group of a block can be short, and it then is the last one here.
-        let rows = groups.len() * LANES - LANES.saturating_sub(self.rows - last * LANES).min(LANES - 1);
-        let row = |i: usize| groups[i / LANES] * LANES + i % LANES;
-        let picked = |numbers: &RowVector| RowVector::of(rows, |i| numbers.at(row(i)));
-        let offset = self.offset.as_ref().map(picked);
-        RowBlock::new(self.features, x.into(), picked(&self.target), picked(&self.weight), offset).map(Some)
+    }
+
+    /// Targets, weights and offsets.
+    pub fn vectors(&self) -> &RowVectors {
+        &self.vectors
     }
 
     /// Targets t in [0, 1].
     pub fn target(&self) -> &RowVector {
-        &self.target
+        &self.vectors.target
     }
 
     /// Sample weights s ≥ 0.
     pub fn weight(&self) -> &RowVector {
-        &self.weight
+        &self.vectors.weight
     }
 
     /// Offsets, where the data has them.
     pub fn offset(&self) -> Option<&RowVector> {
-        self.offset.as_ref()
+        self.vectors.offset.as_ref()
     }
 }
 

@@ -2,55 +2,32 @@
 
 use super::cut::Cut;
 use super::options::{ClassWeight, DataOptions, Format, SVMLIGHT_LABEL};
-use super::part::{ClassSums, MANY_LABELS, Part};
-use super::source::RowVectors;
+use super::part::{ClassSums, MANY_LABELS};
 use super::table::Files;
 use super::target::Target;
 use super::vector::RowVector;
+use super::vectors::RowVectors;
 use crate::error::{Error, Result};
 
-/// What lies beside X in some rows, labels as codes.
+/// What lies beside X in some rows, labels as codes; no weights where all are 1, and no offsets where there are none.
 pub(super) struct Labelled<'a> {
     pub(super) rows: usize,
-    pub(super) classes: &'a ClassSums,
     pub(super) codes: &'a [u8],
     pub(super) weight: &'a [f64],
     pub(super) offset: &'a [f64],
 }
 
-impl<'a> Labelled<'a> {
-    pub(super) fn of(part: &'a Part) -> Self {
-        Labelled {
-            rows: part.rows,
-            classes: &part.classes,
-            codes: &part.target,
-            weight: &part.weight,
-            offset: &part.offset,
-        }
-    }
-
-    pub(super) fn weight(&self, row: usize) -> f64 {
-        self.weight.get(row).copied().unwrap_or(1.0)
-    }
-
-    /// Rows and weight of each class.
-    pub(super) fn of_class(&self, classes: &Classes) -> [(u64, f64); 2] {
-        let mut sums = [(0, 0.0); 2];
-        for (code, (rows, weight)) in self.classes.rows.iter().zip(&self.classes.weight).enumerate() {
-            let sum = &mut sums[classes.of_code.get(code).copied().unwrap_or(0)];
-            *sum = (sum.0 + rows, sum.1 + weight);
-        }
-        sums
-    }
-
+impl Labelled<'_> {
+    /// Targets, weights and offsets, given what the labels are and the factors on the weights of each class.
     pub(super) fn vectors(&self, classes: &Classes, factors: [f64; 2]) -> RowVectors {
-        let class = |row: usize| classes.of_code.get(usize::from(self.codes[row])).copied().unwrap_or(0);
+        let class = |row: usize| classes.of_code(self.codes[row]);
+        let weight = |row: usize| self.weight.get(row).copied().unwrap_or(1.0) * factors[class(row)];
         RowVectors {
             target: RowVector::of(self.rows, |row| class(row) as f64),
             weight: if self.weight.is_empty() && factors == [1.0; 2] {
                 RowVector::same(self.rows, 1.0)
             } else {
-                RowVector::of(self.rows, |row| self.weight(row) * factors[class(row)])
+                RowVector::of(self.rows, weight)
             },
             offset: (!self.offset.is_empty()).then(|| RowVector::of(self.rows, |row| self.offset[row])),
         }
@@ -58,12 +35,33 @@ impl<'a> Labelled<'a> {
 }
 
 /// The two classes, and the class of each label by its code.
+#[derive(Debug)]
 pub(super) struct Classes {
     pub(super) target: Target,
     of_code: Vec<usize>,
 }
 
 impl Classes {
+    /// The classes of a model, of which codes are the numbers.
+    pub(super) fn known(target: &Target) -> Self {
+        Classes { target: target.clone(), of_code: vec![0, 1] }
+    }
+
+    /// The class of the labels of a code.
+    fn of_code(&self, code: u8) -> usize {
+        self.of_code.get(usize::from(code)).copied().unwrap_or(0)
+    }
+
+    /// Rows and weight of each class.
+    pub(super) fn sums(&self, labels: &ClassSums) -> [(u64, f64); 2] {
+        let mut sums = [(0, 0.0); 2];
+        for (code, (rows, weight)) in (0..=MANY_LABELS).zip(labels.rows.iter().zip(&labels.weight)) {
+            let sum = &mut sums[self.of_code(code)];
+            *sum = (sum.0 + rows, sum.1 + weight);
+        }
+        sums
+    }
+
     /// Learns the classes from the labels that stand in some row of `sums`.
     pub(super) fn learn(
         labels: &[String],
@@ -125,9 +123,13 @@ impl Classes {
 }
 
 /// Both classes must be there, and weigh something.
-pub(super) fn check_part(labels: &Labelled<'_>, of: &str, classes: &Classes, files: &Files) -> Result<()> {
+pub(super) fn check_part(labels: &ClassSums, of: &str, classes: &Classes, files: &Files) -> Result<()> {
+    check_sums(classes.sums(labels), of, classes, files)
+}
+
+/// As [`check_part`], given the rows and the weight of each class.
+pub(super) fn check_sums(sums: [(u64, f64); 2], of: &str, classes: &Classes, files: &Files) -> Result<()> {
     let whole = |message: String| Err(Error::data(files.first(), message));
-    let sums = labels.of_class(classes);
     if sums[0].0 + sums[1].0 == 0 {
         return whole(format!("there are no {of} rows; change --holdout or --seed"));
     }
@@ -145,12 +147,12 @@ pub(super) fn check_part(labels: &Labelled<'_>, of: &str, classes: &Classes, fil
 }
 
 /// Factor on the weights of each class.
-pub(super) fn class_factors(asked: &ClassWeight, labels: &Labelled<'_>, classes: &Classes) -> Result<[f64; 2]> {
+pub(super) fn class_factors(asked: &ClassWeight, labels: &ClassSums, classes: &Classes) -> Result<[f64; 2]> {
     let mut factors = [1.0; 2];
     match asked {
         ClassWeight::None => {}
         ClassWeight::Balanced => {
-            let sums = labels.of_class(classes).map(|(_, weight)| weight);
+            let sums = classes.sums(labels).map(|(_, weight)| weight);
             factors = sums.map(|sum| (sums[0] + sums[1]) / (2.0 * sum));
         }
         ClassWeight::Labels(asked) => {

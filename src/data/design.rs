@@ -71,8 +71,7 @@ fn is_false(flag: &bool) -> bool {
 
 /// The group of a level among 2^`bits`: the first bits of its bytes' FNV-1a hash, mixed.
 pub(super) fn hash_group(level: &str, bits: u32) -> u32 {
-    let fnv = level.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    (hash::mix(fnv, 0) >> (u64::BITS - bits)) as u32
+    (hash::of_bytes(level.bytes()) >> (u64::BITS - bits)) as u32
 }
 
 impl InputColumn {

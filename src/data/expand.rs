@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::block::{Absent, LANES, RowBlock, Values};
+use super::block::{LANES, Values};
+use super::blocks::{AwayBlock, Block, each_away};
 use super::frames::StoredFrames;
 use super::input::MISSING;
 use super::matrix::Feature;
 use super::pack::{PackOptions, Packed, Stored32, block_rows, cut, picks};
 use super::panel::Affine;
 use super::scaling::{Moments, StoredColumn, centre_again};
-use super::source::RowVectors;
-use super::spill::{CachedBlock, Spilled};
+use super::spill::{SpilledBlock, SpilledVectors};
 use super::storage::Storage;
 use super::sweep::{Panel, Storing};
+use super::vectors::{self, RowVectors, VectorSource};
 use crate::error::Result;
 
 const IDENTITY: Affine = Affine { factor: 1.0, shift: 0.0 };
@@ -148,11 +149,11 @@ pub(super) fn pack_frames(
     vectors: &RowVectors,
     options: PackOptions,
 ) -> Result<Packed> {
-    let rows = vectors.target.rows();
-    vectors.check(rows)?;
+    let rows = vectors.rows();
+    vectors::check(vectors, rows)?;
     let StoredFrames { columns, rounding, frames, frame_rows, .. } = frames;
     let (width, recipe) = (features.len(), Recipe::new(features, &columns));
-    let picks = picks(vectors, width, options);
+    let picks = picks(vectors, width, options)?;
     let mut storing = Storing::new(vectors, width, &picks)?;
     let block_rows = if recipe.as_they_are { frame_rows } else { block_rows(width, options.block_rows)? };
     let affine = vec![IDENTITY; width];
@@ -169,7 +170,8 @@ pub(super) fn pack_frames(
         }
         for (block, out) in stretch[..groups * LANES * width].chunks_mut(block_rows * width).enumerate() {
             let first = here.start + block * block_rows;
-            storing.sweep(out, first, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(width));
+            let weight = vectors.weight.slice(first..rows);
+            storing.sweep(out, first, &weight, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(width));
         }
         stretches.push(stretch);
     }
@@ -182,7 +184,7 @@ pub(super) fn pack_frames(
         .map(|(index, stretch)| (index * frame_rows, &mut stretch[..used(index)]))
         .collect();
     let stored = Stored32 { columns: stored_columns(features, &columns), moments };
-    let stored = stored.centred_again(&mut storing, block_rows, &mut places)?;
+    let stored = stored.centred_again(&mut storing, vectors, block_rows, &mut places)?;
     let mut blocks = Vec::new();
     for (index, stretch) in stretches.into_iter().enumerate() {
         let here = index * frame_rows..rows.min((index + 1) * frame_rows);
@@ -191,23 +193,24 @@ pub(super) fn pack_frames(
     Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, samples: storing.finish(Values::F32)? })
 }
 
-/// Packs the `features` of rows that were spilled: their blocks are read from the file whenever they are needed.
+/// Packs the `features` of rows that were spilled, the numbers stored as `columns` say: their blocks are read from the file
+/// whenever they are needed. Also Σ s.
 ///
 /// # Errors
 /// As [`super::pack::pack`], and what reading fails with.
 pub(super) fn pack_spilled(
-    spilled: Spilled,
+    vectors: SpilledVectors,
     columns: &[StoredColumn],
     rounding: &[f64],
     features: &[Feature<'_>],
-    vectors: &RowVectors,
     options: PackOptions,
-) -> Result<Packed> {
-    let (rows, width) = (vectors.target.rows(), features.len());
-    vectors.check(rows)?;
-    let picks = picks(vectors, width, options);
-    let mut storing = Storing::new(vectors, width, &picks)?;
-    let frame_rows = spilled.frame_rows();
+) -> Result<(Packed, f64)> {
+    let (rows, width) = (vectors.rows(), features.len());
+    vectors::check(&vectors, rows)?;
+    let vectors = Arc::new(vectors);
+    let picks = picks(&*vectors, width, options)?;
+    let mut storing = Storing::new(&*vectors, width, &picks)?;
+    let frame_rows = vectors.spilled.frames().frame_rows();
     let recipe = Recipe::new(features, columns);
     let block_rows = block_rows(width, options.block_rows)?.min(frame_rows);
     let starts: Vec<usize> = (0..rows)
@@ -216,37 +219,33 @@ pub(super) fn pack_spilled(
         .collect();
     let ends = starts.iter().skip(1).copied().chain([rows]);
     let places: Vec<Range<usize>> = starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect();
-    let spilled = Arc::new(spilled);
-    let source = |recipe: &Arc<Recipe>, rows: &Range<usize>| {
-        CachedBlock::new(Arc::clone(&spilled), Arc::clone(recipe), rows.clone())
+    let blocks = |recipe: Recipe| -> Vec<AwayBlock> {
+        let recipe = Arc::new(recipe);
+        let block = |rows: &Range<usize>| SpilledBlock::new(&vectors, &recipe, rows.clone());
+        places.iter().map(|rows| AwayBlock::new(rows.len(), width, Arc::new(block(rows)))).collect()
     };
     let affine = vec![IDENTITY; width];
-    let mut room = Storage::<f32>::zeros(block_rows.div_ceil(LANES) * LANES * width)?;
-    let mut measure = |storing: &mut Storing<'_, f32>, recipe: &Arc<Recipe>| -> Result<Vec<Moments>> {
+    let measure = |storing: &mut Storing<'_, f32>, blocks: &[AwayBlock]| -> Result<Vec<Moments>> {
         storing.start_over();
-        for rows in &places {
-            let groups = rows.len().div_ceil(LANES);
-            let out = &mut room[..groups * LANES * width];
-            source(recipe, rows).read(0..groups, out)?;
-            storing.sweep(out, rows.start, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(width));
-        }
+        each_away(blocks, |index, vectors, out| {
+            let start = places[index].start;
+            storing.sweep(out, start, &vectors.weight, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(width));
+            Ok(())
+        })?;
         let mut moments = storing.moments(width)?;
         add_rounding(&mut moments, features, rounding);
         Ok(moments)
     };
     let mut stored = stored_columns(features, columns);
-    let mut recipe = Arc::new(recipe);
-    let mut moments = measure(&mut storing, &recipe)?;
+    let mut away = blocks(recipe.clone());
+    let mut moments = measure(&mut storing, &away)?;
     let before = stored.clone();
     if centre_again(&mut stored, &moments) {
         let again = stored.iter().zip(&before).map(|(new, old)| new.affine_from(old)).collect();
-        recipe = Arc::new(Recipe { again: Some(again), ..(*recipe).clone() });
-        moments = measure(&mut storing, &recipe)?;
+        away = blocks(Recipe { again: Some(again), ..recipe });
+        moments = measure(&mut storing, &away)?;
     }
-    let block = |rows: &Range<usize>| -> Result<RowBlock> {
-        let len = rows.len().div_ceil(LANES) * LANES * width;
-        vectors.block(rows.clone(), width, Values::Absent(Arc::new(source(&recipe, rows)), len))
-    };
-    let blocks = places.iter().map(block).collect::<Result<_>>()?;
-    Ok(Packed { blocks, columns: stored, moments, samples: storing.finish(Values::F32)? })
+    let samples = storing.finish(Values::F32)?;
+    let blocks = away.into_iter().map(Block::Away).collect();
+    Ok((Packed { blocks, columns: stored, moments, samples }, vectors::weight_sum(&*vectors)?))
 }

@@ -95,6 +95,20 @@ impl Frames {
         })
     }
 
+    /// None in memory of `rows` rows that are elsewhere, stored as `columns` say with so much `rounding`.
+    pub(super) fn elsewhere(rows: usize, frame_rows: usize, columns: Vec<StoredColumn>, rounding: Vec<f64>) -> Self {
+        let stored = StoredFrames { columns, rounding, frames: Vec::new(), frame_rows, spare: None };
+        Frames { columns: stored.columns.len(), rows, frame_rows, most_exact: 0, store: Store::Stored(stored) }
+    }
+
+    /// How the columns are stored, and the largest rounding of each; none while they are exact.
+    pub(super) fn stored_columns(&self) -> Option<(&[StoredColumn], &[f64])> {
+        match &self.store {
+            Store::Stored(stored) => Some((&stored.columns, &stored.rounding)),
+            Store::Exact(_) => None,
+        }
+    }
+
     /// Appends the `chosen` rows of a batch of `columns`.
     ///
     /// # Errors

@@ -9,7 +9,14 @@ pub fn mix(seed: u64, position: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The same as a number in [0, 1).
+/// 64 bits of `bytes`: their FNV-1a hash, mixed.
+pub fn of_bytes(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    let fnv =
+        bytes.into_iter().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    mix(fnv, 0)
+}
+
+/// [`mix`] as a number in [0, 1).
 pub fn unit_interval(seed: u64, position: u64) -> f64 {
     (mix(seed, position) >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -1,8 +1,10 @@
 //! Rows taken in, batch by batch: which stay, which are held out, and what they teach.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::beside::Beside;
+use super::cache::Cache;
 use super::frames::Chosen;
 use super::input::{Batch, Cells, Kind, MISSING, Text};
 use super::options::{DataOptions, Missing};
@@ -13,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
 /// A feature column: the `n`-th of numbers, or the `n`-th of text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Place {
     Number(usize),
     Text(usize),
@@ -35,8 +37,8 @@ pub(super) struct Intake {
     pub(super) dropped: u64,
     /// Missing cells of each feature that stay, to be filled.
     pub(super) gaps: Vec<u64>,
-    /// Of each column (as asked for) how many cells were missing.
-    missing: Vec<u64>,
+    /// Of each column (as asked for) how many cells were missing, while rows are taken in.
+    pub(super) missing: Vec<u64>,
 }
 
 /// What is done with rows.
@@ -51,7 +53,7 @@ struct Policy<'a> {
 }
 
 impl Intake {
-    /// Takes in all rows of `reading`.
+    /// Takes in all rows of `reading`; those that memory does not hold go to the cache, and then all do.
     ///
     /// # Errors
     /// [`Stop::IsText`] when a column was taken for numbers and is not; errors about a row; [`Error::Usage`] when a column
@@ -60,6 +62,7 @@ impl Intake {
         reading: &mut Reading,
         beside: Beside,
         options: &DataOptions,
+        cache: &mut Cache,
         monitor: &dyn Monitor,
     ) -> Result<Intake, Stop> {
         let of = |purpose: Use| reading.columns.iter().position(|column| column.wanted.purpose == purpose);
@@ -101,9 +104,8 @@ impl Intake {
             for batch in batches {
                 intake.take(reading, &policy, file, batch, &beside)?;
             }
-            intake.spill(options, false)?;
+            intake.spill(options, cache, false)?;
         }
-        intake.spill(options, true)?;
         if intake.rows == 0 {
             return Err(reading.whole("there is a header but no row").into());
         }
@@ -114,7 +116,7 @@ impl Intake {
                 return Err(super::input::error_at(reading.files.first(), None, Some(name), message).into());
             }
         }
-        if intake.train.rows + intake.holdout.as_ref().map_or(0, |part| part.rows) == 0 {
+        if intake.parts().all(|part| part.rows == 0) {
             let worst = (0..intake.missing.len()).max_by_key(|c| intake.missing[*c]);
             let hint = worst.map_or(String::new(), |c| {
                 let (name, count) = (&reading.columns[c].wanted.name, intake.missing[c]);
@@ -122,38 +124,72 @@ impl Intake {
             });
             return Err(reading.whole(format!("every row has a missing value, so none is left{hint}")).into());
         }
+        intake.spill(options, cache, true)?;
         Ok(intake)
+    }
+
+    /// Both parts of the rows.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
+        [Some(&self.train), self.holdout.as_ref()].into_iter().flatten()
+    }
+
+    /// Both parts of the rows.
+    pub(super) fn parts_mut(&mut self) -> impl Iterator<Item = &mut Part> {
+        [Some(&mut self.train), self.holdout.as_mut()].into_iter().flatten()
     }
 
     /// Cells that a fill stands for, once the codes of text are those of levels.
     ///
     /// # Errors
-    /// As [`Part::levels`].
+    /// As [`Part::each_level`].
     pub(super) fn filled_cells(&self) -> Result<u64> {
         let mut cells = 0;
         for ((_, place, _), gaps) in self.features.iter().zip(&self.gaps) {
             match place {
                 Place::Number(_) => cells += gaps,
                 Place::Text(n) => {
-                    for part in [Some(&self.train), self.holdout.as_ref()].into_iter().flatten() {
-                        cells += part.levels(*n)?.iter().filter(|level| **level == MISSING).count() as u64;
-                    }
+                    let mut count = |levels: &[u32]| {
+                        cells += levels.iter().filter(|level| **level == MISSING).count() as u64;
+                    };
+                    self.parts().try_for_each(|part| part.each_level(*n, &mut count))?;
                 }
             }
         }
         Ok(cells)
     }
 
-    /// Moves rows to a file where they take more than half of what memory there may be; all of them at the `end`, if any.
-    fn spill(&mut self, options: &DataOptions, end: bool) -> Result<()> {
-        let parts = || [Some(&self.train), self.holdout.as_ref()].into_iter().flatten();
-        let held: u64 = parts().map(Part::bytes).sum();
-        let spilled = parts().any(|part| part.spilled.is_some());
-        let due = if end { spilled } else { held > options.memory() / 2 };
-        if due {
-            for part in [Some(&mut self.train), self.holdout.as_mut()].into_iter().flatten() {
-                part.spill(&options.cache_dir(), end)?;
+    /// Features that the columns make, or a few more.
+    pub(super) fn features_at_most(&self, options: &DataOptions) -> usize {
+        let features = |(_, place, _): &(String, Place, bool)| match (place, options.hash_bits) {
+            (Place::Number(_), _) => 1,
+            (Place::Text(n), bits) => {
+                let levels = self.levels(*n);
+                bits.filter(|_| levels > options.max_levels).map_or(levels, |bits| 1 << bits)
             }
+        };
+        self.features.iter().map(features).sum()
+    }
+
+    /// Levels that text column `n` has in rows that teach.
+    fn levels(&self, n: usize) -> usize {
+        self.labels[n].counts.iter().filter(|count| **count > 0).count()
+    }
+
+    /// Moves rows to the cache where they take more than half of what memory there may be; all of them at the `end`, where some
+    /// are there or all their features would take more.
+    fn spill(&mut self, options: &DataOptions, cache: &mut Cache, end: bool) -> Result<()> {
+        let most = options.memory() / 2;
+        let due = if end {
+            let rows: usize = self.parts().map(|part| part.rows).sum();
+            let features = self.features_at_most(options);
+            let bytes = rows.saturating_mul(features).saturating_mul(size_of::<f32>()) as u64;
+            self.parts().any(|part| part.spilled.is_some()) || (bytes > most && features > 0)
+        } else {
+            self.parts().map(Part::bytes).sum::<u64>() > most
+        };
+        if due {
+            let file = cache.file()?;
+            self.parts_mut().try_for_each(|part| part.spill(&file, end))?;
         }
         Ok(())
     }
@@ -313,14 +349,13 @@ impl Intake {
     }
 
     /// Refuses columns of more levels than there may be, as soon as that is known.
-    fn check_levels(&self, options: &DataOptions) -> Result<()> {
+    pub(super) fn check_levels(&self, options: &DataOptions) -> Result<()> {
         if options.hash_bits.is_some() {
             return Ok(());
         }
         for (name, place, _) in &self.features {
             let Place::Text(n) = place else { continue };
-            let levels = self.labels[*n].counts.iter().filter(|count| **count > 0).count();
-            if levels > options.max_levels {
+            if self.levels(*n) > options.max_levels {
                 return Err(Error::Usage(format!(
                     "column {name} has more than {} levels: leave it out with --drop {name}, allow more with --max-levels N, \
                      or hash its levels into fewer features with --hash-bits {}",

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Dataset;
 use super::beside::{Beside, TARGET_FILE, WEIGHT_FILE};
-use super::classes::{Classes, Labelled, check_part, class_factors};
+use super::cache::{Cache, Found};
+use super::classes::{Classes, Labelled, check_part, check_sums, class_factors};
 use super::cut::Cut;
 use super::design::{Design, InputColumn, MAX_HASH_BITS};
 use super::input::{MISSING, error_at, npy};
@@ -22,7 +24,7 @@ use super::size;
 use super::table::{Files, Opened, Stop, Use, Wanted};
 use super::target::Target;
 use crate::error::{Error, Result};
-use crate::monitor::Monitor;
+use crate::monitor::{Event, Monitor};
 
 /// Blocks that would fill memory, at the least.
 const BLOCKS_IN_MEMORY: u64 = 24;
@@ -96,13 +98,38 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
             return Ok(training);
         }
         let cut = wanted.iter().find_map(|wanted| Some((wanted.name.clone(), wanted.cut.clone()?)));
+        let mut cache = Cache::new(&files, &wanted, &options)?;
+        if let Some(Found { intake, notes, path }) = cache.find(&options) {
+            intake.check_levels(&options)?;
+            let kept =
+                format!("the rows are read from {}, where an earlier fit of this data left them", path.display());
+            monitor.event(Event::Note(kept));
+            match assemble(intake, &files, notes, &options, cut.clone(), monitor) {
+                Err(Error::Data { place, .. }) if place.file == path => {
+                    Cache::remove(&path);
+                    monitor.event(Event::Note(format!("{} is damaged; the data is read anew", path.display())));
+                }
+                done => return done,
+            }
+        }
         let mut reading = opened.start(wanted, &text, true)?;
-        match Intake::read(&mut reading, beside, &options, monitor) {
+        match Intake::read(&mut reading, beside, &options, &mut cache, monitor) {
             Ok(intake) => {
-                let notes = std::mem::take(&mut reading.notes).into_iter().filter(|note| !note.is_empty()).collect();
+                let mut notes = std::mem::take(&mut reading.notes);
+                notes.retain(|note| !note.is_empty());
+                let kept = match cache.keep(&intake, &notes) {
+                    Ok(None) => None,
+                    Ok(Some((path, bytes))) => Some(format!(
+                        "the rows ({}) are kept in {} for the next fit; `gpulogit cache --clear` removes them",
+                        size::amount(bytes),
+                        path.display()
+                    )),
+                    Err(error) => Some(format!("the rows are not kept for the next fit: {error}")),
+                };
+                kept.into_iter().for_each(|note| monitor.event(Event::Note(note)));
                 // What it holds of the file is memory that packing can use.
                 drop(reading);
-                return assemble(intake, &files, notes, &options, cut);
+                return assemble(intake, &files, notes, &options, cut, monitor);
             }
             // Its first cells misled: read once more, as text.
             Err(Stop::IsText(column, note)) => {
@@ -235,24 +262,24 @@ fn as_it_lies(
         return Ok(None);
     };
     let (file, bytes) = (source.path.as_path(), source.bytes_read());
-    monitor.event(crate::monitor::Event::Reading { file, rows: rows as u64, bytes, total_bytes: bytes });
+    monitor.event(Event::Reading { file, rows: rows as u64, bytes, total_bytes: bytes });
     let mut sums = ClassSums::default();
     let weigh = |row: usize| beside.weight.as_ref().map_or(1.0, |weight| weight[row]);
     let codes: Vec<u8> = target.codes.iter().map(|code| label_code(*code)).collect();
     codes.iter().enumerate().for_each(|(row, code)| sums.count(*code, weigh(row)));
     let weight = beside.weight.as_deref().unwrap_or_default();
-    let labels = Labelled { rows, classes: &sums, codes: &codes, weight, offset: &[] };
     let classes = Classes::learn(&target.values, &[&sums], files, options, None)?;
-    check_part(&labels, "training", &classes, files)?;
+    check_part(&sums, "training", &classes, files)?;
     let names: Vec<String> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
     let column = |name: &String| InputColumn::Numeric { name: name.clone(), fill: None, date: false };
     let design = design_of(names.iter().map(column).collect(), classes.target.clone(), options);
     let packing = Instant::now();
-    let vectors = labels.vectors(&classes, class_factors(&options.class_weight, &labels, &classes)?);
+    let factors = class_factors(&options.class_weight, &sums, &classes)?;
+    let vectors = Labelled { rows, codes: &codes, weight, offset: &[] }.vectors(&classes, factors);
     let train = Dataset::pack_rows(names, values, &vectors, options.pack)?;
     let summary = ReadSummary {
         rows: rows as u64,
-        class_counts: labels.of_class(&classes).map(|(rows, _)| rows),
+        class_counts: classes.sums(&sums).map(|(rows, _)| rows),
         pack_seconds: packing.elapsed().as_secs_f64(),
         ..ReadSummary::default()
     };
@@ -276,53 +303,47 @@ fn assemble(
     mut notes: Vec<String>,
     options: &DataOptions,
     cut: Option<(String, Cut)>,
+    monitor: &dyn Monitor,
 ) -> Result<Training> {
-    let memory = options.memory();
-    let parts = [Some(&intake.train), intake.holdout.as_ref()];
-    let sums: Vec<&ClassSums> = parts.iter().flatten().map(|part| &part.classes).collect();
-    let classes = Classes::learn(&intake.target.values, &sums, files, options, cut)?;
-    for (part, of) in parts.into_iter().zip(["training", "held-out"]) {
-        part.map_or(Ok(()), |part| check_part(&Labelled::of(part), of, &classes, files))?;
+    if let Some(spilled) = &intake.train.spilled {
+        monitor.event(Event::Streaming(Arc::clone(spilled.pass())));
     }
+    let sums: Vec<&ClassSums> = intake.parts().map(|part| &part.classes).collect();
+    let classes = Arc::new(Classes::learn(&intake.target.values, &sums, files, options, cut)?);
+    sums.into_iter().zip(["training", "held-out"]).try_for_each(|(sums, of)| check_part(sums, of, &classes, files))?;
     let learnt = learn::columns(&mut intake, options, &mut notes)?;
     let design = design_of(learnt.columns, classes.target.clone(), options);
     if let Some(name) = names::repeated(&design.feature_names()) {
         let message = format!("two features would be named '{name}'; rename the column of one of them");
         return Err(Error::data(files.first(), message));
     }
-    let rows = intake.train.rows + intake.holdout.as_ref().map_or(0, |part| part.rows);
-    let mut options = options.clone();
-    let features: usize = design.columns.iter().map(InputColumn::features).sum();
-    if rows.saturating_mul(features).saturating_mul(size_of::<f32>()) as u64 > memory / 2 && features > 0 {
-        // Made of levels when they are read, the features need not all be in memory.
-        options.pack.block_rows = most_block_rows(features, memory).or(options.pack.block_rows);
-        for part in [Some(&mut intake.train), intake.holdout.as_mut()].into_iter().flatten() {
-            part.spill(&options.cache_dir(), true)?;
-        }
+    let mut pack = options.pack;
+    if intake.train.spilled.is_some() {
+        // Made of levels when they are read, the features may be more than the columns.
+        let features = design.columns.iter().map(InputColumn::features).sum();
+        pack.block_rows = most_block_rows(features, options.memory()).or(pack.block_rows);
     }
-    let options = &options;
-
     let filled_cells = if options.missing == Missing::Mean { intake.filled_cells()? } else { 0 };
     let places: Vec<Place> = intake.features.iter().map(|(_, place, _)| *place).collect();
-    let labels = Labelled::of(&intake.train);
-    let class_counts = labels.of_class(&classes).map(|(rows, _)| rows);
-    let factors = class_factors(&options.class_weight, &labels, &classes)?;
+    let class_counts = classes.sums(&intake.train.classes).map(|(rows, _)| rows);
+    let factors = class_factors(&options.class_weight, &intake.train.classes, &classes)?;
     let packing = Instant::now();
-    let vectors = labels.vectors(&classes, factors);
     let holdout = match &mut intake.holdout {
         Some(part) => {
             let missing_rows = match options.missing {
                 Missing::Mean => Vec::new(),
-                Missing::Error | Missing::Drop => unseen_rows(part, &places, &classes, files, &mut notes)?,
+                Missing::Error | Missing::Drop => unseen_rows(part, &places, &mut notes)?,
             };
-            let vectors = Labelled::of(part).vectors(&classes, [1.0; 2]);
-            let pack = PackOptions { no_sample: true, ..options.pack };
-            let data = matrix::pack(&design, &places, &learnt.shares, part, &vectors, pack)?;
+            let vectors = part.vectors(&classes, [1.0; 2]);
+            let pack = PackOptions { no_sample: true, ..pack };
+            let data = matrix::pack(&design, &places, &learnt.shares, part, vectors, pack)?;
+            check_judged(&data, &missing_rows, &classes, files)?;
             Some(HeldOut { data, missing_rows })
         }
         None => None,
     };
-    let train = matrix::pack(&design, &places, &learnt.shares, &mut intake.train, &vectors, options.pack)?;
+    let vectors = intake.train.vectors(&classes, factors);
+    let train = matrix::pack(&design, &places, &learnt.shares, &mut intake.train, vectors, pack)?;
     let summary = ReadSummary {
         rows: intake.rows,
         dropped_rows: intake.dropped,
@@ -334,32 +355,45 @@ fn assemble(
     Ok(Training { train, holdout, design, summary })
 }
 
-/// The held-out rows that have a level that no training row has; the others must still have both classes.
-fn unseen_rows(
-    part: &Part,
-    places: &[Place],
-    classes: &Classes,
-    files: &Files,
-    notes: &mut Vec<String>,
-) -> Result<Vec<usize>> {
-    let mut is_unseen = vec![false; part.rows];
+/// The held-out rows that have a level that no training row has.
+fn unseen_rows(part: &Part, places: &[Place], notes: &mut Vec<String>) -> Result<Vec<usize>> {
+    let mut unseen = Vec::new();
     for place in places {
-        if let Place::Text(n) = place {
-            is_unseen.iter_mut().zip(part.levels(*n)?.iter()).for_each(|(unseen, level)| *unseen |= *level == MISSING);
-        }
+        let Place::Text(n) = place else { continue };
+        let mut first = 0;
+        part.each_level(*n, &mut |levels| {
+            let rows = levels.iter().enumerate().filter(|(_, level)| **level == MISSING).map(|(row, _)| first + row);
+            unseen.extend(rows);
+            first += levels.len();
+        })?;
     }
-    let unseen: Vec<usize> = (0..part.rows).filter(|row| is_unseen[*row]).collect();
+    unseen.sort_unstable();
+    unseen.dedup();
     if !unseen.is_empty() {
         notes.push(format!("{} held-out rows have a level that no training row has and are left out", unseen.len()));
-        let labels = Labelled::of(part);
-        let mut sums = ClassSums::default();
-        let mut left_out = unseen.iter().peekable();
-        for row in (0..part.rows).filter(|row| left_out.next_if_eq(&row).is_none()) {
-            sums.count(labels.codes[row], labels.weight(row));
-        }
-        check_part(&Labelled { classes: &sums, ..labels }, "held-out", classes, files)?;
     }
     Ok(unseen)
+}
+
+/// Both classes must be among the held-out rows that can be judged.
+fn check_judged(data: &Dataset, left_out: &[usize], classes: &Classes, files: &Files) -> Result<()> {
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    let mut sums = [(0, 0.0); 2];
+    let mut left_out = left_out.iter().copied().peekable();
+    let mut row = 0;
+    for block in &data.blocks {
+        let vectors = block.vectors()?;
+        for (t, s) in vectors.target.iter().zip(vectors.weight.iter()) {
+            if left_out.next_if_eq(&row).is_none() {
+                let sum = &mut sums[usize::from(t > 0.5)];
+                *sum = (sum.0 + 1, sum.1 + s);
+            }
+            row += 1;
+        }
+    }
+    check_sums(sums, "held-out", classes, files)
 }
 
 #[cfg(test)]

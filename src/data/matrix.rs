@@ -7,10 +7,10 @@ use super::frames::{Frames, StoredFrames};
 use super::input::MISSING;
 use super::intake::Place;
 use super::pack::PackOptions;
-use super::part::Part;
+use super::part::{Part, Vectors};
 use super::scaling::{StoredColumn, stored_column};
-use super::source::{ColumnSource, RowVectors};
-use crate::error::Result;
+use super::source::ColumnSource;
+use crate::error::{Error, Result};
 
 /// Where a feature's values come from; `fill` stands for missing ones.
 #[derive(Debug)]
@@ -25,17 +25,16 @@ pub(super) enum Feature<'a> {
 /// each text column among the rows that teach.
 ///
 /// # Errors
-/// As [`Dataset::pack`].
+/// As [`Dataset::pack`], and what reading rows that were spilled fails with.
 pub(super) fn pack(
     design: &Design,
     places: &[Place],
     shares: &[Vec<f64>],
     part: &mut Part,
-    vectors: &RowVectors,
+    vectors: Vectors,
     options: PackOptions,
 ) -> Result<Dataset> {
     let stored = part.numbers.take_stored();
-    let spilled = part.spilled.take();
     let mut features = Vec::new();
     for (column, place) in design.columns.iter().zip(places) {
         match (column, *place) {
@@ -60,17 +59,21 @@ pub(super) fn pack(
         }
     }
     let names = design.feature_names();
-    let packed = match (stored, spilled) {
-        (Some(frames), Some(spilled)) => {
-            let StoredFrames { columns, rounding, .. } = frames;
-            Some(pack_spilled(spilled, &columns, &rounding, &features, vectors, options)?)
+    match (stored, vectors) {
+        (Some(StoredFrames { columns, rounding, .. }), Vectors::Spilled(vectors)) => {
+            let (packed, weight_sum) = pack_spilled(vectors, &columns, &rounding, &features, options)?;
+            Ok(Dataset::of(names, packed, weight_sum))
         }
-        (Some(frames), None) => Some(pack_frames(frames, &features, &part.codes, vectors, options)?),
-        _ => None,
-    };
-    match packed {
-        Some(packed) => Ok(Dataset::of(names, packed, vectors.weight.sum())),
-        None => Dataset::pack(names, &Matrix { features, numbers: &part.numbers }, vectors, options),
+        (Some(frames), Vectors::Held(vectors)) => {
+            let packed = pack_frames(frames, &features, &part.codes, &vectors, options)?;
+            Ok(Dataset::of(names, packed, vectors.weight.add_to(0.0)))
+        }
+        (None, Vectors::Held(vectors)) => {
+            Dataset::pack(names, &Matrix { features, numbers: &part.numbers }, &vectors, options)
+        }
+        (None, Vectors::Spilled(_)) => {
+            Err(Error::Numerics("internal: rows were spilled before they were stored".into()))
+        }
     }
 }
 

@@ -2,9 +2,12 @@
 
 mod beside;
 pub mod block;
+mod blocks;
+mod cache;
 mod classes;
 mod cut;
 mod design;
+pub(crate) mod disk;
 mod expand;
 mod frames;
 pub mod hash;
@@ -27,24 +30,28 @@ mod source;
 mod spill;
 mod split;
 pub(crate) mod storage;
-mod stream;
 mod sweep;
 mod table;
 mod target;
 mod vector;
+mod vectors;
 
-pub use block::{Absent, LANES, RowBlock, Stretch, Values};
+pub use block::{LANES, RowBlock, Stretch, Values};
+pub use blocks::{Absent, AwayBlock, Block, each_block};
+pub use cache::{CacheState, CachedFile, cached_files, clear_cache};
 pub use cut::Cut;
 pub use design::{Design, InputColumn, MAX_HASH_BITS};
 pub use load::{HeldOut, ReadSummary, Training, load_training};
-pub use options::{ClassWeight, DataOptions, Encoding, Format, MAX_LEVELS, Missing, ReadOptions, SVMLIGHT_LABEL};
+pub use options::{
+    ClassWeight, DataOptions, Encoding, Format, MAX_LEVELS, Missing, ReadOptions, SVMLIGHT_LABEL, default_cache_dir,
+};
 pub use pack::{PackOptions, Precision};
 pub use rows::{RowStream, Rows, load_rows};
 pub use scaling::{Moments, StoredColumn};
-pub use source::{ColumnSource, RowMajor, RowVectors};
-pub use stream::each_block;
+pub use source::{ColumnSource, RowMajor};
 pub use target::Target;
 pub use vector::{Group, RowVector, of_bits};
+pub use vectors::RowVectors;
 
 use std::path::PathBuf;
 
@@ -71,7 +78,7 @@ pub struct Dataset {
     /// Names of the features, in the order of the columns of X.
     pub features: Vec<String>,
     /// The rows, in input order.
-    pub blocks: Vec<RowBlock>,
+    pub blocks: Vec<Block>,
     /// How each feature is stored.
     pub columns: Vec<StoredColumn>,
     /// Moments of each feature in stored units.
@@ -96,7 +103,7 @@ impl Dataset {
         options: PackOptions,
     ) -> Result<Self> {
         check_names(&features, source.features())?;
-        Ok(Dataset::of(features, pack::pack(source, vectors, options)?, vectors.weight.sum()))
+        Ok(Dataset::of(features, pack::pack(source, vectors, options)?, vectors.weight.add_to(0.0)))
     }
 
     /// As [`Dataset::pack`], from what [`pack::pack_rows`] takes.
@@ -107,23 +114,23 @@ impl Dataset {
         options: PackOptions,
     ) -> Result<Self> {
         let packed = pack::pack_rows(values, features.len(), vectors, options)?;
-        Ok(Dataset::of(features, packed, vectors.weight.sum()))
+        Ok(Dataset::of(features, packed, vectors.weight.add_to(0.0)))
     }
 
     fn of(features: Vec<String>, packed: Packed, weight_sum: f64) -> Self {
         let Packed { blocks, columns, moments, samples } = packed;
-        let data = |blocks: Vec<RowBlock>, weight_sum, samples| Dataset {
+        let data = |blocks: Vec<Block>, weight_sum, samples| Dataset {
             features: features.clone(),
             columns: columns.clone(),
             moments: moments.clone(),
-            rows: blocks.iter().map(RowBlock::rows).sum(),
+            rows: blocks.iter().map(Block::rows).sum(),
             weight_sum,
             blocks,
             samples,
         };
         let sample = |block: RowBlock| {
-            let weight_sum = block.weight().sum();
-            data(vec![block], weight_sum, Vec::new())
+            let weight_sum = block.weight().add_to(0.0);
+            data(vec![block.into()], weight_sum, Vec::new())
         };
         data(blocks, weight_sum, samples.into_iter().map(sample).collect())
     }

@@ -106,10 +106,18 @@ pub struct DataOptions {
     pub seed: u64,
     /// Bytes of memory that may be used; by default most of what is available.
     pub memory: Option<u64>,
-    /// Where rows go that memory does not hold; by default where the system keeps temporary files.
+    /// Where rows go that memory does not hold; by default [`default_cache_dir`].
     pub cache_dir: Option<PathBuf>,
+    /// Whether those rows are gone when the process is, instead of being kept for the next fit.
+    pub no_cache: bool,
     /// How the rows are packed.
     pub pack: PackOptions,
+}
+
+/// Where rows go that memory does not hold: a folder of ours in the user's cache, or in the system's for temporary files where
+/// there is none.
+pub fn default_cache_dir() -> PathBuf {
+    dirs::cache_dir().unwrap_or_else(std::env::temp_dir).join("gpulogit")
 }
 
 impl DataOptions {
@@ -120,7 +128,7 @@ impl DataOptions {
 
     /// Where rows go that memory does not hold.
     pub(super) fn cache_dir(&self) -> PathBuf {
-        self.cache_dir.clone().unwrap_or_else(std::env::temp_dir)
+        self.cache_dir.clone().unwrap_or_else(default_cache_dir)
     }
 }
 
@@ -147,6 +155,7 @@ impl Default for DataOptions {
             seed: 0,
             memory: None,
             cache_dir: None,
+            no_cache: false,
             pack: PackOptions::default(),
         }
     }

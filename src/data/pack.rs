@@ -10,12 +10,14 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
+use super::blocks::Block;
 use super::panel::{Affine, Transpose};
 use super::sample::{self, Pick};
 use super::scaling::{Moments, StoredColumn, centre_again, first_rows, suggest_all};
-use super::source::{ColumnSource, RowMajor, RowVectors};
+use super::source::{ColumnSource, RowMajor};
 use super::storage::Storage;
 use super::sweep::{Panel, Storing};
+use super::vectors::{self, RowVectors, VectorSource};
 use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
@@ -58,7 +60,7 @@ impl PackOptions {
 #[derive(Debug)]
 pub struct Packed {
     /// Blocks in row order.
-    pub blocks: Vec<RowBlock>,
+    pub blocks: Vec<Block>,
     /// How each column is stored.
     pub columns: Vec<StoredColumn>,
     /// Moments of each column.
@@ -77,8 +79,11 @@ pub fn pack(source: &impl ColumnSource, vectors: &RowVectors, options: PackOptio
 }
 
 /// The samples to be drawn.
-pub(super) fn picks(vectors: &RowVectors, features: usize, options: PackOptions) -> Vec<Pick> {
-    if options.no_sample { Vec::new() } else { sample::pick(vectors, features) }
+///
+/// # Errors
+/// What reading `vectors` fails with.
+pub(super) fn picks(vectors: &dyn VectorSource, features: usize, options: PackOptions) -> Result<Vec<Pick>> {
+    if options.no_sample { Ok(Vec::new()) } else { sample::pick(vectors, features) }
 }
 
 /// [`pack`], drawing the samples that `picks` chooses once the vectors are known to be good.
@@ -86,13 +91,13 @@ pub(super) fn pack_with(
     source: &impl ColumnSource,
     vectors: &RowVectors,
     options: PackOptions,
-    picks: impl Fn(&RowVectors) -> Vec<Pick>,
+    picks: impl Fn(&RowVectors) -> Result<Vec<Pick>>,
 ) -> Result<Packed> {
     source.check()?;
     let (rows, features) = (source.rows(), source.features());
-    vectors.check(rows)?;
+    vectors::check(vectors, rows)?;
     let block_rows = block_rows(features, options.block_rows)?;
-    let picks = picks(vectors);
+    let picks = picks(vectors)?;
     match options.precision_for(rows, features) {
         Precision::F32 => pack_as::<f32>(source, vectors, block_rows, &picks, Values::F32),
         Precision::F64 => pack_as::<f64>(source, vectors, block_rows, &picks, Values::F64),
@@ -114,7 +119,9 @@ fn pack_as<T: Stored>(
         let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
         storing.start_over();
         for (block, out) in out.chunks_mut((block_rows * features).max(1)).enumerate() {
-            storing.sweep(out, block * block_rows, &affine, |panel: Panel<'_, f64, T>| {
+            let first = block * block_rows;
+            let weight = vectors.weight.slice(first..source.rows());
+            storing.sweep(out, first, &weight, &affine, |panel: Panel<'_, f64, T>| {
                 let padded = panel.raw.len() / features;
                 for (j, raw) in panel.raw.chunks_mut(padded).enumerate() {
                     source.fill(j, panel.start, &mut raw[..panel.present]);
@@ -147,19 +154,21 @@ pub(super) fn pack_rows(
     if features == 0 || options.precision_for(rows, features) == Precision::F64 {
         return pack(&source, vectors, options);
     }
-    vectors.check(rows)?;
+    vectors::check(vectors, rows)?;
     let block_rows = block_rows(features, options.block_rows)?;
     let columns = suggest_all(&source, first_rows(SMALL_DATA, features))?;
     let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
-    let picks = picks(vectors, features, options);
+    let picks = picks(vectors, features, options)?;
     let mut storing = Storing::new(vectors, features, &picks)?;
     for (block, out) in values.chunks_mut(block_rows * features).enumerate() {
-        storing.sweep(out, block * block_rows, &affine, |panel: Panel<'_, f32, f32>| {
+        let first = block * block_rows;
+        let weight = vectors.weight.slice(first..rows);
+        storing.sweep(out, first, &weight, &affine, |panel: Panel<'_, f32, f32>| {
             dispatch(Transpose { rows: panel.place, columns: panel.raw, features });
         });
     }
     let stored = Stored32 { columns, moments: storing.moments(features)? };
-    let stored = stored.centred_again(&mut storing, block_rows, &mut [(0, &mut values)])?;
+    let stored = stored.centred_again(&mut storing, vectors, block_rows, &mut [(0, &mut values)])?;
     let blocks = cut(features, block_rows, vectors, 0..rows, Arc::new(values), Values::F32)?;
     Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, samples: storing.finish(Values::F32)? })
 }
@@ -171,11 +180,12 @@ pub(super) struct Stored32 {
 }
 
 impl Stored32 {
-    /// Centres columns whose first rows misled once more, in `stretches` of all rows (with the first row of each) cut into
-    /// blocks of `block_rows`: z itself is what is centred, and what that loses is added to the rounding.
+    /// Centres columns whose first rows misled once more, in `stretches` of all rows (with the first row of each, and `vectors`)
+    /// cut into blocks of `block_rows`: z itself is what is centred, and what that loses is added to the rounding.
     pub(super) fn centred_again(
         mut self,
         storing: &mut Storing<'_, f32>,
+        vectors: &RowVectors,
         block_rows: usize,
         stretches: &mut [(usize, &mut [f32])],
     ) -> Result<Self> {
@@ -189,7 +199,8 @@ impl Stored32 {
         for (first, stretch) in stretches {
             for (block, out) in stretch.chunks_mut(block_rows * features).enumerate() {
                 let start = *first + block * block_rows;
-                storing.sweep(out, start, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(features));
+                let weight = vectors.weight.slice(start..vectors.rows());
+                storing.sweep(out, start, &weight, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(features));
             }
         }
         self.moments = storing.moments(features)?;
@@ -209,11 +220,11 @@ pub(super) fn cut<T>(
     rows: Range<usize>,
     all: Arc<dyn Deref<Target = [T]> + Send + Sync>,
     values: fn(Stretch<T>) -> Values,
-) -> Result<Vec<RowBlock>> {
+) -> Result<Vec<Block>> {
     let block = |start: usize| {
         let end = rows.end.min(start + block_rows);
         let x = (start - rows.start) * features..(end - rows.start).div_ceil(LANES) * LANES * features;
-        vectors.block(start..end, features, values(Stretch::new(Arc::clone(&all), x)))
+        vectors.block(start..end, features, values(Stretch::new(Arc::clone(&all), x))).map(Block::Here)
     };
     rows.clone().step_by(block_rows).map(block).collect()
 }
@@ -254,7 +265,7 @@ mod tests {
         let packed = packed(&values, 1, Precision::F32);
         let column = packed.columns[0];
         let mut row = 0;
-        for block in &packed.blocks {
+        for block in packed.blocks.iter().filter_map(Block::here) {
             for i in 0..block.rows() {
                 assert_eq!(block.value(i, 0) * column.scale + column.centre, values[row]);
                 row += 1;
@@ -293,7 +304,7 @@ mod tests {
             assert!(m.mean.abs() <= MAX_OFF_CENTRE * m.sd && m.max > m.min);
             assert!((column.centre - 1e6).abs() < 10.0, "centre {}", column.centre);
             assert!(m.rounding < 1e-2, "{}", m.rounding);
-            let block = &packed.blocks[0];
+            let block = packed.blocks[0].here().unwrap();
             for i in (3..50_000).step_by(20) {
                 let x = block.value(i, 0) * column.scale + column.centre;
                 assert!(
@@ -348,6 +359,7 @@ mod tests {
             assert_eq!((&a.columns, &a.moments), (&b.columns, &b.moments));
             assert_eq!(a.blocks.len(), b.blocks.len());
             for (a, b) in a.blocks.iter().zip(&b.blocks) {
+                let (a, b) = (a.here().unwrap(), b.here().unwrap());
                 let (Values::F32(x), Values::F32(y)) = (a.x(), b.x()) else { panic!("not f32") };
                 assert!(**x == **y, "{rows} × {features}");
             }

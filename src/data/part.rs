@@ -1,14 +1,18 @@
 //! Rows that stay together while they are read: numbers, codes of text, and what lies beside them.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::Path;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::classes::{Classes, Labelled};
+use super::disk::DiskFile;
 use super::frames::Frames;
 use super::input::MISSING;
 use super::pack::{PackOptions, Precision};
 use super::source::ColumnSource;
-use super::spill::Spilled;
+use super::spill::{Frame, Spilled, SpilledVectors};
+use super::vectors::RowVectors;
 use crate::error::Result;
 
 /// The code of every label beyond those that a byte counts: there are too many then.
@@ -27,6 +31,11 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
+    /// The distinct `values`, to which none will be added.
+    pub(super) fn known(values: Vec<String>) -> Self {
+        Dictionary { values, index: HashMap::new() }
+    }
+
     /// The codes of `values`, each of which is there or added.
     pub(super) fn codes(&mut self, values: Vec<String>) -> Vec<u32> {
         let code = |value: String| match self.index.get(&value) {
@@ -50,7 +59,7 @@ pub(super) struct Labels {
 }
 
 /// What the labels of some rows were.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct ClassSums {
     /// Rows of each label.
     pub(super) rows: Vec<u64>,
@@ -84,7 +93,7 @@ pub(super) struct Part {
     /// Offsets; none where there are none.
     pub(super) offset: Vec<f64>,
     pub(super) classes: ClassSums,
-    /// The numbers and codes that memory does not hold: those of the first rows, or of all in the end.
+    /// The rows that memory does not hold: the first ones, or all in the end.
     pub(super) spilled: Option<Spilled>,
 }
 
@@ -111,46 +120,72 @@ impl Part {
         }
     }
 
-    /// The levels of text column `text`, once it is recoded.
+    /// Calls `each` with the levels of text column `text`, once it is recoded, in one stretch of rows after the other.
     ///
     /// # Errors
-    /// [`crate::error::Error::Io`] when they were spilled and cannot be read.
-    pub(super) fn levels(&self, text: usize) -> Result<Cow<'_, [u32]>> {
+    /// [`crate::error::Error::Io`] and [`crate::error::Error::Data`] when they were spilled and cannot be read.
+    pub(super) fn each_level(&self, text: usize, each: &mut dyn FnMut(&[u32])) -> Result<()> {
         match &self.spilled {
-            Some(spilled) => spilled.all_levels(text).map(Cow::Owned),
-            None => Ok(Cow::Borrowed(&self.codes[text])),
+            Some(spilled) => spilled.each_level(text, each),
+            None => {
+                each(&self.codes[text]);
+                Ok(())
+            }
         }
     }
 
-    /// Bytes of numbers and codes in memory.
+    /// Bytes of the rows in memory.
     pub(super) fn bytes(&self) -> u64 {
-        self.numbers.bytes() + self.codes.iter().map(|codes| size_of_val(codes.as_slice()) as u64).sum::<u64>()
+        let codes: usize = self.codes.iter().map(|codes| size_of_val(codes.as_slice())).sum();
+        let beside = self.target.len() + size_of_val(self.weight.as_slice()) + size_of_val(self.offset.as_slice());
+        self.numbers.bytes() + (codes + beside) as u64
     }
 
-    /// Moves full frames, or `all` rows, to a file in `folder`.
+    /// Moves full frames, or `all` rows, to `file`.
     ///
     /// # Errors
     /// As [`Spilled::write`] and [`Frames::store`].
-    pub(super) fn spill(&mut self, folder: &Path, all: bool) -> Result<()> {
+    pub(super) fn spill(&mut self, file: &Arc<DiskFile>, all: bool) -> Result<()> {
         self.numbers.store()?;
         let frame_rows = self.numbers.frame_rows();
-        let spilled = match &mut self.spilled {
-            Some(spilled) => spilled,
-            none => none.insert(Spilled::new(folder, frame_rows, self.numbers.features(), self.codes.len())?),
-        };
+        let columns = [self.numbers.features(), self.codes.len()];
+        let beside = [!self.weight.is_empty(), !self.offset.is_empty()];
+        let spilled = self.spilled.get_or_insert_with(|| Spilled::new(file, frame_rows, columns, beside));
         loop {
-            let first = spilled.rows();
+            let first = spilled.frames().rows();
             let rows = frame_rows.min(self.rows - first);
             if rows == 0 || (rows < frame_rows && !all) {
                 return Ok(());
             }
-            let codes = &mut self.codes;
-            self.numbers.give_away(first / frame_rows, |rows, numbers| {
-                spilled.write(rows, numbers, codes.iter().map(|codes| &codes[..rows]))
+            let Part { numbers, codes, target, weight, offset, .. } = self;
+            numbers.give_away(first / frame_rows, |rows, numbers| {
+                let codes = codes.iter().map(|codes| &codes[..rows]).collect();
+                let (weight, offset) = (weight.get(..rows), offset.get(..rows));
+                spilled.write(rows, &Frame { numbers, codes, target: &target[..rows], weight, offset })
             })?;
-            codes.iter_mut().for_each(|codes| {
-                codes.drain(..rows);
+            codes.iter_mut().for_each(|codes| drop(codes.drain(..rows)));
+            target.drain(..rows);
+            [weight, offset].into_iter().filter(|numbers| !numbers.is_empty()).for_each(|numbers| {
+                numbers.drain(..rows);
             });
         }
     }
+
+    /// The vectors of the rows, given what labels are and the factors on the weights of each class; the rows that were
+    /// spilled come along.
+    pub(super) fn vectors(&mut self, classes: &Arc<Classes>, factors: [f64; 2]) -> Vectors {
+        match self.spilled.take() {
+            Some(spilled) => Vectors::Spilled(SpilledVectors::new(spilled, classes, factors)),
+            None => {
+                let Part { rows, target, weight, offset, .. } = self;
+                Vectors::Held(Labelled { rows: *rows, codes: target, weight, offset }.vectors(classes, factors))
+            }
+        }
+    }
+}
+
+/// The vectors of a part.
+pub(super) enum Vectors {
+    Held(RowVectors),
+    Spilled(SpilledVectors),
 }

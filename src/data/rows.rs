@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Dataset;
 use super::beside::{Beside, TARGET_FILE};
+use super::classes::Classes;
 use super::design::{Design, InputColumn, hash_group};
 use super::frames::Chosen;
 use super::input::{Batch, Cells, MISSING, Text, cell};
@@ -18,9 +20,7 @@ use super::pack::PackOptions;
 use super::part::{Dictionary, Part};
 use super::roles::{wanted_by_name, wanted_of_arrays};
 use super::size;
-use super::source::RowVectors;
 use super::table::{At, Files, Opened, Reading, Stop, Use};
-use super::vector::RowVector;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
@@ -154,7 +154,6 @@ impl<'a> RowStream<'a> {
         }
         let mut chunk = Chunk {
             part: Part::new(numbers, self.levels.len(), self.options.pack)?,
-            class: Vec::new(),
             unusable: Vec::new(),
             kept: self.options.keep.iter().map(|name| (name.clone(), Vec::new())).collect(),
         };
@@ -164,7 +163,7 @@ impl<'a> RowStream<'a> {
                 self.take(&mut chunk, &places, file, batch)?;
             }
         }
-        let Chunk { mut part, class, unusable, kept } = chunk;
+        let Chunk { mut part, unusable, kept } = chunk;
         if part.rows == 0 {
             return Ok(None);
         }
@@ -172,18 +171,11 @@ impl<'a> RowStream<'a> {
             "give fewer rows at a time".to_string()
         })?;
         let packing = Instant::now();
-        let vectors = RowVectors {
-            target: RowVector::of(part.rows, |row| class[row] as f64),
-            weight: if part.weight.is_empty() {
-                RowVector::same(part.rows, 1.0)
-            } else {
-                RowVector::of(part.rows, |row| part.weight[row])
-            },
-            offset: (!part.offset.is_empty()).then(|| RowVector::of(part.rows, |row| part.offset[row])),
-        };
+        let classes = Arc::new(Classes::known(&self.design.target));
+        let vectors = part.vectors(&classes, [1.0; 2]);
         let pack = PackOptions { no_sample: true, ..self.options.pack };
         let shares = vec![Vec::new(); self.levels.len()];
-        let data = matrix::pack(self.design, &places, &shares, &mut part, &vectors, pack)?;
+        let data = matrix::pack(self.design, &places, &shares, &mut part, vectors, pack)?;
         self.summary.pack_seconds += packing.elapsed().as_secs_f64();
         let missing_rows = unusable.iter().enumerate().filter(|(_, unusable)| **unusable).map(|(row, _)| row).collect();
         Ok(Some(Rows { data, missing_rows, kept }))
@@ -216,8 +208,8 @@ impl<'a> RowStream<'a> {
                 return Err(self.reading.error(at, name, "the value is missing; leave the row out or mend it"));
             }
         }
-        let mut class = self.class_of(&batch, &purposes, file, first, &mut unusable)?;
-        chunk.class.append(&mut class);
+        let mut classes = self.classes_of(&batch, &purposes, file, first, &mut unusable)?;
+        chunk.part.target.append(&mut classes);
         let beside = self.beside.weight.as_ref().map(|weight| weight[first..first + rows].to_vec());
         let column =
             |purpose: Use| purposes.iter().position(|p| *p == purpose).and_then(|c| batch.columns[c].numbers());
@@ -264,8 +256,8 @@ impl<'a> RowStream<'a> {
         chunk.kept.iter_mut().zip(kept).for_each(|((_, all), cells)| all.append(cells));
         if self.options.with_target {
             let from = chunk.part.rows;
-            for (class, _) in chunk.class[from..].iter().zip(&unusable).filter(|(_, unusable)| !**unusable) {
-                self.summary.class_counts[*class] += 1;
+            for (class, _) in chunk.part.target[from..].iter().zip(&unusable).filter(|(_, unusable)| !**unusable) {
+                self.summary.class_counts[usize::from(*class)] += 1;
             }
         }
         chunk.unusable.append(&mut unusable);
@@ -278,14 +270,14 @@ impl<'a> RowStream<'a> {
     }
 
     /// The class of each row of a batch, 0 where there is no label; an unknown label is an error.
-    fn class_of(
+    fn classes_of(
         &mut self,
         batch: &Batch,
         purposes: &[Use],
         file: usize,
         first: usize,
         unusable: &mut [bool],
-    ) -> Result<Vec<usize>> {
+    ) -> Result<Vec<u8>> {
         let in_batch = purposes.iter().position(|purpose| *purpose == Use::Target);
         let (codes, values) = match (&self.beside.target, in_batch.map(|c| &batch.columns[c])) {
             (Some(text), _) => (&text.codes[first..first + batch.rows], &text.values),
@@ -316,7 +308,7 @@ impl<'a> RowStream<'a> {
         }
         let class = |(code, unusable): (&u32, &mut bool)| {
             *unusable |= *code == MISSING;
-            map.get(*code as usize).map_or(0, |code| self.classes[*code as usize])
+            map.get(*code as usize).map_or(0, |code| self.classes[*code as usize] as u8)
         };
         Ok(codes.iter().zip(unusable).map(class).collect())
     }
@@ -325,7 +317,6 @@ impl<'a> RowStream<'a> {
 /// Rows while they are read.
 struct Chunk {
     part: Part,
-    class: Vec<usize>,
     unusable: Vec<bool>,
     kept: Vec<(String, Vec<String>)>,
 }

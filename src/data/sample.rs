@@ -14,9 +14,8 @@ use super::block::{LANES, RowBlock, Stretch, Values};
 use super::hash;
 use super::pack::SMALL_DATA;
 use super::panel::Transpose;
-use super::source::RowVectors;
 use super::storage::Storage;
-use super::vector::RowVector;
+use super::vectors::{RowVectors, VectorSource};
 use crate::error::Result;
 use crate::linalg::MAX_COLUMNS;
 use crate::octet::{Stored, dispatch};
@@ -47,10 +46,13 @@ pub(super) struct Pick {
 }
 
 /// The row samples of `features` columns, smallest first; none where there are too few rows for them to be worth it.
-pub(super) fn pick(vectors: &RowVectors, features: usize) -> Vec<Pick> {
-    match most_of_a_class(vectors.target.rows(), features) {
+///
+/// # Errors
+/// What reading `vectors` fails with.
+pub(super) fn pick(vectors: &dyn VectorSource, features: usize) -> Result<Vec<Pick>> {
+    match most_of_a_class(vectors.rows(), features) {
         Some(most) => pick_most(vectors, [most / SMALLER, most]),
-        None => Vec::new(),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -64,14 +66,14 @@ fn most_of_a_class(rows: usize, features: usize) -> Option<usize> {
 }
 
 /// Samples of `most` rows of a class each, at the most; the last is the largest.
-fn pick_most<const N: usize>(vectors: &RowVectors, most: [usize; N]) -> Vec<Pick> {
-    let counts = in_tasks(vectors, |rows| class_counts(vectors, rows)).into_iter().fold([0; 2], sum);
+fn pick_most<const N: usize>(vectors: &dyn VectorSource, most: [usize; N]) -> Result<Vec<Pick>> {
+    let counts = in_tasks(vectors, |_, vectors, rows| class_counts(vectors, rows))?.into_iter().fold([0; 2], sum);
     if counts == [0; 2] {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     // After so many halvings, and no fewer, no more may be left than wanted: other rows need not be kept in mind.
     let least = counts.map(|count| (count / most[N - 1].max(1)).checked_ilog2().unwrap_or(0));
-    let candidates = in_tasks(vectors, |rows| Candidates::among(vectors, rows, least));
+    let candidates = in_tasks(vectors, |first, vectors, rows| Candidates::among(vectors, first, rows, least))?;
     let mut survivors = [[0; RANKS]; 2];
     for task in &candidates {
         survivors.iter_mut().zip(&task.of_halvings).for_each(|(all, here)| *all = sum(*all, *here));
@@ -81,7 +83,7 @@ fn pick_most<const N: usize>(vectors: &RowVectors, most: [usize; N]) -> Vec<Pick
         let rows = candidates.par_iter().map(|task| task.surviving(thinning)).collect::<Vec<_>>().concat();
         Pick { rows, thinning }
     };
-    most.into_iter().map(sample).collect()
+    Ok(most.into_iter().map(sample).collect())
 }
 
 /// Numbers of halvings that a row can survive.
@@ -96,14 +98,14 @@ struct Candidates {
 }
 
 impl Candidates {
-    /// Those of `rows` that survive `least` halvings of their class.
-    fn among(vectors: &RowVectors, rows: Range<usize>, least: [u32; 2]) -> Self {
+    /// Those of `rows` that survive `least` halvings of their class, row 0 being row `first` of all.
+    fn among(vectors: &RowVectors, first: usize, rows: Range<usize>, least: [u32; 2]) -> Self {
         let mut found = Candidates { rows: Vec::new(), of_halvings: [[0; RANKS]; 2] };
         for g in rows.start / LANES..rows.end.div_ceil(LANES) {
             // Rows that are none weigh nothing.
             let (weight, target) = (vectors.weight.group(g).lanes(), vectors.target.group(g).lanes());
             for i in 0..LANES {
-                let (row, class) = (g * LANES + i, class_of(target[i]));
+                let (row, class) = (first + g * LANES + i, class_of(target[i]));
                 let halvings = hash::mix(SEED, row as u64).leading_zeros();
                 if halvings >= least[class] && weight[i] > 0.0 {
                     found.rows.push((row, class as u8, halvings as u8));
@@ -139,11 +141,20 @@ fn class_counts(vectors: &RowVectors, rows: Range<usize>) -> [usize; 2] {
     [counts[0] - counts[1], counts[1]]
 }
 
-/// What `of` says of each task's rows, in order.
-fn in_tasks<R: Send>(vectors: &RowVectors, of: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
-    let rows = vectors.target.rows();
-    let tasks = (0..rows.div_ceil(TASK_ROWS)).into_par_iter();
-    tasks.map(|task| of(task * TASK_ROWS..rows.min((task + 1) * TASK_ROWS))).collect()
+/// What `of` says of each task's rows, in order: given the first row of a stretch, its vectors and the rows in it.
+fn in_tasks<R: Send>(
+    vectors: &dyn VectorSource,
+    of: impl Fn(usize, &RowVectors, Range<usize>) -> R + Sync,
+) -> Result<Vec<R>> {
+    let mut all = Vec::new();
+    vectors.each(&mut |first, vectors| {
+        let rows = vectors.target.rows();
+        let tasks = (0..rows.div_ceil(TASK_ROWS)).into_par_iter();
+        let rows_of = |task| task * TASK_ROWS..rows.min((task + 1) * TASK_ROWS);
+        all.par_extend(tasks.map(|task| of(first, vectors, rows_of(task))));
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 fn sum<const N: usize>(a: [usize; N], b: [usize; N]) -> [usize; N] {
@@ -210,8 +221,8 @@ impl<'a, T: Stored> Gathering<'a, T> {
     /// The sample as a block.
     ///
     /// # Errors
-    /// As [`RowBlock::new`].
-    pub(super) fn finish(mut self, vectors: &RowVectors, values: fn(Stretch<T>) -> Values) -> Result<RowBlock> {
+    /// As [`RowBlock::new`], and what reading `vectors` fails with.
+    pub(super) fn finish(mut self, vectors: &dyn VectorSource, values: fn(Stretch<T>) -> Values) -> Result<RowBlock> {
         let (rows, features) = (&self.pick.rows, self.features);
         if features > 0 {
             self.values.par_chunks_mut(LANES * features).for_each_init(Vec::new, |rows, group| {
@@ -220,14 +231,23 @@ impl<'a, T: Stored> Gathering<'a, T> {
                 dispatch(Transpose { rows, columns: group, features });
             });
         }
-        let picked = |numbers: &RowVector| RowVector::of(rows.len(), |i| numbers.at(rows[i]));
         let factors = self.pick.thinning.map(|halvings| 2f64.powi(halvings as i32));
-        let target = picked(&vectors.target);
-        let weight =
-            RowVector::of(rows.len(), |i| vectors.weight.at(rows[i]) * factors[class_of(vectors.target.at(rows[i]))]);
-        let (offset, len) = (vectors.offset.as_ref().map(picked), self.values.len());
+        let (mut target, mut weight, mut offset) = (Vec::new(), Vec::new(), Vec::new());
+        vectors.each(&mut |first, vectors| {
+            let here = |row: &usize| *row < first + vectors.target.rows();
+            let start = target.len();
+            for row in rows[start..].iter().take_while(|row| here(row)).map(|row| row - first) {
+                let t = vectors.target.at(row);
+                target.push(t);
+                weight.push(vectors.weight.at(row) * factors[class_of(t)]);
+                offset.extend(vectors.offset.as_ref().map(|offset| offset.at(row)));
+            }
+            Ok(())
+        })?;
+        let offset = (!offset.is_empty()).then(|| offset.into());
+        let (vectors, len) = (RowVectors { target: target.into(), weight: weight.into(), offset }, self.values.len());
         let all: Arc<dyn Deref<Target = [T]> + Send + Sync> = Arc::new(self.values);
-        RowBlock::new(features, values(Stretch::new(all, 0..len)), target, weight, offset)
+        RowBlock::of(features, values(Stretch::new(all, 0..len)), vectors)
     }
 }
 
@@ -253,7 +273,7 @@ impl<T: Copy> Part<'_, T> {
 mod tests {
     use super::*;
     use crate::data::pack::{Packed, pack_with};
-    use crate::data::{Dataset, PackOptions, Precision, RowMajor};
+    use crate::data::{Block, Dataset, PackOptions, Precision, RowMajor, RowVector};
 
     /// `rows` rows of two features, the first of which numbers them; every seventh row is of class 1, every fifth weighs 0.
     /// Samples of `most` rows of a class.
@@ -295,7 +315,8 @@ mod tests {
         }
         for class in [0.0, 1.0] {
             let weight = |rows: &[(usize, f64, f64)]| rows.iter().filter(|r| r.1 == class).map(|r| r.2).sum::<f64>();
-            let all: f64 = packed.blocks.iter().map(|block| weight(&listed(&packed, block))).sum();
+            let all: f64 =
+                packed.blocks.iter().filter_map(Block::here).map(|block| weight(&listed(&packed, block))).sum();
             assert!((weight(&large) / all - 1.0).abs() < 0.03, "class {class}: {} of {all}", weight(&large));
             assert!((weight(&small) / all - 1.0).abs() < 0.08, "class {class}: {} of {all}", weight(&small));
             let rows = large.iter().filter(|row| row.1 == class).count();
@@ -341,7 +362,7 @@ mod tests {
             weight: RowVector::same(1000, weight),
             offset: None,
         };
-        assert_eq!([0.0, 1.0].map(|weight| pick_most(&vectors(weight), [10, 20]).len()), [0, 2]);
+        assert_eq!([0.0, 1.0].map(|weight| pick_most(&vectors(weight), [10, 20]).unwrap().len()), [0, 2]);
         let values = vec![0.5; 10_000];
         assert!(Dataset::from_rows(&values, 1, &values, PackOptions::default()).unwrap().samples.is_empty());
     }

@@ -1,5 +1,7 @@
 //! How columns are stored: centre and scale, the moments that tell whether they are good, and the rows that suggest them.
 
+use serde::{Deserialize, Serialize};
+
 use rayon::prelude::*;
 
 use super::block::LANES;
@@ -18,7 +20,7 @@ const LEAST_FIRST_ROWS: usize = 256;
 pub(super) const MAX_OFF_CENTRE: f64 = 256.0;
 
 /// How a column is stored: z = (x − centre)/scale.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StoredColumn {
     /// Subtracted first.
     pub centre: f64,

@@ -71,7 +71,7 @@ pub(crate) fn check_made_up(rows: usize, features: usize, limit: u64) -> Result<
     )))
 }
 
-fn amount(bytes: u64) -> String {
+pub(super) fn amount(bytes: u64) -> String {
     let gib = bytes as f64 / f64::from(1 << 30);
     if gib < 1.0 { format!("{bytes} bytes") } else { format!("{gib:.1} GiB") }
 }

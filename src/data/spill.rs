@@ -1,112 +1,184 @@
-//! Rows that memory does not hold: frames in a file of their own, read block by block whenever they are needed.
-//!
-//! The file has no name as soon as it is open (where the system allows that), so it is gone with the process, however that
-//! ends, and nobody else's.
+//! Rows that memory does not hold: frames in a file, read block by block whenever they are needed.
 
-use std::fmt;
-use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::block::{Absent, LANES};
+use serde::{Deserialize, Serialize};
+
+use super::block::LANES;
+use super::blocks::Absent;
+use super::classes::{Classes, Labelled};
+use super::disk::{DiskFile, Section};
 use super::expand::Recipe;
 use super::input::MISSING;
-use crate::error::{Error, Result};
+use super::vectors::{RowVectors, VectorSource};
+use crate::error::Result;
+use crate::monitor::Pass;
+
+/// Bytes that a checksum stands for, at the least: what a system reads at a time.
+const UNIT: usize = 4096;
 
 /// Frames in a file.
+#[derive(Debug)]
 pub(super) struct Spilled {
-    file: File,
-    folder: PathBuf,
+    file: Arc<DiskFile>,
+    frames: PlacedFrames,
+    /// The level of each code of a text column, where codes are not those of levels already.
+    levels: Vec<Option<Vec<u32>>>,
+}
+
+/// What frames hold, and where they lie.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PlacedFrames {
     /// Rows of a frame; the last has fewer.
     frame_rows: usize,
     /// Number columns and text columns.
     numbers: usize,
     texts: usize,
-    frames: Vec<FrameAt>,
-    end: u64,
-    /// The level of each code of a text column, where codes are not those of levels already.
-    levels: Vec<Option<Vec<u32>>>,
+    /// Whether there are weights and offsets.
+    weights: bool,
+    offsets: bool,
+    /// Where each begins, and its rows.
+    places: Vec<(u64, usize)>,
 }
 
-/// Where a frame lies: its numbers, and behind them the codes of each text column.
-#[derive(Debug, Clone, Copy)]
-struct FrameAt {
-    start: u64,
-    rows: usize,
+/// A part of a frame: they follow each other, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    /// f32, interleaved.
+    Numbers,
+    /// u32, the codes of a text column.
+    Text(usize),
+    /// u8, the codes of labels.
+    Target,
+    /// f64.
+    Weight,
+    /// f64.
+    Offset,
 }
 
-impl fmt::Debug for Spilled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} frames of {} rows in {}", self.frames.len(), self.frame_rows, self.folder.display())
+/// The rows of a frame while they are in memory.
+pub(super) struct Frame<'a> {
+    pub(super) numbers: &'a [f32],
+    /// Of each text column.
+    pub(super) codes: Vec<&'a [u32]>,
+    pub(super) target: &'a [u8],
+    /// None where all are 1.
+    pub(super) weight: Option<&'a [f64]>,
+    pub(super) offset: Option<&'a [f64]>,
+}
+
+impl PlacedFrames {
+    /// The pieces of a frame of so many rows, with the bytes of each and those a checksum stands for.
+    fn pieces(&self, rows: usize) -> impl Iterator<Item = (Piece, usize, usize)> + '_ {
+        let group = self.numbers * LANES * size_of::<f32>();
+        let numbers = (Piece::Numbers, rows.div_ceil(LANES) * group, UNIT.next_multiple_of(group.max(1)));
+        let of = move |piece, size: usize| (piece, rows * size, UNIT);
+        let texts = (0..self.texts).map(move |text| of(Piece::Text(text), size_of::<u32>()));
+        let weight = self.weights.then(|| of(Piece::Weight, size_of::<f64>()));
+        let offset = self.offsets.then(|| of(Piece::Offset, size_of::<f64>()));
+        [numbers].into_iter().chain(texts).chain([of(Piece::Target, 1)]).chain(weight).chain(offset)
     }
-}
 
-impl Spilled {
-    /// An empty file in `folder` for frames of so many rows and columns.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn new(folder: &Path, frame_rows: usize, numbers: usize, texts: usize) -> Result<Self> {
-        let file = tempfile::tempfile_in(folder).map_err(|e| Error::io(folder, e))?;
-        Ok(Spilled {
-            file,
-            folder: folder.to_path_buf(),
-            frame_rows,
-            numbers,
-            texts,
-            frames: Vec::new(),
-            end: 0,
-            levels: vec![None; texts],
+    /// The sections of a frame that begins at `start` and has so many rows.
+    fn sections(&self, (start, rows): (u64, usize)) -> impl Iterator<Item = (Piece, Section)> + '_ {
+        let mut next = start;
+        self.pieces(rows).map(move |(piece, bytes, unit)| {
+            let section = Section { start: next, bytes: bytes as u64, unit: unit as u64 };
+            next = section.end();
+            (piece, section)
         })
     }
 
+    /// Rows of a frame.
     pub(super) fn frame_rows(&self) -> usize {
         self.frame_rows
     }
 
-    /// Rows written.
+    /// Rows.
     pub(super) fn rows(&self) -> usize {
-        self.frames.iter().map(|frame| frame.rows).sum()
+        self.places.iter().map(|(_, rows)| rows).sum()
+    }
+
+    /// Whether these are `rows` rows of so many number and text columns, all of them within the first `end` bytes of a file.
+    pub(super) fn fit(&self, rows: usize, numbers: usize, texts: usize, end: u64) -> bool {
+        let full = |(k, (_, rows)): (usize, &(u64, usize))| {
+            *rows > 0 && *rows <= self.frame_rows && (*rows == self.frame_rows || k + 1 == self.places.len())
+        };
+        // No row takes less than a byte, so that nothing below overflows.
+        (self.numbers, self.texts) == (numbers, texts)
+            && self.frame_rows.is_multiple_of(LANES)
+            && self.places.iter().all(|(start, rows)| *start <= end && *rows as u64 <= end)
+            && self.places.iter().enumerate().all(full)
+            && self.rows() == rows
+            && self.places.iter().all(|place| self.sections(*place).all(|(_, section)| section.end() <= end))
+    }
+}
+
+impl Spilled {
+    /// No frames yet, in `file`: of `frame_rows` rows and so many number and text columns, with weights and offsets or without.
+    pub(super) fn new(
+        file: &Arc<DiskFile>,
+        frame_rows: usize,
+        [numbers, texts]: [usize; 2],
+        [weights, offsets]: [bool; 2],
+    ) -> Self {
+        let frames = PlacedFrames { frame_rows, numbers, texts, weights, offsets, places: Vec::new() };
+        Spilled::at(file, frames)
+    }
+
+    /// Frames that are in `file` already.
+    pub(super) fn at(file: &Arc<DiskFile>, frames: PlacedFrames) -> Self {
+        Spilled { file: Arc::clone(file), levels: vec![None; frames.texts], frames }
+    }
+
+    /// Where the frames lie.
+    pub(super) fn frames(&self) -> &PlacedFrames {
+        &self.frames
+    }
+
+    /// How far a pass over the file is.
+    pub(super) fn pass(&self) -> &Arc<Pass> {
+        self.file.pass()
+    }
+
+    /// The first row and the rows of each frame.
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let starts = (0..).step_by(self.frames.frame_rows);
+        starts.zip(&self.frames.places).map(|(start, (_, rows))| start..start + rows)
     }
 
     /// Appends a frame of `rows` rows.
     ///
     /// # Errors
-    /// [`Error::Io`], when the disk is full for example.
-    pub(super) fn write<'a>(
-        &mut self,
-        rows: usize,
-        numbers: &[f32],
-        codes: impl Iterator<Item = &'a [u32]>,
-    ) -> Result<()> {
-        let start = self.end;
-        let mut put = |bytes: &[u8]| {
-            write_at(&self.file, bytes, self.end).map_err(|e| {
-                let kind = e.kind();
-                let hint =
-                    format!("{e}; --cache-dir names a folder with more room for the rows that memory does not hold");
-                Error::io(&self.folder, std::io::Error::new(kind, hint))
-            })?;
-            self.end += bytes.len() as u64;
-            Ok(())
-        };
-        put(bytemuck::cast_slice(&numbers[..rows.div_ceil(LANES) * LANES * self.numbers]))?;
-        for codes in codes {
-            put(bytemuck::cast_slice(&codes[..rows]))?;
+    /// As [`DiskFile::append`].
+    pub(super) fn write(&mut self, rows: usize, frame: &Frame<'_>) -> Result<()> {
+        let start = self.file.end();
+        for (piece, bytes, unit) in self.frames.pieces(rows) {
+            let all: &[u8] = match piece {
+                Piece::Numbers => bytemuck::cast_slice(frame.numbers),
+                Piece::Text(text) => bytemuck::cast_slice(frame.codes[text]),
+                Piece::Target => frame.target,
+                Piece::Weight => bytemuck::cast_slice(frame.weight.unwrap_or_default()),
+                Piece::Offset => bytemuck::cast_slice(frame.offset.unwrap_or_default()),
+            };
+            self.file.append(&all[..bytes], unit as u64)?;
         }
-        self.frames.push(FrameAt { start, rows });
+        self.frames.places.push((start, rows));
         Ok(())
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        read_at(&self.file, out, offset).map_err(|e| Error::io(&self.folder, e))
+    /// Reads some of a piece of frame `frame`, from entry `first` of it on; nothing where there is no such piece.
+    fn read<T: bytemuck::Pod>(&self, frame: usize, sought: Piece, first: usize, out: &mut [T]) -> Result<()> {
+        let mut sections = self.frames.sections(self.frames.places[frame]);
+        let Some((_, section)) = sections.find(|(piece, _)| *piece == sought) else { return Ok(()) };
+        self.file.read_section(section, (first * size_of::<T>()) as u64, bytemuck::cast_slice_mut(out))
     }
 
     /// Reads the numbers of some groups of a frame.
-    fn numbers(&self, frame: &FrameAt, groups: Range<usize>, out: &mut [f32]) -> Result<()> {
-        let width = LANES * self.numbers * size_of::<f32>();
-        self.read(frame.start + (groups.start * width) as u64, bytemuck::cast_slice_mut(out))
+    fn numbers(&self, frame: usize, groups: Range<usize>, out: &mut [f32]) -> Result<()> {
+        self.read(frame, Piece::Numbers, groups.start * LANES * self.frames.numbers, out)
     }
 
     /// Says the level of each code of a text column.
@@ -114,24 +186,21 @@ impl Spilled {
         self.levels[text] = Some(levels.to_vec());
     }
 
-    /// The levels of a text column in all rows.
+    /// Calls `each` with the levels of a text column in one stretch of rows after the other.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn all_levels(&self, text: usize) -> Result<Vec<u32>> {
-        let mut all = Vec::with_capacity(self.rows());
-        for frame in &self.frames {
-            all.extend(self.levels(frame, text, 0..frame.rows)?);
+    /// As [`DiskFile::read_section`], and what `each` fails with.
+    pub(super) fn each_level(&self, text: usize, each: &mut dyn FnMut(&[u32])) -> Result<()> {
+        for (frame, rows) in self.ranges().enumerate() {
+            each(&self.levels(frame, text, 0..rows.len())?);
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Reads the levels of a text column in some rows of a frame.
-    fn levels(&self, frame: &FrameAt, text: usize, rows: Range<usize>) -> Result<Vec<u32>> {
-        let numbers = frame.rows.div_ceil(LANES) * LANES * self.numbers * size_of::<f32>();
-        let before = numbers + (text * frame.rows + rows.start) * size_of::<u32>();
+    fn levels(&self, frame: usize, text: usize, rows: Range<usize>) -> Result<Vec<u32>> {
         let mut codes = vec![0u32; rows.len()];
-        self.read(frame.start + before as u64, bytemuck::cast_slice_mut(&mut codes))?;
+        self.read(frame, Piece::Text(text), rows.start, &mut codes)?;
         if let Some(levels) = &self.levels[text] {
             codes.iter_mut().for_each(|code| *code = levels.get(*code as usize).copied().unwrap_or(MISSING));
         }
@@ -139,33 +208,86 @@ impl Spilled {
     }
 }
 
-/// The rows of a block, within one frame.
+/// The vectors of spilled rows.
 #[derive(Debug)]
-pub(super) struct CachedBlock {
-    spilled: Arc<Spilled>,
-    recipe: Arc<Recipe>,
-    rows: Range<usize>,
+pub(super) struct SpilledVectors {
+    pub(super) spilled: Spilled,
+    classes: Arc<Classes>,
+    /// On the weights of each class.
+    factors: [f64; 2],
 }
 
-impl CachedBlock {
-    pub(super) fn new(spilled: Arc<Spilled>, recipe: Arc<Recipe>, rows: Range<usize>) -> Self {
-        CachedBlock { spilled, recipe, rows }
+impl SpilledVectors {
+    pub(super) fn new(spilled: Spilled, classes: &Arc<Classes>, factors: [f64; 2]) -> Self {
+        SpilledVectors { spilled, classes: Arc::clone(classes), factors }
+    }
+
+    /// Those of some rows of a frame.
+    fn of(&self, frame: usize, rows: Range<usize>) -> Result<RowVectors> {
+        let PlacedFrames { weights, offsets, .. } = self.spilled.frames;
+        let mut codes = vec![0u8; rows.len()];
+        self.spilled.read(frame, Piece::Target, rows.start, &mut codes)?;
+        let numbers = |piece, there: bool| {
+            let mut numbers = vec![0f64; if there { rows.len() } else { 0 }];
+            self.spilled.read(frame, piece, rows.start, &mut numbers)?;
+            Ok(numbers)
+        };
+        let (weight, offset) = (numbers(Piece::Weight, weights)?, numbers(Piece::Offset, offsets)?);
+        let labels = Labelled { rows: rows.len(), codes: &codes, weight: &weight, offset: &offset };
+        Ok(labels.vectors(&self.classes, self.factors))
     }
 }
 
-impl Absent for CachedBlock {
+impl VectorSource for SpilledVectors {
+    fn rows(&self) -> usize {
+        self.spilled.frames.rows()
+    }
+
+    fn each(&self, each: &mut dyn FnMut(usize, &RowVectors) -> Result<()>) -> Result<()> {
+        for (frame, rows) in self.spilled.ranges().enumerate() {
+            each(rows.start, &self.of(frame, 0..rows.len())?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a block, within one frame.
+#[derive(Debug)]
+pub(super) struct SpilledBlock {
+    vectors: Arc<SpilledVectors>,
+    recipe: Arc<Recipe>,
+    frame: usize,
+    /// Counted from the frame's first.
+    rows: Range<usize>,
+}
+
+impl SpilledBlock {
+    /// The rows `rows` of all, which begin a group.
+    pub(super) fn new(vectors: &Arc<SpilledVectors>, recipe: &Arc<Recipe>, rows: Range<usize>) -> Self {
+        let frame_rows = vectors.spilled.frames.frame_rows;
+        let (frame, start) = (rows.start / frame_rows, rows.start % frame_rows);
+        SpilledBlock {
+            vectors: Arc::clone(vectors),
+            recipe: Arc::clone(recipe),
+            frame,
+            rows: start..start + rows.len(),
+        }
+    }
+}
+
+impl Absent for SpilledBlock {
     fn read(&self, groups: Range<usize>, out: &mut [f32]) -> Result<()> {
-        let frame = &self.spilled.frames[self.rows.start / self.spilled.frame_rows];
-        let first = self.rows.start % self.spilled.frame_rows;
-        let here = first / LANES + groups.start..first / LANES + groups.end;
+        let spilled = &self.vectors.spilled;
+        let first = self.rows.start / LANES;
+        let here = first + groups.start..first + groups.end;
         if self.recipe.keeps_numbers() {
-            self.spilled.numbers(frame, here, out)?;
+            spilled.numbers(self.frame, here, out)?;
         } else {
             let mut numbers = vec![0f32; groups.len() * LANES * self.recipe.number_columns()];
-            self.spilled.numbers(frame, here.clone(), &mut numbers)?;
-            let rows = here.start * LANES..frame.rows.min(here.end * LANES);
-            let codes: Vec<Vec<u32>> = (0..self.spilled.texts)
-                .map(|text| self.spilled.levels(frame, text, rows.clone()))
+            spilled.numbers(self.frame, here.clone(), &mut numbers)?;
+            let rows = here.start * LANES..self.rows.end.min(here.end * LANES);
+            let codes: Vec<Vec<u32>> = (0..spilled.frames.texts)
+                .map(|text| spilled.levels(self.frame, text, rows.clone()))
                 .collect::<Result<_>>()?;
             let codes: Vec<&[u32]> = codes.iter().map(Vec::as_slice).collect();
             self.recipe.expand(&numbers, &codes, out);
@@ -173,36 +295,26 @@ impl Absent for CachedBlock {
         self.recipe.finish(out);
         Ok(())
     }
-}
 
-#[cfg(unix)]
-fn read_at(file: &File, out: &mut [u8], offset: u64) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut out: &mut [u8], mut offset: u64) -> std::io::Result<()> {
-    while !out.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, out, offset)? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            n => (out, offset) = (&mut out[n..], offset + n as u64),
-        }
+    fn vectors(&self) -> Result<RowVectors> {
+        self.vectors.of(self.frame, self.rows.clone())
     }
-    Ok(())
-}
 
-#[cfg(windows)]
-fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        match std::os::windows::fs::FileExt::seek_write(file, bytes, offset)? {
-            0 => return Err(std::io::ErrorKind::WriteZero.into()),
-            n => (bytes, offset) = (&bytes[n..], offset + n as u64),
-        }
+    fn vector_bytes(&self) -> u64 {
+        let beside =
+            |(piece, bytes, _)| if matches!(piece, Piece::Numbers | Piece::Text(_)) { 0 } else { bytes as u64 };
+        self.vectors.spilled.frames.pieces(self.rows.len()).map(beside).sum()
     }
-    Ok(())
+
+    fn has_offset(&self) -> bool {
+        self.vectors.spilled.frames.offsets
+    }
+
+    fn pass(&self) -> &Pass {
+        self.vectors.spilled.pass()
+    }
+
+    fn folder(&self) -> &Path {
+        self.vectors.spilled.file.folder()
+    }
 }

@@ -6,7 +6,8 @@ use super::block::{LANES, RowBlock, Stretch, Values};
 use super::panel::{Affine, Store, Sums};
 use super::sample::{self, Gathering, Pick};
 use super::scaling::Moments;
-use super::source::RowVectors;
+use super::vector::RowVector;
+use super::vectors::VectorSource;
 use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
@@ -46,7 +47,7 @@ impl Panel<'_, f32, f32> {
 pub(super) struct Storing<'a, T> {
     /// What was drawn from them.
     samples: Vec<Gathering<'a, T>>,
-    vectors: &'a RowVectors,
+    vectors: &'a dyn VectorSource,
     /// The sums of what was stored.
     parts: Vec<TaskSums>,
 }
@@ -56,27 +57,28 @@ impl<'a, T: Stored> Storing<'a, T> {
     ///
     /// # Errors
     /// As [`Storage::zeros`](super::storage::Storage::zeros).
-    pub(super) fn new(vectors: &'a RowVectors, features: usize, picks: &'a [Pick]) -> Result<Self> {
+    pub(super) fn new(vectors: &'a dyn VectorSource, features: usize, picks: &'a [Pick]) -> Result<Self> {
         let samples = picks.iter().map(|pick| Gathering::new(pick, features)).collect::<Result<_>>()?;
         Ok(Storing { samples, vectors, parts: Vec::new() })
     }
 
-    /// Stores the rows from `first_row` on (which begins a group) in `out`, interleaved by [`LANES`], each column as its
-    /// `affine` says, and takes the moments and the samples' rows on the way; `read` reads the values of a panel.
+    /// Stores the rows from `first_row` on, which begins a group and whose weight is the first of `weight`, in `out`, interleaved
+    /// by [`LANES`], each column as its `affine` says, and takes the moments and the samples' rows on the way; `read` reads the values of a panel.
     pub(super) fn sweep<R: Stored>(
         &mut self,
         out: &mut [T],
         first_row: usize,
+        weight: &RowVector,
         affine: &[Affine],
         read: impl Fn(Panel<'_, R, T>) + Sync,
     ) {
-        let (features, rows, weight) = (affine.len(), self.vectors.target.rows(), &self.vectors.weight);
+        let (features, rows) = (affine.len(), self.vectors.rows());
         if features == 0 {
             return;
         }
         let panel_rows = (PANEL_BYTES / (features * LANES * size_of::<R>())).clamp(1, PANEL_GROUPS) * LANES;
         let task_rows = TASK_ROWS.max(rows.div_ceil(MAX_TASKS)).next_multiple_of(panel_rows);
-        let here = first_row..rows.min(first_row + out.len() / features);
+        let here = first_row..first_row + weight.rows().min(out.len() / features);
         let mut samples: Vec<Vec<sample::Part<'_, T>>> =
             (0..here.len().div_ceil(task_rows)).map(|_| Vec::new()).collect();
         for sample in &mut self.samples {
@@ -90,10 +92,10 @@ impl<'a, T: Stored> Storing<'a, T> {
             for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
                 let start = first_row + task * task_rows + panel * panel_rows;
                 let padded = out.len() / features;
-                let (raw, present) = (&mut raw[..out.len()], padded.min(rows - start));
+                let (raw, present) = (&mut raw[..out.len()], padded.min(here.end - start));
                 read(Panel { start, present, place: out, raw });
                 for (g, lanes) in weights[..padded].chunks_mut(LANES).enumerate() {
-                    lanes.copy_from_slice(&weight.group(start / LANES + g).lanes());
+                    lanes.copy_from_slice(&weight.group((start - first_row) / LANES + g).lanes());
                 }
                 let weight = &weights[..padded];
                 part.weight += weight.iter().sum::<f64>();

@@ -150,12 +150,9 @@ impl RowVector {
         (0..self.rows).map(|row| self.at(row))
     }
 
-    /// Their sum.
-    pub fn sum(&self) -> f64 {
-        match &self.numbers {
-            Numbers::Same(value, _) => value * self.rows as f64,
-            _ => (0..padded(self.rows) / LANES).map(|g| self.group(g).lanes().iter().sum::<f64>()).sum(),
-        }
+    /// `sum` and all numbers, added in order group by group.
+    pub fn add_to(&self, sum: f64) -> f64 {
+        (0..padded(self.rows) / LANES).fold(sum, |sum, g| sum + self.group(g).lanes().iter().sum::<f64>())
     }
 
     /// The first row whose number `is_sought`.
@@ -255,7 +252,7 @@ mod tests {
         let lanes: Vec<f64> = (0..numbers.len().div_ceil(LANES)).flat_map(|g| vector.group(g).lanes()).collect();
         assert_eq!(lanes[..numbers.len()], *numbers);
         assert!(lanes[numbers.len()..].iter().all(|x| *x == 0.0), "{lanes:?}");
-        assert!((vector.sum() - numbers.iter().sum::<f64>()).abs() <= 1e-12);
+        assert!((vector.add_to(0.0) - numbers.iter().sum::<f64>()).abs() <= 1e-12);
         assert_eq!(vector.position(|x| x > 0.15), numbers.iter().position(|x| *x > 0.15));
     }
 

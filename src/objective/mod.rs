@@ -188,7 +188,7 @@ impl<'a> Objective<'a> {
     /// As [`Host::hessian`].
     pub fn sampled_hessian(&self, theta: &[f64], rows: usize, products: Precision) -> Result<Mat<f64>> {
         let sample = RowSample::of_about(rows, self.rows());
-        let share = self.host.share(sample);
+        let share = self.host.share(sample)?;
         self.hessian_of(theta, sample, if share > 0.0 { 1.0 / share } else { 1.0 }, products)
     }
 

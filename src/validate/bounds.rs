@@ -8,7 +8,7 @@
 use faer::Mat;
 
 use super::cases::Rows;
-use crate::data::{Dataset, Values};
+use crate::data::{Block, Dataset};
 use crate::engine::cpu::kernels::TOGETHER;
 use crate::engine::gpu::{LOSS_ERROR, SIGMOID_ERROR};
 use crate::engine::{DeviceInfo, DeviceKind, LossSlope};
@@ -46,7 +46,7 @@ impl Arithmetic {
         match device.kind {
             DeviceKind::Cpu => {
                 // Where X is f32 the products with it are taken in f32, all else in f64.
-                let narrow = data.blocks.iter().any(|block| matches!(block.x(), Values::F32(_)));
+                let narrow = !data.blocks.iter().all(Block::is_wide);
                 let host = Arithmetic::of_host(data);
                 if narrow { Arithmetic { unit: F32_UNIT, rows: TOGETHER as f64, ..host } } else { host }
             }

@@ -1,7 +1,7 @@
 //! What is compared: awkward shapes made on the spot, or the user's own rows.
 
 use crate::data::hash::unit_interval;
-use crate::data::{Dataset, PackOptions, Precision, RowMajor, RowVector, RowVectors};
+use crate::data::{Block, Dataset, PackOptions, Precision, RowMajor, RowVector, RowVectors, each_block};
 use crate::error::Result;
 
 /// Penalty of the whole fits, so that each has one optimum.
@@ -80,12 +80,18 @@ pub(super) fn models_for(data: &Dataset) -> &'static [usize] {
 }
 
 /// Whether a penalised fit of `data` has an optimum that f64 finds: two classes.
-pub(super) fn has_optimum(data: &Dataset) -> bool {
-    let mut labelled = data
-        .blocks
-        .iter()
-        .flat_map(|block| block.target().iter().zip(block.weight().iter()).filter(|(_, s)| *s > 0.0).map(|(t, _)| t));
-    labelled.next().is_some_and(|first| labelled.any(|t| t != first))
+///
+/// # Errors
+/// What reading blocks that are not in memory fails with, as for the rows below.
+pub(super) fn has_optimum(data: &Dataset) -> Result<bool> {
+    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+    for block in &data.blocks {
+        let vectors = block.vectors()?;
+        for (t, _) in vectors.target.iter().zip(vectors.weight.iter()).filter(|(_, s)| *s > 0.0) {
+            (least, most) = (least.min(t), most.max(t));
+        }
+    }
+    Ok(least < most)
 }
 
 /// Seeded parameters in stored units that keep most linear predictors within ±5 or so.
@@ -96,24 +102,24 @@ pub(super) fn parameters(data: &Dataset, stream: usize) -> Vec<f64> {
 }
 
 /// The rows of `data` in stored units.
-pub(super) fn stored_rows(data: &Dataset) -> Rows {
+pub(super) fn stored_rows(data: &Dataset) -> Result<Rows> {
     rows_in(data, |_, z| z)
 }
 
 /// The rows of `data` in original units.
-pub(super) fn original_rows(data: &Dataset) -> Rows {
+pub(super) fn original_rows(data: &Dataset) -> Result<Rows> {
     rows_in(data, |feature, z| data.columns[feature].centre + data.columns[feature].scale * z)
 }
 
-fn rows_in(data: &Dataset, value: impl Fn(usize, f64) -> f64) -> Rows {
+fn rows_in(data: &Dataset, value: impl Fn(usize, f64) -> f64) -> Result<Rows> {
     let features = data.features.len();
     let mut rows = Rows {
         x: Vec::with_capacity(data.rows * features),
         target: Vec::with_capacity(data.rows),
         weight: Vec::with_capacity(data.rows),
-        offset: data.blocks.iter().all(|block| block.offset().is_some()).then(Vec::new),
+        offset: data.blocks.iter().all(Block::has_offset).then(Vec::new),
     };
-    for block in &data.blocks {
+    each_block(&data.blocks, |_, block| {
         for i in 0..block.rows() {
             rows.x.extend((0..features).map(|j| value(j, block.value(i, j))));
         }
@@ -122,6 +128,7 @@ fn rows_in(data: &Dataset, value: impl Fn(usize, f64) -> f64) -> Rows {
         if let (Some(all), Some(offset)) = (&mut rows.offset, block.offset()) {
             all.extend(offset.iter());
         }
-    }
-    rows
+        Ok(())
+    })?;
+    Ok(rows)
 }

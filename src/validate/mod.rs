@@ -84,7 +84,7 @@ pub fn validate(
                 data.rows,
                 data.features.len()
             )));
-            let rows = cases::stored_rows(data);
+            let rows = cases::stored_rows(data)?;
             let mut on_cpu = false;
             for &models in cases::models_for(data) {
                 let (mut engine, _) = engine::open(device, data, models, gpu)?;
@@ -106,7 +106,7 @@ pub fn validate(
                 curvature(data, &rows, &mut worst[3])?;
                 compared[3] += 1;
             }
-            if small && cases::has_optimum(data) {
+            if small && cases::has_optimum(data)? {
                 whole_fit(device, data, gpu, &mut worst[4])?;
                 compared[4] += 1;
             }
@@ -183,7 +183,7 @@ fn curvature(data: &Dataset, rows: &Rows, worst: &mut Worst) -> Result<()> {
 fn whole_fit(device: &DeviceRequest, data: &Dataset, gpu: &GpuOptions, worst: &mut Worst) -> Result<()> {
     let options = FitOptions { device: device.clone(), l2: cases::FIT_L2, verify: false, ..FitOptions::default() };
     let fit = fit_with(data, &options, gpu, &crate::monitor::Silent)?;
-    let rows = cases::original_rows(data);
+    let rows = cases::original_rows(data)?;
     let problem = Problem {
         x: &rows.x,
         features: data.features.len(),

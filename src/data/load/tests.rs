@@ -1,19 +1,21 @@
 //! Rows beyond memory are the rows within it.
 
 use super::*;
+use crate::data::Block;
 use crate::monitor::Silent;
 
 /// The rows of a table of numbers, labels and gaps, with so much memory: features, blocks and values.
 fn read(text: &str, options: &DataOptions, memory: u64) -> Training {
+    let options = &DataOptions { memory: Some(memory), no_cache: true, ..options.clone() };
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     let files = Files::new(&[file.path().to_path_buf()], None, false).unwrap();
     let opened = Opened::new(&files).unwrap();
     let wanted = plan(&opened, options).unwrap();
+    let mut cache = Cache::new(&files, &wanted, options).unwrap();
     let mut reading = opened.start(wanted, &HashMap::new(), true).unwrap();
-    let Ok(intake) = Intake::read(&mut reading, Beside::default(), options, &Silent) else { panic!() };
-    let options = DataOptions { memory: Some(memory), ..options.clone() };
-    assemble(intake, &files, Vec::new(), &options, None).unwrap()
+    let Ok(intake) = Intake::read(&mut reading, Beside::default(), options, &mut cache, &Silent) else { panic!() };
+    assemble(intake, &files, Vec::new(), options, None, &Silent).unwrap()
 }
 
 /// Values in original units.
@@ -52,8 +54,8 @@ fn rows_that_memory_does_not_hold_are_the_same_rows() {
             };
             let held = read(&text, &options, u64::MAX);
             let read = read(&text, &options, 1000);
-            assert!(held.train.blocks.iter().all(super::super::RowBlock::is_present));
-            assert!(!read.train.blocks.iter().any(super::super::RowBlock::is_present));
+            assert!(held.train.blocks.iter().all(|block| block.here().is_some()));
+            assert!(read.train.blocks.iter().all(|block| block.here().is_none()));
             assert_eq!((&read.design, &read.summary.notes), (&held.design, &held.summary.notes));
             assert_eq!(read.summary.filled_cells, held.summary.filled_cells);
             let parts = [(&read.train, &held.train)].into_iter();
@@ -64,8 +66,12 @@ fn rows_that_memory_does_not_hold_are_the_same_rows() {
                     assert!((a - b).abs() <= 1e-6 * b.abs().max(1.0), "{a} {b}");
                     seen += 1;
                 }
-                let beside = |data: &Dataset| -> Vec<(f64, f64)> {
-                    data.blocks.iter().flat_map(|block| block.target().iter().zip(block.weight().iter())).collect()
+                let beside = |data: &Dataset| {
+                    let of = |block: &Block| {
+                        let vectors = block.vectors().unwrap();
+                        vectors.target.iter().zip(vectors.weight.iter()).collect::<Vec<_>>()
+                    };
+                    data.blocks.iter().flat_map(of).collect::<Vec<_>>()
                 };
                 assert_eq!(beside(read), beside(held));
                 for j in 0..held.features.len() {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::kernels::{self, Column, OCTETS};
 use super::products::products;
-use crate::data::{LANES, Precision, RowBlock, Values, each_block};
+use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};
 use crate::error::Result;
 use crate::logistic::variance_octet;
 use crate::octet::{Octet, Stored, Work, dispatch};
@@ -95,46 +95,39 @@ impl RowSample {
         }
     }
 
-    fn groups(self, blocks: &[RowBlock]) -> Vec<Group<'_>> {
+    /// Calls `each` with the groups that take part, all of them after a few calls: all at once where X is in memory, else
+    /// those of one block after the other.
+    fn each(self, blocks: &[Block], mut each: impl FnMut(&[Group<'_>])) -> Result<()> {
         let stride = self.stride();
-        let mut groups = Vec::new();
         // Groups before the block, and rows.
         let (mut before, mut first) = (0usize, 0);
-        for block in blocks {
-            let next = before.next_multiple_of(stride) - before;
-            let here = (next..block.groups()).step_by(stride);
-            groups.extend(here.map(|g| Group { block, g, first_row: first + g * LANES }));
-            before += block.groups();
-            first += block.rows();
-        }
-        groups
-    }
-
-    /// Calls `each` with groups that take part, all of them after a few calls: all at once where X is in memory, else those
-    /// of one block after the other.
-    fn each(self, blocks: &[RowBlock], mut each: impl FnMut(&[Group<'_>])) -> Result<()> {
-        if blocks.iter().all(RowBlock::is_present) {
-            each(&self.groups(blocks));
-            return Ok(());
-        }
-        let stride = self.stride();
-        let (mut before, mut first) = (0usize, 0);
-        let mut groups_of = |block: &RowBlock| {
+        // The block's first group that takes part, and its first row among all.
+        let mut next_block = |block: &Block| {
             let place = (before.next_multiple_of(stride) - before, first);
             before += block.groups();
             first += block.rows();
             place
         };
+        if let Some(here) = blocks.iter().map(Block::here).collect::<Option<Vec<_>>>() {
+            let mut groups = Vec::new();
+            for (block, rows) in blocks.iter().zip(here) {
+                let (next, first) = next_block(block);
+                let group = |g| Group { block: rows, g, first_row: first + g * LANES };
+                groups.extend((next..block.groups()).step_by(stride).map(group));
+            }
+            each(&groups);
+            return Ok(());
+        }
         if stride == 1 {
-            return each_block(blocks, |_, block| {
-                let (_, first) = groups_of(block);
+            return each_block(blocks, |b, block| {
+                let (_, first) = next_block(&blocks[b]);
                 let group = |g| Group { block, g, first_row: first + g * LANES };
                 each(&(0..block.groups()).map(group).collect::<Vec<_>>());
                 Ok(())
             });
         }
         for block in blocks {
-            let (next, first) = groups_of(block);
+            let (next, first) = next_block(block);
             if let Some(some) = block.some_groups(next, stride)? {
                 let group = |g| Group { block: &some, g, first_row: first + (next + g * stride) * LANES };
                 each(&(0..some.groups()).map(group).collect::<Vec<_>>());
@@ -144,9 +137,18 @@ impl RowSample {
     }
 
     /// Σ s of the rows that take part.
-    pub(super) fn weight_sum(self, blocks: &[RowBlock]) -> f64 {
-        let weight = |group: &Group<'_>| group.block.weight().group(group.g).lanes().iter().sum::<f64>();
-        self.groups(blocks).iter().map(weight).sum()
+    pub(super) fn weight_sum(self, blocks: &[Block]) -> Result<f64> {
+        let stride = self.stride();
+        let (mut before, mut sum) = (0usize, 0.0);
+        for block in blocks {
+            let vectors = block.vectors()?;
+            let next = before.next_multiple_of(stride) - before;
+            before += block.groups();
+            sum = (next..block.groups())
+                .step_by(stride)
+                .fold(sum, |sum, g| sum + vectors.weight.group(g).lanes().iter().sum::<f64>());
+        }
+        Ok(sum)
     }
 }
 
@@ -158,7 +160,7 @@ pub fn gram_cost(rows: usize, width: usize) -> f64 {
 /// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, `width × width`, both triangles filled; with products in f32 the sum of a part is
 /// in f32 as well.
 pub(super) fn hessian(
-    blocks: &[RowBlock],
+    blocks: &[Block],
     map: &ColumnMap,
     curvature: Curvature<'_>,
     sample: RowSample,
@@ -171,7 +173,7 @@ pub(super) fn hessian(
 }
 
 fn hessian_in<P: Stored + ComplexField>(
-    blocks: &[RowBlock],
+    blocks: &[Block],
     map: &ColumnMap,
     curvature: Curvature<'_>,
     sample: RowSample,
@@ -198,7 +200,6 @@ fn parts<P: Stored + ComplexField>(groups: &[Group<'_>], map: &ColumnMap, curvat
                     match place.block.x() {
                         Values::F32(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
                         Values::F64(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
-                        Values::Absent(..) => {}
                     }
                 }
                 matmul(

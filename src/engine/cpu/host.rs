@@ -60,10 +60,10 @@ impl<'a> Host<'a> {
     }
 
     /// The part of Σ s that the rows in `sample` have.
-    pub fn share(&self, sample: RowSample) -> f64 {
+    pub fn share(&self, sample: RowSample) -> Result<f64> {
         match sample {
-            RowSample::All => 1.0,
-            RowSample::EveryNthGroup(_) => sample.weight_sum(&self.data.blocks) / self.data.weight_sum,
+            RowSample::All => Ok(1.0),
+            RowSample::EveryNthGroup(_) => Ok(sample.weight_sum(&self.data.blocks)? / self.data.weight_sum),
         }
     }
 
@@ -76,7 +76,6 @@ impl<'a> Host<'a> {
             match block.x() {
                 Values::F32(x) => out.extend(block_products(block, x, w, m)),
                 Values::F64(x) => out.extend(block_products(block, x, w, m)),
-                Values::Absent(..) => {}
             }
             Ok(())
         })?;
@@ -93,7 +92,6 @@ impl<'a> Host<'a> {
             let part = match block.x() {
                 Values::F32(x) => block_transposed(block, x, head),
                 Values::F64(x) => block_transposed(block, x, head),
-                Values::Absent(..) => Vec::new(),
             };
             sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
             rest = tail;

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::products::{Products, ahead, products};
-use crate::data::{Group, LANES, RowBlock, of_bits};
+use crate::data::{Group, LANES, RowBlock, RowVectors, of_bits};
 use crate::engine::{LossSlope, Params};
 use crate::logistic::{residual_and_loss_octet, variance_octet};
 use crate::octet::{Octet, Stored, Work};
@@ -229,8 +229,8 @@ impl<T: Stored> Work for Logits<'_, T> {
 
 /// Loss and slope of some groups of one model at several steps along a line: a + α·d.
 pub struct LineProbe<'a, T> {
-    /// The block.
-    pub block: &'a RowBlock,
+    /// What goes with the rows of their block.
+    pub vectors: &'a RowVectors,
     /// The groups.
     pub groups: Range<usize>,
     /// a of the groups' rows.
@@ -250,7 +250,7 @@ impl<T: Stored> Work for LineProbe<'_, T> {
         let mut sums = vec![[[0.0; 8]; 2]; self.steps.len()];
         let (starts, directions) = (self.start.as_chunks().0, self.direction.as_chunks().0);
         for ((g, a), d) in self.groups.zip(starts).zip(directions) {
-            line_probe(o, self.block, g, stored(o, a), stored(o, d), self.steps, &mut sums);
+            line_probe(o, self.vectors, g, stored(o, a), stored(o, d), self.steps, &mut sums);
         }
         let total = |parts: &[f64; 8]| parts.iter().sum();
         sums.iter().map(|[loss, slope]| LossSlope { loss: total(loss), slope: total(slope) }).collect()
@@ -261,7 +261,7 @@ impl<T: Stored> Work for LineProbe<'_, T> {
 #[inline(always)]
 fn line_probe<O: Octet>(
     o: O,
-    block: &RowBlock,
+    vectors: &RowVectors,
     g: usize,
     a: Lanes<O>,
     d: Lanes<O>,
@@ -274,7 +274,7 @@ fn line_probe<O: Octet>(
         for k in 0..OCTETS {
             at[k] = o.mul_add(o.splat(step), d[k], a[k]);
         }
-        let r = residual(o, at, block.target().group(g), block.weight().group(g), &mut loss);
+        let r = residual(o, at, vectors.target.group(g), vectors.weight.group(g), &mut loss);
         for (r, d) in r.into_iter().zip(d) {
             slope = o.mul_add(r, d, slope);
         }
@@ -284,8 +284,8 @@ fn line_probe<O: Octet>(
 
 /// Curvature s·y(1−y) of the rows of some groups of one model with logits `a`.
 pub struct Curvatures<'a, T> {
-    /// The block.
-    pub block: &'a RowBlock,
+    /// What goes with the rows of their block.
+    pub vectors: &'a RowVectors,
     /// The groups.
     pub groups: Range<usize>,
     /// a of the groups' rows.
@@ -300,7 +300,7 @@ impl<T: Stored> Work for Curvatures<'_, T> {
     fn run<O: Octet>(self, o: O) -> f64 {
         let mut sum = o.splat(0.0);
         for (g, a) in self.groups.zip(self.logits.as_chunks().0) {
-            for (s, a) in lanes(o, self.block.weight().group(g)).into_iter().zip(stored(o, a)) {
+            for (s, a) in lanes(o, self.vectors.weight.group(g)).into_iter().zip(stored(o, a)) {
                 sum = o.mul_add(s, variance_octet(o, a), sum);
             }
         }

@@ -1,39 +1,101 @@
-//! Logits of two points and the line between them, block by block, on the host.
+//! Logits of two points and the line between them, block by block, on the host: in memory where X is, else in a file.
 
-use super::rows::{Held, typed};
-use crate::data::{Precision, RowBlock};
+use super::rows::{Held, Role, typed};
+use crate::data::disk::DiskFile;
+use crate::data::{Block, LANES, Precision};
 use crate::engine::LossSlope;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The logits that an engine holds on the host: those of the kept point and of the latest, and what leads from one to the other.
 pub struct Lines<'a> {
-    pub(super) held: Vec<Held<'a>>,
+    blocks: &'a [Block],
     models: usize,
+    products: Precision,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    Memory(Vec<Held>),
+    File(Scratch<'a>),
+}
+
+/// Logits in a file, for blocks that are not in memory either.
+struct Scratch<'a> {
+    blocks: &'a [Block],
+    /// There from the first time on that something is written.
+    file: Option<DiskFile>,
+    /// Where each block's logits begin among those of a point, and the bytes of those.
+    starts: Vec<u64>,
+    bytes: u64,
+    /// Which of three stretches of the file holds the kept logits, the latest, and the direction.
+    stretches: [u64; 3],
 }
 
 impl<'a> Lines<'a> {
     /// None yet, of `models` models; the logits are stored as X is, and `products` says how an engine on the host takes its own.
-    pub fn new(blocks: &'a [RowBlock], models: usize, products: Precision) -> Self {
-        Lines { held: blocks.iter().map(|block| Held::new(block, models, products)).collect(), models }
+    pub fn new(blocks: &'a [Block], models: usize, products: Precision) -> Self {
+        let place = if blocks.iter().all(|block| block.here().is_some()) {
+            Place::Memory(blocks.iter().map(|block| Held::new(block, models, products)).collect())
+        } else {
+            Place::File(Scratch::new(blocks, models))
+        };
+        Lines { blocks, models, products, place }
     }
 
-    /// Puts `logits` to the latest ones of model `model` in the rows of block `block` from `first_row` on.
+    /// Does `work` on what is held of block `b`, of which it reads and writes the logits in these roles.
     ///
     /// # Errors
-    /// [`crate::error::Error::Usage`] when there is no memory for them.
+    /// [`Error::Io`] about the file, and what `work` fails with.
+    pub(super) fn at<R>(
+        &mut self,
+        b: usize,
+        read: &[Role],
+        written: &[Role],
+        work: impl FnOnce(&mut Held) -> Result<R>,
+    ) -> Result<R> {
+        match &mut self.place {
+            Place::Memory(held) => work(&mut held[b]),
+            Place::File(scratch) => {
+                let mut held = Held::new(&self.blocks[b], self.models, self.products);
+                let len = self.models * self.blocks[b].groups() * LANES;
+                for role in read {
+                    scratch.read(b, *role, typed!(&mut held, held => held.bytes(*role, len))?)?;
+                }
+                let done = work(&mut held)?;
+                for role in written {
+                    scratch.write(b, *role, typed!(&mut held, held => held.bytes(*role, len))?)?;
+                }
+                Ok(done)
+            }
+        }
+    }
+
+    /// Puts `logits` to the latest ones of model `model` in the rows of block `b` from `first_row` on.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is no memory for them, [`Error::Io`] about a file of them.
     pub fn set_latest(
         &mut self,
-        block: usize,
+        b: usize,
         model: usize,
         first_row: usize,
         logits: impl Iterator<Item = f64>,
     ) -> Result<()> {
-        typed!(&mut self.held[block], block => block.set_latest(model, first_row, logits))
+        let padded = self.blocks[b].groups() * LANES;
+        self.at(
+            b,
+            &[Role::Latest],
+            &[Role::Latest],
+            |held| typed!(held, held => held.set_latest(padded, model, first_row, logits)),
+        )
     }
 
     /// The latest logits become the kept ones.
     pub fn keep(&mut self) {
-        self.held.iter_mut().for_each(|held| typed!(held, block => block.keep()));
+        match &mut self.place {
+            Place::Memory(held) => held.iter_mut().for_each(|held| typed!(held, held => held.keep())),
+            Place::File(scratch) => scratch.stretches.swap(Role::Kept as usize, Role::Latest as usize),
+        }
     }
 
     /// The direction becomes latest − kept logits.
@@ -41,18 +103,84 @@ impl<'a> Lines<'a> {
     /// # Errors
     /// As [`Lines::set_latest`].
     pub fn start(&mut self) -> Result<()> {
-        self.held.iter_mut().try_for_each(|held| typed!(held, block => block.start_line()))
+        (0..self.blocks.len()).try_for_each(|b| {
+            self.at(b, &[Role::Kept, Role::Latest], &[Role::Direction], |held| typed!(held, held => held.start_line()))
+        })
     }
 
     /// Loss and slope of each model at each of `steps` from the kept logits along the direction.
-    pub fn probe(&self, steps: &[f64]) -> Vec<Vec<LossSlope>> {
+    ///
+    /// # Errors
+    /// What reading blocks that are not in memory fails with.
+    pub fn probe(&mut self, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
         let mut sums = vec![vec![LossSlope { loss: 0.0, slope: 0.0 }; self.models]; steps.len()];
-        self.held.iter().for_each(|held| typed!(held, block => block.probe(steps, &mut sums)));
+        let blocks = self.blocks;
+        for (b, block) in blocks.iter().enumerate() {
+            let vectors = block.vectors()?;
+            self.at(b, &[Role::Kept, Role::Direction], &[], |held| {
+                typed!(held, held => held.probe(&vectors, steps, &mut sums));
+                Ok(())
+            })?;
+        }
         for sum in sums.iter_mut().flatten() {
             if !(sum.loss.is_finite() && sum.slope.is_finite()) {
                 *sum = LossSlope::OUT_OF_RANGE;
             }
         }
-        sums
+        Ok(sums)
+    }
+
+    /// Σ s·y(1−y) of the first model at the kept or the latest point.
+    ///
+    /// # Errors
+    /// As [`Lines::probe`].
+    pub(super) fn curvature_sum(&mut self, role: Role) -> Result<f64> {
+        let blocks = self.blocks;
+        let mut sum = 0.0;
+        for (b, block) in blocks.iter().enumerate() {
+            let vectors = block.vectors()?;
+            sum += self.at(b, &[role], &[], |held| Ok(typed!(held, held => held.curvature_sum(role, &vectors))))?;
+        }
+        Ok(sum)
+    }
+}
+
+impl<'a> Scratch<'a> {
+    fn new(blocks: &'a [Block], models: usize) -> Self {
+        let mut bytes = 0;
+        let start = |block: &Block| {
+            let start = bytes;
+            bytes += models as u64 * block.logit_bytes();
+            start
+        };
+        let starts = blocks.iter().map(start).collect();
+        Scratch { blocks, file: None, starts, bytes, stretches: [0, 1, 2] }
+    }
+
+    fn offset(&self, b: usize, role: Role) -> u64 {
+        self.stretches[role as usize] * self.bytes + self.starts[b]
+    }
+
+    fn file(&mut self) -> Result<&DiskFile> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none => {
+                let folder = self.blocks.iter().find_map(Block::folder);
+                let folder = folder.ok_or_else(|| Error::Numerics("internal: blocks that lie nowhere".into()))?;
+                let file = DiskFile::unnamed(folder)?;
+                file.stretch(self.stretches.len() as u64 * self.bytes)?;
+                Ok(none.insert(file))
+            }
+        }
+    }
+
+    fn read(&mut self, b: usize, role: Role, out: &mut [u8]) -> Result<()> {
+        let offset = self.offset(b, role);
+        self.file()?.read(offset, out)
+    }
+
+    fn write(&mut self, b: usize, role: Role, bytes: &[u8]) -> Result<()> {
+        let offset = self.offset(b, role);
+        self.file()?.write(offset, bytes)
     }
 }

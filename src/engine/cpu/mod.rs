@@ -16,18 +16,18 @@ use std::time::Instant;
 pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost};
 pub use host::Host;
 pub use lines::Lines;
-use rows::{Held, typed};
+use rows::{Held, Role, logits, sum};
 
 use super::{
     Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, LineId, LossGradient, LossSlope, Params,
     PointId, Shape, Stamps, check_params,
 };
-use crate::data::{Precision, RowBlock, Values, each_block};
+use crate::data::{Block, Precision, Values, each_block};
 use crate::error::{Error, Result};
 
 /// The engine on the host's own cores.
 pub struct CpuEngine<'a> {
-    blocks: &'a [RowBlock],
+    blocks: &'a [Block],
     lines: Lines<'a>,
     shape: Shape,
     device: DeviceInfo,
@@ -38,8 +38,8 @@ pub struct CpuEngine<'a> {
 impl<'a> CpuEngine<'a> {
     /// An engine for `models` models over `blocks` of `features` features, which takes its `products` with f32 values in f32 or
     /// in f64, and all else in f64; the logits it holds for lines are stored as X is.
-    pub fn new(blocks: &'a [RowBlock], features: usize, models: usize, products: Precision) -> Self {
-        let rows = blocks.iter().map(RowBlock::rows).sum();
+    pub fn new(blocks: &'a [Block], features: usize, models: usize, products: Precision) -> Self {
+        let rows = blocks.iter().map(Block::rows).sum();
         CpuEngine {
             blocks,
             lines: Lines::new(blocks, models, products),
@@ -53,15 +53,15 @@ impl<'a> CpuEngine<'a> {
     /// Σ s·y(1−y) over the rows at `point`, of the first model: the curvature in the intercept. No pass over X.
     ///
     /// # Errors
-    /// [`Error::Numerics`] when `point` is neither the kept nor the latest one.
-    pub fn curvature_sum(&self, point: PointId) -> Result<f64> {
-        let kept = self.stamps.is_kept(point)?;
-        Ok(self.lines.held.iter().map(|held| typed!(held, block => block.curvature_sum(kept))).sum())
+    /// [`Error::Numerics`] when `point` is neither the kept nor the latest one, and what reading fails with.
+    pub fn curvature_sum(&mut self, point: PointId) -> Result<f64> {
+        let role = if self.stamps.is_kept(point)? { Role::Kept } else { Role::Latest };
+        self.lines.curvature_sum(role)
     }
 
     /// Counts one full read of X, and of `logits` sets of logits.
     fn count_pass(&mut self, kernel: &'static str, logits: usize, start: Instant) {
-        let x = self.blocks.iter().map(RowBlock::x_bytes).sum::<u64>();
+        let x = self.blocks.iter().map(Block::x_bytes).sum::<u64>();
         self.cost.passes += 1;
         self.cost.bytes_read += x;
         self.count(kernel, x, logits, start);
@@ -70,7 +70,7 @@ impl<'a> CpuEngine<'a> {
     /// Counts a kernel that moved `bytes`, `logits` sets of logits and what stands beside X.
     fn count(&mut self, kernel: &'static str, bytes: u64, logits: usize, start: Instant) {
         let seconds = start.elapsed().as_secs_f64();
-        let beside = |block: &RowBlock| block.vector_bytes() + block.logit_bytes() * logits as u64;
+        let beside = |block: &Block| block.vector_bytes() + block.logit_bytes() * logits as u64;
         let cost = self.cost.kernel(kernel);
         cost.calls += self.blocks.len() as u64;
         cost.seconds += seconds;
@@ -102,7 +102,7 @@ impl Engine for CpuEngine<'_> {
     }
 
     fn resolution(&self) -> f64 {
-        let wide = self.blocks.iter().all(|block| matches!(block.x(), Values::F64(_)));
+        let wide = self.blocks.iter().all(Block::is_wide);
         if wide { F64_RESOLUTION } else { F32_RESOLUTION }
     }
 
@@ -114,9 +114,14 @@ impl Engine for CpuEngine<'_> {
         let Shape { features, models, .. } = self.shape;
         let mut loss = vec![0.0; models];
         let mut gradient = Params::zeros(features, models);
-        let held = &mut self.lines.held;
+        let lines = &mut self.lines;
         each_block(self.blocks, |b, block| {
-            let sums = typed!(&mut held[b], block, (held, x) => held.loss_gradient(x, w))?;
+            let sums = lines.at(b, &[], &[Role::Latest], |held| match (held, block.x()) {
+                (Held::Fast(logits), Values::F32(x)) => logits.loss_gradient(block, kernels::columns(x), w),
+                (Held::F32(logits), Values::F32(x)) => logits.loss_gradient(block, kernels::columns(x), w),
+                (Held::F64(logits), Values::F64(x)) => logits.loss_gradient(block, kernels::columns(x), w),
+                _ => Err(Error::Numerics("internal: a block changed its precision".into())),
+            })?;
             for (k, (block_loss, block_gradient)) in sums.into_iter().enumerate() {
                 loss[k] += block_loss;
                 for (g, part) in gradient.model_mut(k).iter_mut().zip(block_gradient) {
@@ -149,7 +154,7 @@ impl Engine for CpuEngine<'_> {
     fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
         self.stamps.check_line(line)?;
         let start = Instant::now();
-        let sums = self.lines.probe(steps);
+        let sums = self.lines.probe(steps)?;
         self.count("line_probe", 0, 2 * self.shape.models, start);
         Ok(sums)
     }
@@ -160,13 +165,13 @@ impl Engine for CpuEngine<'_> {
         let Shape { rows, models, .. } = self.shape;
         let mut out = vec![0.0; rows * models];
         let mut first = 0;
-        each_block(self.blocks, |b, block| {
+        each_block(self.blocks, |_, block| {
             for k in 0..models {
-                let out = &mut out[k * rows + first..][..block.rows()];
-                typed!(&self.lines.held[b], block, (held, x) => {
-                    held.logits(x, w.model(k), out);
-                    Ok(())
-                })?;
+                let (w, out) = (w.model(k), &mut out[k * rows + first..][..block.rows()]);
+                match block.x() {
+                    Values::F32(x) => logits(block, kernels::columns(x), w, out),
+                    Values::F64(x) => logits(block, kernels::columns(x), w, out),
+                }
             }
             first += block.rows();
             Ok(())
@@ -180,15 +185,18 @@ impl Engine for CpuEngine<'_> {
     }
 
     fn bandwidth(&mut self) -> Result<f64> {
-        let bytes: u64 = self.blocks.iter().map(RowBlock::x_bytes).sum();
+        let bytes: u64 = self.blocks.iter().map(Block::x_bytes).sum();
         let start = Instant::now();
         // The sum is of no use but to keep the compiler from leaving the reads out.
-        let mut sum = 0.0;
-        each_block(self.blocks, |b, block| {
-            sum += typed!(&self.lines.held[b], block, (held, x) => Ok(held.sum(x)))?;
+        let mut total = 0.0;
+        each_block(self.blocks, |_, block| {
+            total += match block.x() {
+                Values::F32(x) => sum(block, kernels::columns(x)),
+                Values::F64(x) => sum(block, kernels::columns(x)),
+            };
             Ok(())
         })?;
-        std::hint::black_box(sum);
+        std::hint::black_box(total);
         Ok(bytes as f64 / start.elapsed().as_secs_f64())
     }
 }

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::kernels::{Column, Curvatures, LineProbe, Logits, LossGradient, Rows, Sum};
+use super::kernels::{self, Column, Curvatures, LineProbe, LossGradient, Rows, Sum};
 use super::products::{InF32, InF64, Products};
 use crate::data::storage::Storage;
-use crate::data::{LANES, Precision, RowBlock, Values};
+use crate::data::{Block, LANES, Precision, RowBlock, RowVectors};
 use crate::engine::{LossSlope, Params};
 use crate::error::Result;
 use crate::octet::{Stored, dispatch};
@@ -17,93 +17,96 @@ use crate::octet::{Stored, dispatch};
 const CHUNK_GROUPS: usize = 64;
 const MAX_CHUNKS: usize = 1024;
 
-/// What is held of a block, whose X is given when it is needed.
-pub(super) enum Held<'a> {
+/// What is held of a block, whose X and vectors are given when they are needed.
+pub(super) enum Held {
     /// X in f32, products in f32.
-    Fast(Block<'a, f32, InF32>),
-    F32(Block<'a, f32, InF64>),
-    F64(Block<'a, f64, InF64>),
+    Fast(Logits<f32, InF32>),
+    F32(Logits<f32, InF64>),
+    F64(Logits<f64, InF64>),
 }
 
-/// Does `$work` on the block that `$held` is, whatever its precision.
+/// What logits are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The kept point.
+    Kept,
+    /// The latest point.
+    Latest,
+    /// Neither: they lead from the one to the other.
+    Direction,
+}
+
+/// Does `$work` on the logits that `$held` is, whatever their precision.
 macro_rules! typed {
-    ($held:expr, $block:ident => $work:expr) => {
+    ($held:expr, $logits:ident => $work:expr) => {
         match $held {
-            Held::Fast($block) => $work,
-            Held::F32($block) => $work,
-            Held::F64($block) => $work,
-        }
-    };
-    ($held:expr, $of:expr, ($block:ident, $x:ident) => $work:expr) => {
-        match ($held, $of.x()) {
-            (Held::Fast($block), Values::F32($x)) => {
-                let $x = kernels::columns($x);
-                $work
-            }
-            (Held::F32($block), Values::F32($x)) => {
-                let $x = kernels::columns($x);
-                $work
-            }
-            (Held::F64($block), Values::F64($x)) => {
-                let $x = kernels::columns($x);
-                $work
-            }
-            _ => Err(Error::Numerics("internal: a block changed its precision".into())),
+            Held::Fast($logits) => $work,
+            Held::F32($logits) => $work,
+            Held::F64($logits) => $work,
         }
     };
 }
 pub(super) use typed;
 
-impl<'a> Held<'a> {
-    pub(super) fn new(block: &'a RowBlock, models: usize, products: Precision) -> Self {
-        match (block.x(), products) {
-            (Values::F64(_), _) => Held::F64(Block::new(block, models, InF64)),
-            (_, Precision::F32) => Held::Fast(Block::new(block, models, InF32)),
-            (_, Precision::F64) => Held::F32(Block::new(block, models, InF64)),
+impl Held {
+    pub(super) fn new(block: &Block, models: usize, products: Precision) -> Self {
+        match (block.is_wide(), products) {
+            (true, _) => Held::F64(Logits::new(models, InF64)),
+            (false, Precision::F32) => Held::Fast(Logits::new(models, InF32)),
+            (false, Precision::F64) => Held::F32(Logits::new(models, InF64)),
         }
     }
 }
 
-/// A block with X in one precision, which is given when it is needed. Vectors have a stretch of padded rows for each model, and are empty until needed.
-pub(super) struct Block<'a, T, P> {
-    block: &'a RowBlock,
+/// Logits of the rows of a block, in the precision of X: a stretch of padded rows for each model, and empty until needed.
+pub(super) struct Logits<T, P> {
     models: usize,
     products: P,
-    kept: Storage<T>,
-    latest: Storage<T>,
-    direction: Storage<T>,
+    /// One for each [`Role`].
+    of: [Storage<T>; 3],
 }
 
-impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
-    fn new(block: &'a RowBlock, models: usize, products: P) -> Self {
-        let (kept, latest, direction) = (Storage::none(), Storage::none(), Storage::none());
-        Block { block, models, products, kept, latest, direction }
+impl<T: Stored, P: Products<T>> Logits<T, P> {
+    fn new(models: usize, products: P) -> Self {
+        Logits { models, products, of: [const { Storage::none() }; 3] }
     }
 
-    fn rows<'x>(&self, x: &'x [Column<T>], groups: Range<usize>) -> Rows<'x, T>
-    where
-        'a: 'x,
-    {
-        Rows { block: self.block, x, groups }
+    fn of(&self, role: Role) -> &[T] {
+        &self.of[role as usize]
     }
 
-    fn padded(&self) -> usize {
-        self.block.groups() * LANES
+    /// The `len` logits of a role, zeros at first.
+    fn of_mut(&mut self, role: Role, len: usize) -> Result<&mut Storage<T>> {
+        let of = &mut self.of[role as usize];
+        if of.is_empty() {
+            *of = Storage::zeros(len)?;
+        }
+        Ok(of)
+    }
+
+    /// The same as bytes.
+    ///
+    /// # Errors
+    /// As [`Storage::zeros`].
+    pub(super) fn bytes(&mut self, role: Role, len: usize) -> Result<&mut [u8]> {
+        Ok(bytemuck::cast_slice_mut(self.of_mut(role, len)?))
     }
 
     /// Loss and gradient of each model at `w`; the logits become the latest.
     ///
     /// # Errors
     /// [`crate::error::Error::Usage`] when there is no memory for the logits.
-    pub(super) fn loss_gradient(&mut self, x: &[Column<T>], w: &Params) -> Result<Vec<(f64, Vec<f64>)>> {
-        let padded = self.padded();
-        let mut latest = std::mem::replace(&mut self.latest, Storage::none());
-        if latest.is_empty() {
-            latest = Storage::zeros(padded * self.models)?;
-        }
+    pub(super) fn loss_gradient(
+        &mut self,
+        block: &RowBlock,
+        x: &[Column<T>],
+        w: &Params,
+    ) -> Result<Vec<(f64, Vec<f64>)>> {
+        let (padded, models, products) = (block.groups() * LANES, self.models, self.products);
+        let latest = self.of_mut(Role::Latest, padded * models)?;
         // Each task owns the logits of its rows: one stretch for each model.
-        let tasks = tasks(self.block.groups());
-        let mut stretches: Vec<Vec<&mut [T]>> = tasks.iter().map(|_| Vec::with_capacity(self.models)).collect();
+        let tasks = tasks(block.groups());
+        let mut stretches: Vec<Vec<&mut [T]>> = tasks.iter().map(|_| Vec::with_capacity(models)).collect();
         for mut model in latest.chunks_mut(padded) {
             for (task, stretches) in tasks.iter().zip(&mut stretches) {
                 let (stretch, rest) = model.split_at_mut(task.len() * LANES);
@@ -114,12 +117,9 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
         let parts: Vec<Vec<(f64, Vec<f64>)>> = tasks
             .into_par_iter()
             .zip(stretches)
-            .map(|(groups, logits)| {
-                dispatch(LossGradient { rows: self.rows(x, groups), products: self.products, w, logits })
-            })
+            .map(|(groups, logits)| dispatch(LossGradient { rows: Rows { block, x, groups }, products, w, logits }))
             .collect();
-        self.latest = latest;
-        let mut total = vec![(0.0, vec![0.0; self.block.features() + 1]); self.models];
+        let mut total = vec![(0.0, vec![0.0; block.features() + 1]); models];
         for part in parts {
             for (total, (loss, gradient)) in total.iter_mut().zip(part) {
                 total.0 += loss;
@@ -129,28 +129,27 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
         Ok(total)
     }
 
-    /// Puts `logits` to the latest ones of model `model` in the rows from `first_row` on.
+    /// Puts `logits` to the latest ones of model `model`, one of `padded` rows, from `first_row` on.
     ///
     /// # Errors
     /// [`crate::error::Error::Usage`] when there is no memory for them.
     pub(super) fn set_latest(
         &mut self,
+        padded: usize,
         model: usize,
         first_row: usize,
         logits: impl Iterator<Item = f64>,
     ) -> Result<()> {
-        let padded = self.padded();
-        if self.latest.is_empty() {
-            self.latest = Storage::zeros(padded * self.models)?;
-        }
-        let of_model = &mut self.latest[model * padded + first_row..(model + 1) * padded];
+        let models = self.models;
+        let latest = self.of_mut(Role::Latest, padded * models)?;
+        let of_model = &mut latest[model * padded + first_row..(model + 1) * padded];
         of_model.iter_mut().zip(logits).for_each(|(latest, logit)| *latest = T::narrow(logit));
         Ok(())
     }
 
     /// The latest logits become the kept ones.
     pub(super) fn keep(&mut self) {
-        std::mem::swap(&mut self.kept, &mut self.latest);
+        self.of.swap(Role::Kept as usize, Role::Latest as usize);
     }
 
     /// The direction becomes latest − kept logits.
@@ -158,25 +157,25 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
     /// # Errors
     /// [`crate::error::Error::Usage`] when there is no memory for it.
     pub(super) fn start_line(&mut self) -> Result<()> {
-        if self.direction.is_empty() {
-            self.direction = Storage::zeros(self.kept.len())?;
-        }
-        let pairs = self.kept.par_iter().zip(self.latest.par_iter());
-        let direction = self.direction.par_iter_mut().with_min_len(CHUNK_GROUPS * LANES);
+        self.of_mut(Role::Direction, self.of(Role::Kept).len())?;
+        let [kept, latest, direction] = &mut self.of;
+        let pairs = kept.par_iter().zip(latest.par_iter());
+        let direction = direction.par_iter_mut().with_min_len(CHUNK_GROUPS * LANES);
         direction.zip(pairs).for_each(|(d, (kept, latest))| *d = T::narrow(latest.wide() - kept.wide()));
         Ok(())
     }
 
     /// Loss and slope at each of `steps` from the kept logits along the direction, added to `sums`: for each step a list of
     /// the models.
-    pub(super) fn probe(&self, steps: &[f64], sums: &mut [Vec<LossSlope>]) {
-        let padded = self.padded();
-        for (k, (kept, direction)) in self.kept.chunks(padded).zip(self.direction.chunks(padded)).enumerate() {
-            let parts: Vec<Vec<LossSlope>> = tasks(self.block.groups())
+    pub(super) fn probe(&self, vectors: &RowVectors, steps: &[f64], sums: &mut [Vec<LossSlope>]) {
+        let groups = vectors.groups();
+        let of_models = |role| self.of(role).chunks(groups * LANES);
+        for (k, (kept, direction)) in of_models(Role::Kept).zip(of_models(Role::Direction)).enumerate() {
+            let parts: Vec<Vec<LossSlope>> = tasks(groups)
                 .into_par_iter()
                 .map(|groups| {
                     let (start, direction) = (&kept[rows_of(&groups)], &direction[rows_of(&groups)]);
-                    dispatch(LineProbe { block: self.block, groups, start, direction, steps })
+                    dispatch(LineProbe { vectors, groups, start, direction, steps })
                 })
                 .collect();
             for part in parts {
@@ -188,39 +187,38 @@ impl<'a, T: Stored, P: Products<T>> Block<'a, T, P> {
         }
     }
 
-    /// Logits of one model at `w`, into `out`: one for each row.
-    pub(super) fn logits(&self, x: &[Column<T>], w: &[f64], out: &mut [f64]) {
-        let tasks = tasks(self.block.groups());
-        let rows_a_task = tasks.first().map_or(LANES, |groups| groups.len() * LANES);
-        tasks.into_par_iter().zip(out.par_chunks_mut(rows_a_task)).for_each(|(groups, out)| {
-            let mut padded = vec![0.0; groups.len() * LANES];
-            dispatch(Logits { rows: self.rows(x, groups), w, out: &mut padded });
-            out.copy_from_slice(&padded[..out.len()]);
-        });
-    }
-
-    /// Σ of all values.
-    pub(super) fn sum(&self, x: &[Column<T>]) -> f64 {
-        let features = self.block.features();
-        let parts: Vec<f64> = tasks(self.block.groups())
-            .into_par_iter()
-            .map(|groups| dispatch(Sum { x: &x[groups.start * features..groups.end * features] }))
-            .collect();
-        parts.iter().sum()
-    }
-
     /// Σ s·y(1−y) of the first model at the kept or the latest point.
-    pub(super) fn curvature_sum(&self, of_kept: bool) -> f64 {
-        let logits = if of_kept { &self.kept } else { &self.latest };
-        let parts: Vec<f64> = tasks(self.block.groups())
+    pub(super) fn curvature_sum(&self, role: Role, vectors: &RowVectors) -> f64 {
+        let parts: Vec<f64> = tasks(vectors.groups())
             .into_par_iter()
             .map(|groups| {
-                let logits = &logits[rows_of(&groups)];
-                dispatch(Curvatures { block: self.block, groups, logits })
+                let logits = &self.of(role)[rows_of(&groups)];
+                dispatch(Curvatures { vectors, groups, logits })
             })
             .collect();
         parts.iter().sum()
     }
+}
+
+/// Logits of one model at `w` in the rows of `block`, whose columns are `x`, into `out`: one for each row.
+pub(super) fn logits<T: Stored>(block: &RowBlock, x: &[Column<T>], w: &[f64], out: &mut [f64]) {
+    let tasks = tasks(block.groups());
+    let rows_a_task = tasks.first().map_or(LANES, |groups| groups.len() * LANES);
+    tasks.into_par_iter().zip(out.par_chunks_mut(rows_a_task)).for_each(|(groups, out)| {
+        let mut padded = vec![0.0; groups.len() * LANES];
+        dispatch(kernels::Logits { rows: Rows { block, x, groups }, w, out: &mut padded });
+        out.copy_from_slice(&padded[..out.len()]);
+    });
+}
+
+/// Σ of all values of `block`, whose columns are `x`.
+pub(super) fn sum<T: Stored>(block: &RowBlock, x: &[Column<T>]) -> f64 {
+    let features = block.features();
+    let parts: Vec<f64> = tasks(block.groups())
+        .into_par_iter()
+        .map(|groups| dispatch(Sum { x: &x[groups.start * features..groups.end * features] }))
+        .collect();
+    parts.iter().sum()
 }
 
 /// The padded rows of `groups`.

@@ -6,7 +6,7 @@ use super::plan::{Chunk, Plan, Region};
 use super::tuning::DeviceClass;
 use super::uniforms::ChunkUniform;
 use super::upload::{StoredRows, Uploader};
-use crate::data::{RowBlock, each_block};
+use crate::data::{Block, each_block};
 use crate::engine::Params;
 use crate::error::{Error, Result};
 
@@ -188,7 +188,7 @@ pub(super) fn region(buffer: &wgpu::Buffer, region: Region) -> wgpu::BindingReso
 }
 
 /// Uploads `blocks`.
-pub(super) fn upload(gpu: &Gpu, class: DeviceClass, plan: &Plan, blocks: &[RowBlock]) -> Result<Vec<Rows>> {
+pub(super) fn upload(gpu: &Gpu, class: DeviceClass, plan: &Plan, blocks: &[Block]) -> Result<Vec<Rows>> {
     let mut uploader = Uploader::new(gpu, plan.chunks.iter().map(|chunk| plan.stored_bytes(chunk)).max().unwrap_or(0))?;
     let mut rows = Vec::with_capacity(plan.chunks.len());
     each_block(blocks, |b, block| {

@@ -41,7 +41,7 @@ use super::{
     Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps,
     check_params,
 };
-use crate::data::RowBlock;
+use crate::data::Block;
 use crate::error::{Error, Result};
 
 /// Largest error of a probability that the kernels compute from a logit: 2.5 ULP of WGSL's division, half an ulp of
@@ -130,7 +130,7 @@ impl GpuEngine {
     /// computes elsewhere instead.
     pub fn open(
         request: &GpuRequest,
-        blocks: &[RowBlock],
+        blocks: &[Block],
         features: usize,
         models: usize,
         options: &GpuOptions,
@@ -141,10 +141,10 @@ impl GpuEngine {
     }
 
     /// Uploads `blocks` as `plan` says.
-    fn on(device: Device, plan: Plan, blocks: &[RowBlock], options: &GpuOptions) -> Result<GpuEngine> {
+    fn on(device: Device, plan: Plan, blocks: &[Block], options: &GpuOptions) -> Result<GpuEngine> {
         let Device { gpu, info, class, opened, .. } = device;
         let (features, models) = (plan.features, plan.models);
-        let shape = Shape { rows: blocks.iter().map(RowBlock::rows).sum(), features, models };
+        let shape = Shape { rows: blocks.iter().map(Block::rows).sum(), features, models };
         let pipelines = Pipelines::new(&gpu, &options.sources, class, features, models)?;
         let parameters = Values::new(&gpu, class, "parameters", plan.parameter_bytes())?;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;

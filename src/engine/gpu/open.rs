@@ -9,7 +9,7 @@ use super::streamed::{self, StreamedGpu};
 use super::tuning::DeviceClass;
 use super::upload::STAGING_BYTES;
 use super::{GpuEngine, GpuOptions, GpuRequest, adapter};
-use crate::data::RowBlock;
+use crate::data::Block;
 use crate::engine::{DeviceInfo, Engine, Opening};
 use crate::error::{Error, Result};
 
@@ -36,7 +36,7 @@ impl Device {
     /// The plan for `blocks` within what `narrowed` makes of the device's limits.
     pub(super) fn plan(
         &self,
-        blocks: &[RowBlock],
+        blocks: &[Block],
         features: usize,
         models: usize,
         narrowed: impl Fn(PlanLimits) -> PlanLimits,
@@ -44,8 +44,8 @@ impl Device {
         if models == 0 || blocks.iter().any(|block| block.features() != features) {
             return Err(Error::Numerics("internal: blocks and parameters of different shapes".into()));
         }
-        let block_rows: Vec<usize> = blocks.iter().map(RowBlock::rows).collect();
-        let offsets = blocks.iter().any(|block| block.offset().is_some());
+        let block_rows: Vec<usize> = blocks.iter().map(Block::rows).collect();
+        let offsets = blocks.iter().any(|block| block.has_offset());
         Plan::new(Problem { block_rows: &block_rows, features, models, offsets }, narrowed(self.limits))
     }
 }
@@ -57,7 +57,7 @@ impl Device {
 /// As [`GpuEngine::open`].
 pub(in crate::engine) fn open<'a>(
     request: &GpuRequest,
-    blocks: &'a [RowBlock],
+    blocks: &'a [Block],
     features: usize,
     models: usize,
     options: &GpuOptions,

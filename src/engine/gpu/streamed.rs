@@ -15,7 +15,7 @@ use super::plan::{Plan, PlanLimits, Region, TILE};
 use super::stream::{Recording, Stream};
 use super::upload::{STAGING_BYTES, StoredRows, Uploader};
 use super::{GpuOptions, fold, out_of_range};
-use crate::data::{Precision, RowBlock, each_block};
+use crate::data::{Block, Precision, each_block};
 use crate::engine::cpu::Lines;
 use crate::engine::{
     Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps,
@@ -36,7 +36,7 @@ pub(super) fn limits(limits: PlanLimits, budget: u64) -> PlanLimits {
 
 /// Rows that are sent to a GPU in each pass.
 pub(super) struct StreamedGpu<'a> {
-    blocks: &'a [RowBlock],
+    blocks: &'a [Block],
     info: DeviceInfo,
     opening: Opening,
     shape: Shape,
@@ -62,7 +62,7 @@ enum Pass {
 }
 
 impl<'a> StreamedGpu<'a> {
-    pub(super) fn new(device: Device, plan: Plan, blocks: &'a [RowBlock], options: &GpuOptions) -> Result<Self> {
+    pub(super) fn new(device: Device, plan: Plan, blocks: &'a [Block], options: &GpuOptions) -> Result<Self> {
         let Device { gpu, info, class, opened, .. } = device;
         let (features, models) = (plan.features, plan.models);
         let pipelines = Pipelines::new(&gpu, &options.sources, class, features, models)?;
@@ -71,7 +71,7 @@ impl<'a> StreamedGpu<'a> {
         let logits_at = plan.results_bytes;
         let stream = Stream::new(&gpu, logits_at + logits)?;
         let lanes = (0..LANES).map(|_| Lane::new(&gpu, class, &plan)).collect::<Result<_>>()?;
-        let rows = blocks.iter().map(RowBlock::rows).sum();
+        let rows = blocks.iter().map(Block::rows).sum();
         Ok(StreamedGpu {
             blocks,
             info,
@@ -213,7 +213,7 @@ impl Engine for StreamedGpu<'_> {
     fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
         self.stamps.check_line(line)?;
         let start = Instant::now();
-        let probed = self.lines.probe(steps);
+        let probed = self.lines.probe(steps)?;
         let cost = self.cost.kernel("line_probe on the host");
         cost.calls += 1;
         cost.seconds += start.elapsed().as_secs_f64();

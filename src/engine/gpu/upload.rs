@@ -55,8 +55,6 @@ impl<'a> StoredRows<'a> {
                     match self.block.x() {
                         data::Values::F32(x) => copy(now, &x[values]),
                         data::Values::F64(x) => round(now, &x[values]),
-                        // Blocks are read before they are uploaded.
-                        data::Values::Absent(..) => fill(now),
                     }
                 }
                 Some(0) => round(now, &self.block.target().group(group).lanes()),
@@ -69,10 +67,6 @@ impl<'a> StoredRows<'a> {
             line += lines;
         }
     }
-}
-
-fn fill(mut out: Bytes<'_>) {
-    out.fill(0);
 }
 
 fn copy(mut out: Bytes<'_>, values: &[f32]) {
