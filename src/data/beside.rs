@@ -1,45 +1,89 @@
-//! What lies beside the matrices of arrays: targets and weights from files of their own.
+//! What lies beside the matrices of arrays, targets and weights in files of their own: further columns of the batches.
 
 use std::path::Path;
 
-use super::input::{Text, error_at, npy};
-use super::options::Format;
-use super::table::{Files, not_a_weight};
+use super::input::{Batch, Cells, Kind, Text, error_at, npy};
+use super::table::{Files, Use, Wanted, not_a_weight};
 use crate::error::Result;
 
-/// Names of the vectors that come from files of their own.
-pub(super) const TARGET_FILE: &str = "target";
-pub(super) const WEIGHT_FILE: &str = "weight";
+/// What is wanted of files beside the matrices.
+pub(super) fn wanted(target: Option<&Path>, weight: Option<&Path>) -> impl Iterator<Item = Wanted> {
+    let of = |name, kind, purpose, asker, path: &Path| Wanted {
+        file: Some(path.to_path_buf()),
+        ..Wanted::new(name, Some(kind), purpose, asker)
+    };
+    let target = target.map(|path| of("target", Kind::Text, Use::Target, "--target-file", path));
+    let weight = weight.map(|path| of("weight", Kind::Weight, Use::Weight, "--weight-file", path));
+    target.into_iter().chain(weight)
+}
 
-/// The targets and the weights of all rows, where they come from files of their own.
-#[derive(Debug, Default)]
+/// The files beside the matrices, read as these are.
 pub(super) struct Beside {
-    pub(super) target: Option<Text>,
-    /// NaN where missing.
-    pub(super) weight: Option<Vec<f64>>,
+    vectors: Vec<(Wanted, npy::Vector)>,
 }
 
 impl Beside {
-    /// Reads what is named beside the matrices in `files`; nothing for files of other formats.
+    /// Opens the files among what is `wanted`.
     ///
     /// # Errors
-    /// As [`npy::read_vector`], and [`crate::error::Error::Data`] about a negative weight.
-    pub(super) fn read(files: &Files, target: Option<&Path>, weight: Option<&Path>) -> Result<Self> {
-        if files.format != Format::Npy {
-            return Ok(Beside::default());
+    /// As [`npy::Vector::open`].
+    pub(super) fn open<'a>(files: &Files, wanted: impl Iterator<Item = &'a Wanted>) -> Result<Self> {
+        let mut beside = Beside { vectors: Vec::new() };
+        let with_files: Vec<_> = wanted.filter_map(|wanted| Some((wanted.clone(), wanted.file.as_ref()?))).collect();
+        if with_files.is_empty() {
+            return Ok(beside);
         }
         let mut rows = 0;
         for source in &files.sources {
             rows += npy::shape(source)?.0;
         }
-        let target = target.map(|path| npy::read_vector(path, rows, TARGET_FILE)).transpose()?;
-        let read = |path: &Path| {
-            let values = npy::read_vector(path, rows, WEIGHT_FILE)?;
-            match values.iter().position(|s| *s < 0.0) {
-                None => Ok(values),
-                Some(row) => Err(error_at(path, Some(row as u64 + 1), Some(WEIGHT_FILE), not_a_weight(values[row]))),
-            }
-        };
-        Ok(Beside { target: target.map(|values| npy::labels(&values)), weight: weight.map(read).transpose()? })
+        for (wanted, path) in with_files {
+            let vector = npy::Vector::open(path, rows)?;
+            beside.vectors.push((wanted, vector));
+        }
+        Ok(beside)
     }
+
+    /// Appends the columns that go with the rows of `batch`, which follow those of the call before.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`], and [`crate::error::Error::Data`] about a value that is infinite or cannot be a weight.
+    pub(super) fn append(&mut self, batch: &mut Batch) -> Result<()> {
+        for (wanted, vector) in &mut self.vectors {
+            let values = next(wanted, vector, batch.rows)?;
+            batch.columns.push(match wanted.purpose {
+                Use::Target => Cells::Text(npy::labels(&values)),
+                _ => Cells::Number(values),
+            });
+        }
+        Ok(())
+    }
+
+    /// All labels and, where there are any, weights.
+    ///
+    /// # Errors
+    /// As [`Beside::append`].
+    pub(super) fn whole(&mut self, rows: usize) -> Result<(Text, Option<Vec<f64>>)> {
+        let (mut labels, mut weights) = (Text::default(), None);
+        for (wanted, vector) in &mut self.vectors {
+            let values = next(wanted, vector, rows)?;
+            match wanted.purpose {
+                Use::Target => labels = npy::labels(&values),
+                _ => weights = Some(values),
+            }
+        }
+        Ok((labels, weights))
+    }
+}
+
+/// The next values of a vector.
+fn next(wanted: &Wanted, vector: &mut npy::Vector, rows: usize) -> Result<Vec<f64>> {
+    let first = vector.row();
+    let values = vector.next(rows)?;
+    let is_bad = |x: &f64| x.is_infinite() || (wanted.purpose == Use::Weight && *x < 0.0);
+    let Some(row) = values.iter().position(is_bad) else { return Ok(values) };
+    let x = values[row];
+    let message =
+        if x.is_infinite() { format!("'{x}' is infinite or too large for a number") } else { not_a_weight(x) };
+    Err(error_at(vector.path(), Some((first + row) as u64 + 1), Some(&wanted.name), message))
 }

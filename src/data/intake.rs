@@ -3,14 +3,13 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::beside::Beside;
 use super::cache::Cache;
 use super::frames::Chosen;
 use super::input::{Batch, Cells, Kind, MISSING, Text};
 use super::options::{DataOptions, Missing};
 use super::part::{Dictionary, Labels, MANY_LABELS, Part, label_code};
 use super::split::is_held_out;
-use super::table::{At, Reading, Stop, Use};
+use super::table::{Reading, Stop, Use};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
@@ -60,7 +59,6 @@ impl Intake {
     /// has too many levels.
     pub(super) fn read(
         reading: &mut Reading,
-        beside: Beside,
         options: &DataOptions,
         cache: &mut Cache,
         monitor: &dyn Monitor,
@@ -102,7 +100,7 @@ impl Intake {
         };
         while let Some((file, batches)) = reading.next(monitor)? {
             for batch in batches {
-                intake.take(reading, &policy, file, batch, &beside)?;
+                intake.take(reading, &policy, file, batch)?;
             }
             intake.spill(options, cache, false)?;
         }
@@ -194,24 +192,13 @@ impl Intake {
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        reading: &mut Reading,
-        policy: &Policy<'_>,
-        file: usize,
-        mut batch: Batch,
-        beside: &Beside,
-    ) -> Result<(), Stop> {
+    fn take(&mut self, reading: &mut Reading, policy: &Policy<'_>, file: usize, mut batch: Batch) -> Result<(), Stop> {
         let (rows, first) = (batch.rows, self.rows as usize);
-        let gaps = self.gaps_of(reading, policy, file, &batch, beside)?;
-        let target = self.target_codes(policy, &mut batch, beside, first);
+        let gaps = self.gaps_of(reading, policy, file, &batch)?;
+        let target = self.target_codes(policy, &mut batch);
         self.recode(policy, &mut batch);
         let columns = &batch.columns;
-        let weight: Option<&[f64]> = match (policy.weight, &beside.weight) {
-            (Some(c), _) => columns[c].numbers(),
-            (None, Some(weight)) => Some(&weight[first..first + rows]),
-            (None, None) => None,
-        };
+        let weight = policy.weight.and_then(|c| columns[c].numbers());
         let split = Split::new(policy, rows, first, &gaps);
         self.dropped += split.dropped;
         self.learn(policy, columns, weight, split.chosen(0))?;
@@ -288,7 +275,6 @@ impl Intake {
         policy: &Policy<'_>,
         file: usize,
         batch: &Batch,
-        beside: &Beside,
     ) -> Result<Vec<(usize, Vec<u32>)>> {
         let missing_rows = |cells: &Cells| -> Vec<u32> {
             let rows = 0..batch.rows as u32;
@@ -312,30 +298,14 @@ impl Intake {
         if policy.options.missing == Missing::Error
             && let Some((c, rows)) = gaps.iter().min_by_key(|(c, rows)| (rows[0], *c))
         {
-            let column = &reading.columns[*c].wanted;
-            let at = At { file, line: batch.lines.of(rows[0] as usize) };
-            return Err(reading.error(at, &column.name, missing_message(column.purpose == Use::Feature)));
-        }
-        // Gaps beside arrays were looked for when they were read.
-        let first = self.rows as usize;
-        let beside = [
-            beside.target.as_ref().map(|text| (0..batch.rows).filter(|i| text.codes[first + i] == MISSING).collect()),
-            beside.weight.as_ref().map(|s| (0..batch.rows).filter(|i| s[first + i].is_nan()).collect::<Vec<usize>>()),
-        ];
-        for rows in beside.into_iter().flatten().filter(|rows: &Vec<usize>| !rows.is_empty()) {
-            gaps.push((usize::MAX, rows.into_iter().map(|row| row as u32).collect()));
+            let is_feature = reading.columns[*c].wanted.purpose == Use::Feature;
+            return Err(reading.error(file, batch, rows[0] as usize, *c, missing_message(is_feature)));
         }
         Ok(gaps)
     }
 
     /// The codes of the labels of a batch, those of rows that are left out being of no meaning.
-    fn target_codes(&mut self, policy: &Policy<'_>, batch: &mut Batch, beside: &Beside, first: usize) -> Vec<u8> {
-        if let Some(text) = &beside.target {
-            if self.target.values.is_empty() {
-                self.target.codes(text.values.clone());
-            }
-            return text.codes[first..first + batch.rows].iter().map(|code| label_code(*code)).collect();
-        }
+    fn target_codes(&mut self, policy: &Policy<'_>, batch: &mut Batch) -> Vec<u8> {
         match policy.target.map(|c| &mut batch.columns[c]) {
             Some(Cells::Text(text)) => {
                 let map = self.target.codes(std::mem::take(&mut text.values));

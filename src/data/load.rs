@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Dataset;
-use super::beside::{Beside, TARGET_FILE, WEIGHT_FILE};
+use super::beside::{self, Beside};
 use super::cache::{Cache, Found};
 use super::classes::{Classes, Labelled, check_part, check_sums, class_factors};
 use super::cut::Cut;
 use super::design::{Design, InputColumn, MAX_HASH_BITS};
-use super::input::{MISSING, error_at, npy};
-use super::intake::{Intake, Place, missing_message};
+use super::input::{MISSING, npy};
+use super::intake::{Intake, Place};
 use super::learn;
 use super::matrix;
 use super::names;
@@ -92,9 +92,7 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
         if let Some(rows) = files.sparse_rows() {
             size::check_dense(rows, wanted.len() as u64, options.memory())?;
         }
-        let beside = Beside::read(&files, options.target_file.as_deref(), options.weight_file.as_deref())?;
-        check_gaps_beside(&beside, &options)?;
-        if let Some(training) = as_it_lies(&files, &wanted, &beside, &options, monitor)? {
+        if let Some(training) = as_it_lies(&files, &wanted, &options, monitor)? {
             return Ok(training);
         }
         let cut = wanted.iter().find_map(|wanted| Some((wanted.name.clone(), wanted.cut.clone()?)));
@@ -113,7 +111,7 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
             }
         }
         let mut reading = opened.start(wanted, &text, true)?;
-        match Intake::read(&mut reading, beside, &options, &mut cache, monitor) {
+        match Intake::read(&mut reading, &options, &mut cache, monitor) {
             Ok(intake) => {
                 let mut notes = std::mem::take(&mut reading.notes);
                 notes.retain(|note| !note.is_empty());
@@ -216,45 +214,36 @@ fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
     if format != Format::Npy && options.target.is_none() {
         return usage("no target is named; name the column of labels with --target");
     }
-    roles::choose(&opened.names(), &options, opened.files.first()).map_err(|error| match error {
+    let mut wanted = roles::choose(&opened.names(), &options, opened.files.first()).map_err(|error| match error {
         Error::Usage(message) if opened.has_numeric_header() => {
             Error::Usage(format!("{message}; the first line holds numbers only: is --no-header missing?"))
         }
         other => other,
-    })
-}
-
-/// Holds what lies beside a matrix to have no gap where that is an error.
-fn check_gaps_beside(beside: &Beside, options: &DataOptions) -> Result<()> {
-    let target = beside.target.as_ref().and_then(|text| text.codes.iter().position(|code| *code == MISSING));
-    let weight = beside.weight.as_ref().and_then(|weight| weight.iter().position(|s| s.is_nan()));
-    let gaps = [(target, &options.target_file, TARGET_FILE), (weight, &options.weight_file, WEIGHT_FILE)];
-    for (row, path, name) in gaps {
-        if let (Missing::Error, Some(row), Some(path)) = (options.missing, row, path) {
-            return Err(error_at(path, Some(row as u64 + 1), Some(name), missing_message(false)));
-        }
-    }
-    Ok(())
+    })?;
+    wanted.extend(beside::wanted(options.target_file.as_deref(), options.weight_file.as_deref()));
+    Ok(wanted)
 }
 
 /// A matrix that is wanted as it lies (row by row, in f32, without gaps) is packed in the memory that it is read into.
 fn as_it_lies(
     files: &Files,
     wanted: &[Wanted],
-    beside: &Beside,
     options: &DataOptions,
     monitor: &dyn Monitor,
 ) -> Result<Option<Training>> {
     let [source] = files.sources.as_slice() else { return Ok(None) };
-    let Some(target) = &beside.target else { return Ok(None) };
-    let gapless = !target.codes.contains(&MISSING)
-        && beside.weight.as_ref().is_none_or(|weight| !weight.iter().any(|s| s.is_nan()));
-    if files.format != Format::Npy || options.holdout.is_some() || options.missing == Missing::Mean || !gapless {
+    if files.format != Format::Npy || options.holdout.is_some() || options.missing == Missing::Mean {
         return Ok(None);
     }
     let (rows, columns) = npy::shape(source)?;
     let fits = rows.saturating_mul(columns).saturating_mul(size_of::<f32>()) as u64 <= options.memory() / 2;
-    if wanted.len() != columns || rows.saturating_mul(columns) <= SMALL_DATA || !fits {
+    let features: Vec<&Wanted> = wanted.iter().filter(|wanted| wanted.purpose == Use::Feature).collect();
+    if features.len() != columns || rows.saturating_mul(columns) <= SMALL_DATA || !fits {
+        return Ok(None);
+    }
+    let (target, weight) = Beside::open(files, wanted.iter())?.whole(rows)?;
+    let weight = weight.unwrap_or_default();
+    if target.codes.contains(&MISSING) || weight.iter().any(|s| s.is_nan()) {
         return Ok(None);
     }
     let Some(values) = npy::rows_of_f32(source)? else {
@@ -264,18 +253,17 @@ fn as_it_lies(
     let (file, bytes) = (source.path.as_path(), source.bytes_read());
     monitor.event(Event::Reading { file, rows: rows as u64, bytes, total_bytes: bytes });
     let mut sums = ClassSums::default();
-    let weigh = |row: usize| beside.weight.as_ref().map_or(1.0, |weight| weight[row]);
+    let weigh = |row: usize| weight.get(row).copied().unwrap_or(1.0);
     let codes: Vec<u8> = target.codes.iter().map(|code| label_code(*code)).collect();
     codes.iter().enumerate().for_each(|(row, code)| sums.count(*code, weigh(row)));
-    let weight = beside.weight.as_deref().unwrap_or_default();
     let classes = Classes::learn(&target.values, &[&sums], files, options, None)?;
     check_part(&sums, "training", &classes, files)?;
-    let names: Vec<String> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
+    let names: Vec<String> = features.iter().map(|wanted| wanted.name.clone()).collect();
     let column = |name: &String| InputColumn::Numeric { name: name.clone(), fill: None, date: false };
     let design = design_of(names.iter().map(column).collect(), classes.target.clone(), options);
     let packing = Instant::now();
     let factors = class_factors(&options.class_weight, &sums, &classes)?;
-    let vectors = Labelled { rows, codes: &codes, weight, offset: &[] }.vectors(&classes, factors);
+    let vectors = Labelled { rows, codes: &codes, weight: &weight, offset: &[] }.vectors(&classes, factors);
     let train = Dataset::pack_rows(names, values, &vectors, options.pack)?;
     let summary = ReadSummary {
         rows: rows as u64,

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::beside;
 use super::cut::Cut;
 use super::design::{Design, InputColumn};
 use super::input::Kind;
@@ -83,7 +84,7 @@ fn usage<T>(message: impl Into<String>) -> Result<T> {
     Err(Error::Usage(message.into()))
 }
 
-/// What is wanted of matrices, whose columns are x0, x1, …
+/// What is wanted of matrices, whose columns are x0, x1, …, and of the files beside them.
 pub(super) fn wanted_of_arrays(opened: &Opened, design: &Design, options: &ReadOptions) -> Result<Vec<Wanted>> {
     if !options.keep.is_empty() {
         return usage("--keep names columns of a text file and cannot apply to a .npy matrix");
@@ -103,8 +104,10 @@ pub(super) fn wanted_of_arrays(opened: &Opened, design: &Design, options: &ReadO
             ));
         }
     }
-    let wanted = |column: &InputColumn| Wanted::new(column.name(), Some(Kind::Number), Use::Feature, "the model");
-    Ok(design.columns.iter().map(wanted).collect())
+    let feature = |column: &InputColumn| Wanted::new(column.name(), Some(Kind::Number), Use::Feature, "the model");
+    let target = options.target_file.as_deref().filter(|_| options.with_target);
+    let beside = beside::wanted(target, options.weight_file.as_deref());
+    Ok(design.columns.iter().map(feature).chain(beside).collect())
 }
 
 /// What is wanted of files whose columns have names.

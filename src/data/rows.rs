@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Dataset;
-use super::beside::{Beside, TARGET_FILE};
 use super::classes::Classes;
 use super::design::{Design, InputColumn, hash_group};
 use super::frames::Chosen;
@@ -20,7 +19,7 @@ use super::pack::PackOptions;
 use super::part::{Dictionary, Part};
 use super::roles::{wanted_by_name, wanted_of_arrays};
 use super::size;
-use super::table::{At, Files, Opened, Reading, Stop, Use};
+use super::table::{Files, Opened, Reading, Stop, Use};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
@@ -66,8 +65,6 @@ pub struct RowStream<'a> {
     /// The class of each label met.
     labels: Dictionary,
     classes: Vec<usize>,
-    /// What lies beside arrays.
-    beside: Beside,
     summary: ReadSummary,
 }
 
@@ -103,8 +100,6 @@ impl<'a> RowStream<'a> {
         } else {
             wanted_by_name(&opened, design, options, &mut notes)?
         };
-        let target = options.target_file.as_deref().filter(|_| options.with_target);
-        let beside = Beside::read(&files, target, options.weight_file.as_deref())?;
         let mut reading = opened.start(wanted, &HashMap::new(), false)?;
         notes.splice(0..0, std::mem::take(&mut reading.notes));
         let text = |column: &'a InputColumn| {
@@ -122,7 +117,6 @@ impl<'a> RowStream<'a> {
             levels: design.columns.iter().filter_map(text).collect(),
             labels: Dictionary::default(),
             classes: Vec::new(),
-            beside,
             summary: ReadSummary { notes, ..ReadSummary::default() },
         })
     }
@@ -191,7 +185,7 @@ impl<'a> RowStream<'a> {
     }
 
     fn take(&mut self, chunk: &mut Chunk, places: &[Place], file: usize, mut batch: Batch) -> Result<()> {
-        let (rows, first) = (batch.rows, self.summary.rows as usize);
+        let rows = batch.rows;
         let mut unusable = vec![false; rows];
         let purposes: Vec<Use> = self.reading.columns.iter().map(|column| column.wanted.purpose).collect();
         // What every labelled row must have.
@@ -203,17 +197,15 @@ impl<'a> RowStream<'a> {
                 Cells::Kept(_) => None,
             };
             if let (Use::Target | Use::Weight, Some(row), true) = (purpose, missing, strict) {
-                let at = At { file, line: batch.lines.of(row) };
-                let name = &self.reading.columns[c].wanted.name;
-                return Err(self.reading.error(at, name, "the value is missing; leave the row out or mend it"));
+                let message = "the value is missing; leave the row out or mend it";
+                return Err(self.reading.error(file, &batch, row, c, message));
             }
         }
-        let mut classes = self.classes_of(&batch, &purposes, file, first, &mut unusable)?;
+        let mut classes = self.classes_of(&batch, &purposes, file, &mut unusable)?;
         chunk.part.target.append(&mut classes);
-        let beside = self.beside.weight.as_ref().map(|weight| weight[first..first + rows].to_vec());
         let column =
             |purpose: Use| purposes.iter().position(|p| *p == purpose).and_then(|c| batch.columns[c].numbers());
-        let weight = beside.or_else(|| column(Use::Weight).map(<[f64]>::to_vec));
+        let weight = column(Use::Weight).map(<[f64]>::to_vec);
         let offset = column(Use::Offset).map(<[f64]>::to_vec);
         for (values, into) in [(weight, &mut chunk.part.weight), (offset, &mut chunk.part.offset)] {
             for (value, unusable) in values.iter().flatten().zip(&mut unusable) {
@@ -270,19 +262,10 @@ impl<'a> RowStream<'a> {
     }
 
     /// The class of each row of a batch, 0 where there is no label; an unknown label is an error.
-    fn classes_of(
-        &mut self,
-        batch: &Batch,
-        purposes: &[Use],
-        file: usize,
-        first: usize,
-        unusable: &mut [bool],
-    ) -> Result<Vec<u8>> {
-        let in_batch = purposes.iter().position(|purpose| *purpose == Use::Target);
-        let (codes, values) = match (&self.beside.target, in_batch.map(|c| &batch.columns[c])) {
-            (Some(text), _) => (&text.codes[first..first + batch.rows], &text.values),
-            (None, Some(Cells::Text(text))) => (text.codes.as_slice(), &text.values),
-            _ => return Ok(vec![0; batch.rows]),
+    fn classes_of(&mut self, batch: &Batch, purposes: &[Use], file: usize, unusable: &mut [bool]) -> Result<Vec<u8>> {
+        let column = purposes.iter().position(|purpose| *purpose == Use::Target);
+        let Some((c, Cells::Text(Text { codes, values }))) = column.map(|c| (c, &batch.columns[c])) else {
+            return Ok(vec![0; batch.rows]);
         };
         let map = self.labels.codes(values.clone());
         for label in &self.labels.values[self.classes.len()..] {
@@ -293,16 +276,7 @@ impl<'a> RowStream<'a> {
                     cell::shown(label.as_bytes())
                 );
                 let row = codes.iter().position(|code| values.get(*code as usize) == Some(label));
-                return Err(match (&self.options.target_file, row) {
-                    (Some(path), row) => {
-                        let line = row.map(|row| (first + row) as u64 + 1);
-                        super::input::error_at(path, line, Some(TARGET_FILE), message)
-                    }
-                    (None, row) => {
-                        let at = At { file, line: batch.lines.of(row.unwrap_or(0)) };
-                        self.reading.error(at, self.design.target.name.as_deref().unwrap_or(TARGET_FILE), message)
-                    }
-                });
+                return Err(self.reading.error(file, batch, row.unwrap_or(0), c, message));
             };
             self.classes.push(class);
         }

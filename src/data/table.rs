@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::beside::Beside;
 use super::cut::Cut;
 use super::input::{self, Batch, Declared, Fault, Field, Kind, Reader, Request, Source, cell, error_at};
 use super::names;
@@ -36,19 +37,14 @@ pub(super) struct Wanted {
     pub(super) asker: &'static str,
     /// How its numbers become labels.
     pub(super) cut: Option<Cut>,
+    /// The file that it fills, where it is no column of the data's files.
+    pub(super) file: Option<PathBuf>,
 }
 
 impl Wanted {
     pub(super) fn new(name: &str, kind: Option<Kind>, purpose: Use, asker: &'static str) -> Self {
-        Wanted { name: name.to_string(), kind, purpose, asker, cut: None }
+        Wanted { name: name.to_string(), kind, purpose, asker, cut: None, file: None }
     }
-}
-
-/// Where a cell stands: which file, and which line (text) or row (array) of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct At {
-    pub(super) file: usize,
-    pub(super) line: u64,
 }
 
 /// The files of an input.
@@ -144,8 +140,12 @@ impl Opened {
         let positions = positions(&first_names);
         let mut columns = Vec::new();
         let mut guessed = Vec::new();
+        let beside = Beside::open(&self.files, wanted.iter())?;
         for wanted in wanted {
-            let field = position(&positions, &first_names, &wanted, self.files.first())?;
+            let field = match wanted.file {
+                None => position(&positions, &first_names, &wanted, self.files.first())?,
+                Some(_) => 0,
+            };
             let kind = match (wanted.kind, self.fields()[field].declared) {
                 (Some(kind), _) => kind,
                 (None, Declared::Number) => Kind::Number,
@@ -174,9 +174,11 @@ impl Opened {
             reader: self.reader,
             file: 0,
             columns,
+            beside,
             first_names,
             training,
             rows: 0,
+            rows_before: 0,
             notes: self.notes,
             reported: 0,
         };
@@ -218,11 +220,14 @@ pub(super) struct Reading {
     pub(super) files: Files,
     reader: Box<dyn Reader>,
     file: usize,
+    /// The columns that are read, those of files beside the data's last.
     pub(super) columns: Vec<Column>,
+    beside: Beside,
     first_names: Vec<String>,
     training: bool,
-    /// Rows read.
+    /// Rows read, and those of the files before.
     pub(super) rows: u64,
+    rows_before: u64,
     /// What the user should be told.
     pub(super) notes: Vec<String>,
     /// Those that were reported.
@@ -262,7 +267,8 @@ impl Reading {
         let request = |column: &Column| {
             Ok(Request { field: position(&positions, &names, &column.wanted, path)?, kind: column.kind })
         };
-        let requests = self.columns.iter().map(request).collect::<Result<_>>()?;
+        let of_files = self.columns.iter().filter(|column| column.wanted.file.is_none());
+        let requests = of_files.map(request).collect::<Result<_>>()?;
         self.reader.start(requests);
         Ok(())
     }
@@ -272,6 +278,7 @@ impl Reading {
         loop {
             if let Some(mut batches) = self.reader.next()? {
                 for batch in &mut batches {
+                    self.beside.append(batch)?;
                     for (cells, column) in batch.columns.iter_mut().zip(&self.columns) {
                         if let Some(cut) = &column.wanted.cut {
                             cut.apply(&column.wanted.name, cells);
@@ -291,6 +298,7 @@ impl Reading {
                 return Ok(None);
             }
             self.file += 1;
+            self.rows_before = self.rows;
             self.reader = self.files.open(self.file)?;
             self.request()?;
         }
@@ -307,9 +315,20 @@ impl Reading {
         monitor.event(Event::Reading { file, rows: self.rows, bytes, total_bytes });
     }
 
-    /// An error about a cell of column `column`.
-    pub(super) fn error(&self, at: At, column: &str, message: impl Into<String>) -> Error {
-        error_at(self.files.path(at.file), Some(at.line), Some(column), message)
+    /// An error about a cell of column `column` in a row of a batch of the file `file`.
+    pub(super) fn error(
+        &self,
+        file: usize,
+        batch: &Batch,
+        row: usize,
+        column: usize,
+        message: impl Into<String>,
+    ) -> Error {
+        let (wanted, line) = (&self.columns[column].wanted, batch.lines.of(row));
+        match &wanted.file {
+            None => error_at(self.files.path(file), Some(line), Some(&wanted.name), message),
+            Some(path) => error_at(path, Some(self.rows_before + line), Some(&wanted.name), message),
+        }
     }
 
     /// An error about the whole of the data.

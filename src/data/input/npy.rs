@@ -295,27 +295,48 @@ pub(in crate::data) fn rows_of_f32(source: &Source) -> Result<Option<Storage<f32
     Ok(finite.into_inner().then_some(values))
 }
 
-/// Reads the vector (n or n×1) that goes with a matrix of `rows` rows, NaN where a value is missing.
-///
-/// # Errors
-/// As of the file's reading; [`Error::Data`] when it has another length or an infinite value.
-pub(in crate::data) fn read_vector(path: &Path, rows: usize, name: &str) -> Result<Vec<f64>> {
-    let array = Array::open(&Source::new(path))?;
-    if array.columns != 1 {
-        return Err(Error::data(path, format!("expected one column, found {}", array.columns)));
-    }
-    if array.rows != rows {
-        return Err(Error::data(path, format!("{} values, but the data has {rows} rows", array.rows)));
-    }
-    let mut bytes = Vec::new();
-    array.read(0, rows, &mut bytes)?;
-    let values = array.columns_of(&[0], &bytes).concat();
-    match values.iter().position(|x| x.is_infinite()) {
-        None => Ok(values),
-        Some(row) => {
-            let message = format!("'{}' is infinite or too large for a number", values[row]);
-            Err(super::error_at(path, Some(row as u64 + 1), Some(name), message))
+/// A vector (n or n×1) that goes with a matrix, read some values at a time.
+#[derive(Debug)]
+pub(in crate::data) struct Vector {
+    array: Array,
+    next: usize,
+    bytes: Vec<u8>,
+}
+
+impl Vector {
+    /// Opens that of a matrix of `rows` rows.
+    ///
+    /// # Errors
+    /// As of the file's reading; [`Error::Data`] when it has another length.
+    pub(in crate::data) fn open(path: &Path, rows: usize) -> Result<Self> {
+        let array = Array::open(&Source::new(path))?;
+        if array.columns != 1 {
+            return Err(Error::data(path, format!("expected one column, found {}", array.columns)));
         }
+        if array.rows != rows {
+            return Err(Error::data(path, format!("{} values, but the data has {rows} rows", array.rows)));
+        }
+        Ok(Vector { array, next: 0, bytes: Vec::new() })
+    }
+
+    /// The file.
+    pub(in crate::data) fn path(&self) -> &Path {
+        &self.array.path
+    }
+
+    /// The row of the next value.
+    pub(in crate::data) fn row(&self) -> usize {
+        self.next
+    }
+
+    /// The next `rows` values, NaN where one is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(in crate::data) fn next(&mut self, rows: usize) -> Result<Vec<f64>> {
+        self.array.read(self.next, rows, &mut self.bytes)?;
+        self.next += rows;
+        Ok(self.array.columns_of(&[0], &self.bytes).concat())
     }
 }
 

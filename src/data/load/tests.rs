@@ -14,7 +14,7 @@ fn read(text: &str, options: &DataOptions, memory: u64) -> Training {
     let wanted = plan(&opened, options).unwrap();
     let mut cache = Cache::new(&files, &wanted, options).unwrap();
     let mut reading = opened.start(wanted, &HashMap::new(), true).unwrap();
-    let Ok(intake) = Intake::read(&mut reading, Beside::default(), options, &mut cache, &Silent) else { panic!() };
+    let Ok(intake) = Intake::read(&mut reading, options, &mut cache, &Silent) else { panic!() };
     assemble(intake, &files, Vec::new(), options, None, &Silent).unwrap()
 }
 
