@@ -4,9 +4,12 @@
 //! Everything is computed from the linear predictor a, which does not saturate as y = σ(a) does: rows at a = 40 and
 //! a = 50 still differ in rank, and a wrong row at a = 800 costs 800, not infinity.
 
+mod ranked;
+
+use ranked::Ranked;
+
 use crate::error::{Error, Result};
 use crate::logistic::{sigmoid, softplus};
-use rayon::slice::ParallelSliceMut;
 use serde::Serialize;
 
 /// Metrics of n labelled rows, each counted s times (s: sample weight).
@@ -52,44 +55,104 @@ pub struct Confusion {
 /// Metrics of rows with linear predictors `a`, targets `t` (0 or 1) and sample weights `s` (finite, ≥ 0), n of each.
 ///
 /// # Errors
-/// [`Error::Usage`] when the threshold is not in [0, 1]; [`Error::Numerics`] when the lengths differ, a value is out of
-/// its range or NaN, or no row has weight.
+/// As those of a [`Tally`]; [`Error::Numerics`] when the lengths differ.
 pub fn evaluate(a: &[f64], t: &[f64], s: &[f64], threshold: f64) -> Result<Metrics> {
-    check(a, t, s, threshold)?;
-    let mut confusion =
-        Confusion { threshold, true_negative: 0.0, false_positive: 0.0, false_negative: 0.0, true_positive: 0.0 };
-    let (mut weight_sum, mut loss, mut square) = (0.0, 0.0, 0.0);
-    let mut ranked = Vec::with_capacity(a.len());
+    let mut tally = Tally::new(threshold)?;
+    if a.len() != t.len() || a.len() != s.len() {
+        let lengths = format!("{} predictions, {} targets and {} weights", a.len(), t.len(), s.len());
+        return Err(Error::Numerics(format!("{lengths} do not pair")));
+    }
     for ((&a, &t), &s) in a.iter().zip(t).zip(s) {
+        tally.add(a, t, s)?;
+    }
+    tally.finish()
+}
+
+/// Metrics under way, of rows that come one after the other, in bounded memory.
+pub struct Tally {
+    rows: usize,
+    weight_sum: f64,
+    loss: f64,
+    square: f64,
+    confusion: Confusion,
+    ranked: Ranked,
+}
+
+impl Tally {
+    /// Of no rows yet; from the probability `threshold` on a row is labelled 1.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the threshold is not in [0, 1].
+    pub fn new(threshold: f64) -> Result<Self> {
+        check_threshold(threshold)?;
+        let confusion =
+            Confusion { threshold, true_negative: 0.0, false_positive: 0.0, false_negative: 0.0, true_positive: 0.0 };
+        Ok(Tally { rows: 0, weight_sum: 0.0, loss: 0.0, square: 0.0, confusion, ranked: Ranked::new() })
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds a row of linear predictor `a`, target `t` (0 or 1) and sample weight `s` (finite, ≥ 0).
+    ///
+    /// # Errors
+    /// [`Error::Numerics`] when one of them is out of its range or NaN, [`Error::Io`] about the file of rows that memory does
+    /// not hold.
+    pub fn add(&mut self, a: f64, t: f64, s: f64) -> Result<()> {
+        self.rows += 1;
+        let bad = |message: String| Err(Error::Numerics(message));
+        let row = self.rows;
+        if a.is_nan() {
+            return bad(format!("the prediction of row {row} is not a number"));
+        }
+        if t != 0.0 && t != 1.0 {
+            return bad(format!("the target of row {row} is {t}: metrics need classes, 0 or 1"));
+        }
+        if !(s >= 0.0 && s.is_finite()) {
+            return bad(format!("the weight of row {row} is {s}: weights are finite and not negative"));
+        }
         // Also keeps 0·∞ out of the sums.
         if s == 0.0 {
-            continue;
+            return Ok(());
         }
         // With u = −a for t = 1 and a for t = 0, ℓ(t, a) = log(1+eᵘ) and |y − t| = σ(u).
         let wrong = if t == 1.0 { -a } else { a };
-        weight_sum += s;
-        loss += s * softplus(wrong);
-        square += s * sigmoid(wrong).powi(2);
-        let cell = match (t == 1.0, sigmoid(a) >= threshold) {
-            (false, false) => &mut confusion.true_negative,
-            (false, true) => &mut confusion.false_positive,
-            (true, false) => &mut confusion.false_negative,
-            (true, true) => &mut confusion.true_positive,
+        self.weight_sum += s;
+        self.loss += s * softplus(wrong);
+        self.square += s * sigmoid(wrong).powi(2);
+        let cell = match (t == 1.0, sigmoid(a) >= self.confusion.threshold) {
+            (false, false) => &mut self.confusion.true_negative,
+            (false, true) => &mut self.confusion.false_positive,
+            (true, false) => &mut self.confusion.false_negative,
+            (true, true) => &mut self.confusion.true_positive,
         };
         *cell += s;
-        ranked.push((a, t == 1.0, s));
+        self.ranked.push(a, t == 1.0, s)
     }
-    let (roc_auc, pr_auc) = areas(ranked).unzip();
-    Ok(Metrics {
-        rows: a.len(),
-        weight_sum,
-        log_loss: loss / weight_sum,
-        accuracy: (confusion.true_negative + confusion.true_positive) / weight_sum,
-        roc_auc,
-        pr_auc,
-        brier: square / weight_sum,
-        confusion,
-    })
+
+    /// The metrics of all rows.
+    ///
+    /// # Errors
+    /// [`Error::Numerics`] when no row has weight, [`Error::Io`] as for [`Tally::add`].
+    pub fn finish(self) -> Result<Metrics> {
+        let Tally { rows, weight_sum, loss, square, confusion, ranked } = self;
+        if weight_sum == 0.0 {
+            return Err(Error::Numerics("there is no row with a weight above 0 to take metrics of".into()));
+        }
+        let (roc_auc, pr_auc) = areas(ranked)?.unzip();
+        Ok(Metrics {
+            rows,
+            weight_sum,
+            log_loss: loss / weight_sum,
+            accuracy: (confusion.true_negative + confusion.true_positive) / weight_sum,
+            roc_auc,
+            pr_auc,
+            brier: square / weight_sum,
+            confusion,
+        })
+    }
 }
 
 /// That a threshold is a probability.
@@ -104,43 +167,18 @@ pub fn check_threshold(threshold: f64) -> Result<()> {
     }
 }
 
-fn check(a: &[f64], t: &[f64], s: &[f64], threshold: f64) -> Result<()> {
-    check_threshold(threshold)?;
-    let numerics = |message: String| Err(Error::Numerics(message));
-    if a.len() != t.len() || a.len() != s.len() {
-        return numerics(format!("{} predictions, {} targets and {} weights do not pair", a.len(), t.len(), s.len()));
-    }
-    if let Some(i) = a.iter().position(|a| a.is_nan()) {
-        return numerics(format!("the prediction of row {} is not a number", i + 1));
-    }
-    if let Some(i) = t.iter().position(|&t| t != 0.0 && t != 1.0) {
-        return numerics(format!("the target of row {} is {}: metrics need classes, 0 or 1", i + 1, t[i]));
-    }
-    if let Some(i) = s.iter().position(|&s| !(s >= 0.0 && s.is_finite())) {
-        return numerics(format!("the weight of row {} is {}: weights are finite and not negative", i + 1, s[i]));
-    }
-    if !s.iter().any(|&s| s > 0.0) {
-        return numerics("there is no row with a weight above 0 to take metrics of".into());
-    }
-    Ok(())
-}
-
-/// Areas under the ROC and the precision–recall curve of rows (a, whether t = 1, s); `None` when a class is absent.
-fn areas(mut rows: Vec<(f64, bool, f64)>) -> Option<(f64, f64)> {
-    rows.par_sort_unstable_by(|left, right| right.0.total_cmp(&left.0));
+/// Areas under the ROC and the precision–recall curve; `None` when a class is absent.
+fn areas(rows: Ranked) -> Result<Option<(f64, f64)>> {
     // Weight of both classes ranked so far, and Σ over groups of equal a of what each adds to the areas.
     let (mut negative, mut positive) = (0.0, 0.0);
     let (mut above, mut precision) = (0.0, 0.0);
-    // 0 and −0 lie side by side in the order and are one group.
-    for group in rows.chunk_by(|left, right| left.0 == right.0) {
-        let weight = |class| group.iter().filter(|row| row.1 == class).map(|row| row.2).sum::<f64>();
-        let (group_negative, group_positive) = (weight(false), weight(true));
+    rows.each(|[group_negative, group_positive]| {
         above += group_negative * (positive + 0.5 * group_positive);
         negative += group_negative;
         positive += group_positive;
         precision += group_positive * (positive / (positive + negative));
-    }
-    (negative > 0.0 && positive > 0.0).then(|| (above / (negative * positive), precision / positive))
+    })?;
+    Ok((negative > 0.0 && positive > 0.0).then(|| (above / (negative * positive), precision / positive)))
 }
 
 #[cfg(test)]

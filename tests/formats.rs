@@ -14,13 +14,16 @@ use gpulogit::data::{
     DataOptions, Dataset, Design, Encoding, InputColumn, Missing, ReadOptions, RowBlock, RowVector, Rows, Training,
     Values, load_rows, load_training,
 };
-use gpulogit::engine::DeviceRequest;
+use gpulogit::engine::gpu::GpuOptions;
+use gpulogit::engine::{Device, DeviceRequest};
 use gpulogit::error::Result;
 use gpulogit::fit::{Fit, FitOptions, fit};
 use gpulogit::logistic::sigmoid;
 use gpulogit::model::Model;
 use gpulogit::monitor::Silent;
-use tables::{Files, Table, arrow, batch, columns, csv, every_format_of, gz, mixed, npy, parquet, stream, text, zst};
+use tables::{
+    Files, Table, arrow, batch, columns, csv, every_format_of, gz, mixed, npy, parquet, stream, text, zip, zst,
+};
 
 fn target(name: &str) -> DataOptions {
     DataOptions { target: Some(name.to_string()), ..DataOptions::default() }
@@ -92,6 +95,8 @@ fn one_table_in_every_format_is_one_dataset() {
         files.write("members.csv.gz", [gz(&plain[..999]), gz(&plain[999..])].concat()),
         files.write("packed.csv.zst", zst(&plain)),
         files.write("frames.csv.zst", [zst(&plain[..999]), zst(&plain[999..])].concat()),
+        files.write("packed.csv.zip", zip(&[plain.as_bytes()], true)),
+        files.write("stored.zip", zip(&[plain.as_bytes()], false)),
         files.path("cut"),
         files.path("cut/[abc].*"),
         files.write("strings.parquet", parquet(&strings, 800)),
@@ -124,7 +129,7 @@ fn one_table_in_every_format_is_one_dataset() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 30);
+    assert_eq!(seen, 34);
 }
 
 /// Loads all formats, which must be one dataset, and fits the first and those of `to_fit`, which must be one fit.
@@ -276,7 +281,10 @@ fn too_many_levels_are_an_error_or_hashed() {
     assert!(groups.iter().all(|row| row.iter().sum::<f64>() <= 1.0 && row.iter().all(|x| [0.0, 1.0].contains(x))));
     let hit = (0..7).filter(|group| groups.iter().any(|row| row[*group] == 1.0)).count();
     assert!(hit >= 5, "{hit} of 7 groups hold the 30 levels that training did not have");
-    let predictors = |model: &Model| model.linear_predictors(&rows.data, &DeviceRequest::Cpu).unwrap().0;
+    let predictors = |model: &Model| {
+        let device = Device::open(&DeviceRequest::Cpu, &GpuOptions::default()).unwrap();
+        model.linear_predictors(&rows.data, &device).unwrap().0
+    };
     assert_eq!(predictors(&loaded), predictors(&model));
 }
 
@@ -288,6 +296,7 @@ fn files_cut_anywhere_are_one_clear_error_each() {
     let whole = [
         ("t.csv.gz", gz(&plain)),
         ("t.csv.zst", zst(&plain)),
+        ("t.csv.zip", zip(&[plain.as_bytes()], true)),
         ("t.parquet", parquet(&rows, 700)),
         ("t.arrow", arrow(&rows, 700)),
         ("t.arrows", stream(&rows, 2000)),
@@ -301,7 +310,25 @@ fn files_cut_anywhere_are_one_clear_error_each() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 205);
+    assert_eq!(seen, 246);
+}
+
+#[test]
+fn an_archive_must_hold_one_whole_file() {
+    let (table, files) = (mixed(500), Files::new());
+    let (plain, options) = (csv(&table), DataOptions { missing: Missing::Mean, ..target("label") });
+    for (archive, held) in [(zip(&[], true), 0), (zip(&[plain.as_bytes(), b"a,b"], true), 2)] {
+        let path = files.write("t.zip", archive);
+        assert!(
+            failure(read(&path, &options), &path).contains(&format!("the zip archive holds {held} files; unpack it"))
+        );
+    }
+    // A digit that became another one is still a table, but not the one that was packed.
+    let mut archive = zip(&[plain.as_bytes()], false);
+    let at = archive.windows(4).rposition(|four| four.iter().all(u8::is_ascii_digit)).unwrap();
+    archive[at] ^= 1;
+    let path = files.write("t.csv.zip", archive);
+    failure(read(&path, &options), &path);
 }
 
 #[test]

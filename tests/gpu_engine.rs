@@ -7,7 +7,7 @@ use gpulogit::engine::gpu::tuning::DeviceClass;
 use gpulogit::engine::gpu::{
     GpuEngine, GpuOptions, GpuRequest, LOSS_ERROR, SIGMOID_ERROR, ShaderSources, adapters, common, kernels,
 };
-use gpulogit::engine::{DeviceRequest, Engine, LossSlope, Params};
+use gpulogit::engine::{Device, DeviceRequest, Engine, LossSlope, Params};
 use gpulogit::error::Error;
 
 /// Half an ulp of 1 in f32.
@@ -322,6 +322,29 @@ fn rows_that_the_device_does_not_hold_are_the_same_problem() {
         }
     }
     assert_eq!(seen, 3 * (1 + 3) * 3);
+}
+
+#[test]
+fn a_device_holds_one_set_of_rows_after_another_and_several_at_once() {
+    let device = Device::open(&DeviceRequest::Gpu, &GpuOptions::default()).unwrap();
+    let mut noise = Noise(9);
+    let data = |rows: usize, noise: &mut Noise| {
+        let values: Vec<f64> = (0..rows * 5).map(|_| noise.next()).collect();
+        let target: Vec<f64> = (0..rows).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
+        Dataset::from_rows(&values, 5, &target, PackOptions::default()).unwrap()
+    };
+    let sets = [2000, 700, 5000].map(|rows| data(rows, &mut noise));
+    let w = parameters(5, 1, 0.3);
+    let alone = sets.each_ref().map(|set| {
+        gpulogit::engine::open(&DeviceRequest::Gpu, set, 1, &GpuOptions::default()).unwrap().0.logits(&w).unwrap()
+    });
+    let after = sets.each_ref().map(|set| device.hold(set, 1).unwrap().0.logits(&w).unwrap());
+    let mut together = sets.each_ref().map(|set| device.hold(set, 1).unwrap().0);
+    assert_eq!(after, alone);
+    assert_eq!(together.each_mut().map(|engine| engine.logits(&w).unwrap()), alone);
+    // Each counts what it holds itself.
+    let peaks = together.map(|engine| engine.cost().device_peak);
+    assert!(peaks[1] < peaks[0] && peaks[0] < peaks[2], "{peaks:?}");
 }
 
 #[test]

@@ -7,9 +7,10 @@ use super::exit::Outcome;
 use super::output::{device_words, json, metrics_text, plural, stdout};
 use super::progress::Terminal;
 use crate::data::{Dataset, ReadOptions, RowStream};
-use crate::engine::{DeviceInfo, DeviceRequest};
+use crate::engine::gpu::GpuOptions;
+use crate::engine::{Device, DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
-use crate::metrics::{Metrics, check_threshold, evaluate};
+use crate::metrics::{Metrics, Tally, check_threshold};
 use crate::model::Model;
 
 /// Metrics, and what computed the linear predictors.
@@ -30,11 +31,11 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
         ..ReadOptions::default()
     };
     let mut stream = RowStream::open(&args.rows.files, &model.design, &options)?;
-    let mut scores = Scores::new(&model, &args.common.device());
+    let mut scores = Scores::new(&model, &args.common.device(), args.rows.threshold)?;
     while let Some(rows) = stream.next(terminal)? {
         scores.add(&rows.data, &rows.missing_rows)?;
     }
-    let (left_out_rows, scored) = (scores.left_out, scores.finish(args.rows.threshold));
+    let (left_out_rows, scored) = (scores.left_out, scores.finish());
     terminal.clear();
     stream.finish().notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
     let scored = scored?;
@@ -67,26 +68,28 @@ pub(super) fn left_out(rows: usize) -> String {
 pub(super) struct Scores<'a> {
     model: &'a Model,
     request: DeviceRequest,
-    device: Option<DeviceInfo>,
-    /// Linear predictors, targets and weights.
-    a: Vec<f64>,
-    t: Vec<f64>,
-    s: Vec<f64>,
+    /// Open from the first rows on.
+    device: Option<(Device, DeviceInfo)>,
+    tally: Tally,
     /// Rows that could not be judged.
     pub(super) left_out: usize,
 }
 
 impl<'a> Scores<'a> {
-    /// None yet; `model` will predict on `device`.
-    pub(super) fn new(model: &'a Model, device: &DeviceRequest) -> Self {
-        let (a, t, s) = (Vec::new(), Vec::new(), Vec::new());
-        Scores { model, request: device.clone(), device: None, a, t, s, left_out: 0 }
+    /// None yet; `model` will predict on `device`, and label rows 1 from the probability `threshold` on.
+    pub(super) fn new(model: &'a Model, device: &DeviceRequest, threshold: f64) -> Result<Self> {
+        let tally = Tally::new(threshold)?;
+        Ok(Scores { model, request: device.clone(), device: None, tally, left_out: 0 })
     }
 
     /// Judges the rows of `data` that are not among `missing` (ascending).
     pub(super) fn add(&mut self, data: &Dataset, missing: &[usize]) -> Result<()> {
-        let (predictors, device) = self.model.linear_predictors(data, &self.request)?;
-        self.device = Some(device);
+        let device = match self.device.take() {
+            Some((device, _)) => device,
+            None => Device::open(&self.request, &GpuOptions::default())?,
+        };
+        let (predictors, info) = self.model.linear_predictors(data, &device)?;
+        self.device = Some((device, info));
         self.left_out += missing.len();
         let mut missing = missing.iter().copied().peekable();
         let mut predictors = predictors.into_iter().enumerate();
@@ -94,9 +97,7 @@ impl<'a> Scores<'a> {
             let vectors = block.vectors()?;
             for ((t, s), (row, a)) in vectors.target.iter().zip(vectors.weight.iter()).zip(&mut predictors) {
                 if missing.next_if_eq(&row).is_none() {
-                    self.a.push(a);
-                    self.t.push(t);
-                    self.s.push(s);
+                    self.tally.add(a, t, s)?;
                 }
             }
         }
@@ -104,10 +105,10 @@ impl<'a> Scores<'a> {
     }
 
     /// The metrics of all rows that could be judged.
-    pub(super) fn finish(self, threshold: f64) -> Result<Scored> {
-        let Some(device) = self.device.filter(|_| !self.a.is_empty()) else {
+    pub(super) fn finish(self) -> Result<Scored> {
+        let Some((_, device)) = self.device.filter(|_| self.tally.rows() > 0) else {
             return Err(Error::Usage("no row is left to evaluate: each has a missing value or an unseen level".into()));
         };
-        Ok(Scored { metrics: evaluate(&self.a, &self.t, &self.s, threshold)?, device })
+        Ok(Scored { metrics: self.tally.finish()?, device })
     }
 }

@@ -11,7 +11,8 @@ use super::output::{device_words, json, plural};
 use super::predictions::{COLUMNS, Predictions, is_parquet};
 use super::progress::Terminal;
 use crate::data::{ReadOptions, RowStream, files_of};
-use crate::engine::DeviceInfo;
+use crate::engine::gpu::GpuOptions;
+use crate::engine::{Device, DeviceInfo};
 use crate::error::{Error, Result};
 use crate::logistic::sigmoid;
 use crate::metrics::check_threshold;
@@ -101,9 +102,10 @@ impl Predicting<'_> {
         // What cannot be read must not leave an empty table behind.
         let mut next = stream.next(terminal)?;
         let mut predictions = Predictions::new(out, path, &kept)?;
+        let device = Device::open(&self.args.common.device(), &GpuOptions::default())?;
         while let Some(rows) = next {
-            let (predictors, device) = self.model.linear_predictors(&rows.data, &self.args.common.device())?;
-            self.device = Some(device);
+            let (predictors, info) = self.model.linear_predictors(&rows.data, &device)?;
+            self.device = Some(info);
             self.rows += rows.data.rows as u64;
             self.empty += rows.missing_rows.len() as u64;
             let mut missing = rows.missing_rows.iter().copied().peekable();

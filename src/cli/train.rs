@@ -96,9 +96,9 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
             if test.is_some() && !missing.is_empty() {
                 terminal.warn(&left_out(missing.len()));
             }
-            let mut scores = Scores::new(&model, &options.device);
+            let mut scores = Scores::new(&model, &options.device, 0.5)?;
             scores.add(data, missing)?;
-            Some((title, scores.finish(0.5)?))
+            Some((title, scores.finish()?))
         }
         None => None,
     };

@@ -17,7 +17,7 @@ use tempfile::TempPath;
 pub use folder::{CacheState, CachedFile, cached_files, clear_cache};
 use manifest::Manifest;
 
-use super::disk::DiskFile;
+use super::disk::{DiskFile, MORE_ROOM};
 use super::hash;
 use super::intake::Intake;
 use super::options::DataOptions;
@@ -112,7 +112,7 @@ impl Cache {
             self.partial = Some(path);
             file
         } else {
-            DiskFile::unnamed(folder)?
+            DiskFile::unnamed(folder, MORE_ROOM)?
         });
         self.file = Some(Arc::clone(&file));
         Ok(file)

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::monitor::Pass;
 
+/// What to do when there is no room for rows, or for what is computed of them.
+pub(crate) const MORE_ROOM: &str = "--cache-dir names a folder with more room for the rows that memory does not hold";
+
 /// A file, and where its bytes end.
 #[derive(Debug)]
 pub(crate) struct DiskFile {
@@ -15,6 +18,8 @@ pub(crate) struct DiskFile {
     /// What errors name: it, or its folder where it has no name.
     path: PathBuf,
     folder: PathBuf,
+    /// What to do when the disk is full.
+    remedy: &'static str,
     end: AtomicU64,
     /// How far a pass over it is.
     pass: Arc<Pass>,
@@ -38,20 +43,20 @@ impl Section {
 
 impl DiskFile {
     /// An empty file in `folder`, which has no name as soon as it is open (where the system allows that): it is gone with the
-    /// process, however that ends, and nobody else's.
+    /// process, however that ends, and nobody else's. `remedy` says what to do when the disk is full.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(crate) fn unnamed(folder: &Path) -> Result<Self> {
+    pub(crate) fn unnamed(folder: &Path, remedy: &'static str) -> Result<Self> {
         let file = tempfile::tempfile_in(folder).map_err(|e| Error::io(folder, e))?;
         let folder = folder.to_path_buf();
-        Ok(DiskFile { file, path: folder.clone(), folder, end: AtomicU64::new(0), pass: Arc::default() })
+        Ok(DiskFile { file, path: folder.clone(), folder, remedy, end: AtomicU64::new(0), pass: Arc::default() })
     }
 
     /// `file`, which lies in `folder` and whose bytes end at `end`; errors name `path`.
     pub(super) fn new(file: File, path: &Path, folder: &Path, end: u64) -> Self {
         let (path, folder) = (path.to_path_buf(), folder.to_path_buf());
-        DiskFile { file, path, folder, end: AtomicU64::new(end), pass: Arc::default() }
+        DiskFile { file, path, folder, remedy: MORE_ROOM, end: AtomicU64::new(end), pass: Arc::default() }
     }
 
     /// What errors name.
@@ -70,7 +75,7 @@ impl DiskFile {
     }
 
     /// Where its bytes end.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.end.load(Ordering::Relaxed)
     }
 
@@ -87,10 +92,8 @@ impl DiskFile {
     /// # Errors
     /// [`Error::Io`], when the disk is full for example.
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        write_at(&self.file, bytes, offset).map_err(|e| {
-            let hint = format!("{e}; --cache-dir names a folder with more room for the rows that memory does not hold");
-            Error::io(&self.path, std::io::Error::new(e.kind(), hint))
-        })?;
+        write_at(&self.file, bytes, offset)
+            .map_err(|e| Error::io(&self.path, std::io::Error::new(e.kind(), format!("{e}; {}", self.remedy))))?;
         self.end.fetch_max(offset + bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }
@@ -160,6 +163,12 @@ impl DiskFile {
     }
 }
 
+/// Whether nobody holds a lock on the file at `path` any more, as whoever writes one does.
+pub(crate) fn is_abandoned(path: &Path) -> bool {
+    // Where that cannot be told somebody may.
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
 #[cfg(unix)]
 fn read_at(file: &File, out: &mut [u8], offset: u64) -> std::io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
@@ -198,7 +207,7 @@ mod tests {
 
     #[test]
     fn any_part_of_a_section_is_read_and_every_flipped_bit_is_found() {
-        let file = DiskFile::unnamed(&std::env::temp_dir()).unwrap();
+        let file = DiskFile::unnamed(&std::env::temp_dir(), MORE_ROOM).unwrap();
         let bytes: Vec<u8> = (0..1000u32).map(|i| (i * i / 7) as u8).collect();
         file.append(&[7; 13], 4).unwrap();
         let section = file.append(&bytes, 64).unwrap();

@@ -164,8 +164,8 @@ impl Opened {
         for ((column, _), guess) in guessed.iter().zip(guesses) {
             let column = &mut columns[*column];
             (column.kind, column.guessed) = (guess.kind(), true);
-            if let (Kind::Text, Some((line, cell))) = (column.kind, guess.first_text) {
-                self.notes.push(among_numbers(&column.wanted.name, line, &cell));
+            if let (Kind::Text, Some((line, cell))) = (column.kind, &guess.first_text) {
+                self.notes.push(text_among(guess.others(), &column.wanted.name, *line, cell));
             }
         }
         self.notes.extend(text.values().cloned());
@@ -198,9 +198,9 @@ fn position(positions: &HashMap<&str, usize>, names: &[String], wanted: &Wanted,
     }
 }
 
-fn among_numbers(column: &str, line: u64, cell: &str) -> String {
+fn text_among(others: &str, column: &str, line: u64, cell: &str) -> String {
     format!(
-        "column {column} is categorical, because line {line} holds {cell} among numbers; mend the cell if it should be one"
+        "column {column} is categorical, because line {line} holds {cell} among {others}; mend the cell if it should be one"
     )
 }
 
@@ -353,7 +353,8 @@ impl Reading {
         let is_number = cell::number(&text).is_some();
         let undecided = column.guessed && column.present < DECIDING_CELLS && !is_number;
         if undecided && !self.files.are_streams() {
-            let note = if column.present > 0 { among_numbers(name, line, &shown) } else { String::new() };
+            let others = if column.kind == Kind::Date { "dates" } else { "numbers" };
+            let note = if column.present > 0 { text_among(others, name, line, &shown) } else { String::new() };
             return Stop::IsText(name.clone(), note);
         }
         let infinite = format!("{shown} is infinite or too large for a number");

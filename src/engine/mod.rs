@@ -257,28 +257,55 @@ pub struct Opening {
     pub upload: f64,
 }
 
-/// The engine that `request` asks for, holding `data`, for `models` models at once.
+/// A device that is ready to hold rows: one set after another, or several at once.
+pub struct Device {
+    gpu: Option<gpu::Device>,
+    options: GpuOptions,
+}
+
+impl Device {
+    /// The device that `request` asks for.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] when nothing answers the request; [`Error::Device`] when what answers fails. What was asked for
+    /// is never exchanged for another.
+    pub fn open(request: &DeviceRequest, options: &GpuOptions) -> Result<Device> {
+        let request = match request {
+            DeviceRequest::Cpu => None,
+            DeviceRequest::Auto => gpu::choose_real().map(GpuRequest::Named),
+            DeviceRequest::Gpu => Some(GpuRequest::Any),
+            DeviceRequest::Named(name) => Some(GpuRequest::Named(name.clone())),
+        };
+        let gpu = request.map(|request| gpu::Device::open(&request, options)).transpose()?;
+        Ok(Device { gpu, options: options.clone() })
+    }
+
+    /// An engine that holds `data`, for `models` models at once, and the seconds it took to have it; those of the device itself
+    /// count for each.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] when the problem cannot fit the device's limits; [`Error::Device`] when it fails or its memory does
+    /// not suffice.
+    pub fn hold<'a>(&self, data: &'a Dataset, models: usize) -> Result<(Box<dyn Engine + 'a>, Opening)> {
+        let features = data.features.len();
+        match &self.gpu {
+            None => Ok((Box::new(CpuEngine::new(&data.blocks, features, models, Precision::F32)), Opening::default())),
+            Some(device) => device.hold(&data.blocks, features, models, &self.options),
+        }
+    }
+}
+
+/// The engine on the device that `request` asks for, holding `data`, for `models` models at once.
 ///
 /// # Errors
-/// [`Error::NoDevice`] when nothing answers the request; [`Error::Device`] when what answers fails. What was asked for
-/// is never exchanged for another.
+/// As [`Device::open`] and [`Device::hold`].
 pub fn open<'a>(
     request: &DeviceRequest,
     data: &'a Dataset,
     models: usize,
     options: &GpuOptions,
 ) -> Result<(Box<dyn Engine + 'a>, Opening)> {
-    let features = data.features.len();
-    let gpu_request = match request {
-        DeviceRequest::Cpu => None,
-        DeviceRequest::Auto => gpu::choose_real().map(GpuRequest::Named),
-        DeviceRequest::Gpu => Some(GpuRequest::Any),
-        DeviceRequest::Named(name) => Some(GpuRequest::Named(name.clone())),
-    };
-    Ok(match gpu_request {
-        None => (Box::new(CpuEngine::new(&data.blocks, features, models, Precision::F32)), Opening::default()),
-        Some(request) => gpu::open(&request, &data.blocks, features, models, options)?,
-    })
+    Device::open(request, options)?.hold(data, models)
 }
 
 /// The stamps of an engine: which point is kept, which is the latest, which line is held.

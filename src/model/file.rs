@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::Model;
+use crate::data::disk::is_abandoned;
 use crate::error::{Error, Result};
 
 /// Bytes a model file may have; far above any real one, far below what would hurt.
@@ -53,9 +54,13 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut (dyn Write + Send))
     if std::fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
         return write(&mut std::fs::OpenOptions::new().write(true).open(&target).map_err(failed)?);
     }
-    let temporary = temporary_name(&target);
+    let temporary = temporary_name(&target, std::process::id());
+    remove_abandoned(&target);
     let result = (|| {
-        let mut file = std::io::BufWriter::new(File::create(&temporary).map_err(failed)?);
+        let file = File::create(&temporary).map_err(failed)?;
+        // Where files cannot be locked nobody will take this one for abandoned.
+        let _ = file.lock();
+        let mut file = std::io::BufWriter::new(file);
         write(&mut file)?;
         let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
         file.sync_all().map_err(failed)?;
@@ -89,11 +94,26 @@ pub fn check_output(output: &Path, inputs: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-fn temporary_name(path: &Path) -> PathBuf {
+/// Where the process `process` writes what will be `path`.
+fn temporary_name(path: &Path, process: u32) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
+    name.push(format!(".{process}.tmp"));
     path.with_file_name(name)
+}
+
+/// Removes what processes left that were killed while they wrote `path`.
+fn remove_abandoned(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = || name.to_str()?.strip_suffix(".tmp")?.rsplit_once('.')?.1.parse().ok();
+        let left = process().map(|process| temporary_name(path, process));
+        if let Some(left) = left.filter(|left| left.file_name() == Some(&name) && is_abandoned(left)) {
+            // What cannot be removed does no harm.
+            let _ = std::fs::remove_file(left);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +136,21 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in [".model.json.1.tmp", ".model.json.2.tmp", ".model.json.old.tmp", ".other.json.1.tmp"] {
+            std::fs::write(at(name), "half").unwrap();
+        }
+        let other = File::open(at(".model.json.2.tmp")).unwrap();
+        other.lock().unwrap();
+        write_atomically(&at("model.json"), |out| write(out, b"whole")).unwrap();
+        let mut names: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".model.json.2.tmp", ".model.json.old.tmp", ".other.json.1.tmp", "model.json"]);
     }
 
     #[cfg(unix)]

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::Status;
 use crate::data::{Dataset, Design};
-use crate::engine::gpu::GpuOptions;
-use crate::engine::{DeviceInfo, DeviceRequest, Params};
+use crate::engine::{Device, DeviceInfo, Params};
 use crate::error::{Error, Result};
 use crate::solver::Solver;
 
@@ -88,8 +87,8 @@ impl Model {
     /// The linear predictors of `data` (offset included) and what computed them.
     ///
     /// # Errors
-    /// As [`crate::engine::open`] and [`crate::engine::Engine::logits`].
-    pub fn linear_predictors(&self, data: &Dataset, device: &DeviceRequest) -> Result<(Vec<f64>, DeviceInfo)> {
+    /// As [`Device::hold`] and [`crate::engine::Engine::logits`].
+    pub fn linear_predictors(&self, data: &Dataset, device: &Device) -> Result<(Vec<f64>, DeviceInfo)> {
         let mut w = Vec::with_capacity(self.coefficients.len() + 1);
         let mut intercept = self.intercept;
         for (coefficient, column) in self.coefficients.iter().zip(&data.columns) {
@@ -97,7 +96,7 @@ impl Model {
             intercept += coefficient.value * column.centre;
         }
         w.push(intercept);
-        let (mut engine, _) = crate::engine::open(device, data, 1, &GpuOptions::default())?;
+        let (mut engine, _) = device.hold(data, 1)?;
         let predictors = engine.logits(&Params::single(w))?;
         Ok((predictors, engine.device().clone()))
     }

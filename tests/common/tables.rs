@@ -154,6 +154,30 @@ pub(crate) fn zst(text: impl AsRef<[u8]>) -> Vec<u8> {
     zstd::encode_all(text.as_ref(), 1).unwrap()
 }
 
+/// A zip archive of files, beside which lies what macOS adds; packed, or stored as they are.
+pub(crate) fn zip(files: &[&[u8]], packed: bool) -> Vec<u8> {
+    let mut archive = rawzip::ZipArchiveWriter::new(Vec::new());
+    let stored: &[u8] = b"no table";
+    let named = files.iter().enumerate().map(|(i, file)| (format!("folder/{i}.csv"), *file));
+    for (name, content) in named.chain([("__MACOSX/folder/._0.csv".to_string(), stored)]) {
+        let method = if packed { rawzip::CompressionMethod::DEFLATE } else { rawzip::CompressionMethod::STORE };
+        let (mut entry, config) = archive.new_file(&name).compression_method(method).start().unwrap();
+        let descriptor = if packed {
+            let mut writer = config.wrap(flate2::write::DeflateEncoder::new(&mut entry, flate2::Compression::fast()));
+            writer.write_all(content).unwrap();
+            let (packer, descriptor) = writer.finish().unwrap();
+            packer.finish().unwrap();
+            descriptor
+        } else {
+            let mut writer = config.wrap(&mut entry);
+            writer.write_all(content).unwrap();
+            writer.finish().unwrap().1
+        };
+        entry.finish(descriptor).unwrap();
+    }
+    archive.finish().unwrap()
+}
+
 /// A .npy file of rows that lie one after the other, or of columns that do.
 pub(crate) fn npy(dtype: &str, fortran: bool, shape: &str, bytes: &[u8]) -> Vec<u8> {
     let order = if fortran { "True" } else { "False" };

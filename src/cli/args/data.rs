@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Which rows, which columns and what they mean.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DataArgs {
-    /// Files of rows, folders of them, or patterns (quoted: 'part-*.csv'): .csv and .tsv (also .gz and .zst), .parquet, .arrow,
+    /// Files of rows, folders of them, or patterns (quoted: 'part-*.csv'): .csv and .tsv (also .gz, .zst and .zip), .parquet, .arrow,
     /// .npy, .svmlight; `-` is text on standard input.
     #[arg(value_name = "DATA")]
     pub(in crate::cli) files: Vec<PathBuf>,

@@ -1,12 +1,13 @@
 //! The folder of the cache, and what is in it.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::manifest::Manifest;
 use super::{Cache, Identity, PARTIAL, PREFIX, WHOLE};
+use crate::data::disk::is_abandoned;
 use crate::error::{Error, Result};
 
 /// A file of the cache.
@@ -88,8 +89,7 @@ pub fn clear_cache(folder: &Path) -> Result<Vec<CachedFile>> {
 /// Removes what processes left that were killed while they wrote.
 pub(super) fn remove_abandoned(folder: &Path) {
     for file in cached_files(folder).unwrap_or_default() {
-        let free = |file: File| !matches!(file.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_)));
-        if file.state == CacheState::Unfinished && File::open(&file.path).is_ok_and(free) {
+        if file.state == CacheState::Unfinished && is_abandoned(&file.path) {
             Cache::remove(&file.path);
         }
     }

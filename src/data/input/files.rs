@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::zip;
 use crate::data::options::Format;
 use crate::error::{Error, Result};
 
@@ -15,6 +16,7 @@ const STDIN: &str = "-";
 const MAGIC_BYTES: u64 = 4;
 const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+const ZIP: &[u8] = b"PK\x03\x04";
 
 /// A source of rows: a file, or standard input (`-`).
 #[derive(Debug, Clone)]
@@ -59,11 +61,14 @@ impl Source {
 
     /// Its bytes, unpacked where they are compressed.
     pub(in crate::data) fn text(&self) -> Result<Input> {
-        let raw: Box<dyn Read + Send> = if self.is_stream() { Box::new(io::stdin()) } else { Box::new(self.file()?) };
-        let mut raw = Counted { inner: raw, bytes: Arc::clone(&self.bytes) };
+        let counted = |inner: Input| Counted { inner, bytes: Arc::clone(&self.bytes) };
+        let mut raw = counted(if self.is_stream() { Box::new(io::stdin()) } else { Box::new(self.file()?) });
         let mut start = Vec::new();
         raw.by_ref().take(MAGIC_BYTES).read_to_end(&mut start).map_err(|e| Error::io(&self.path, e))?;
         let (gzip, zstd) = (start.starts_with(GZIP), start.starts_with(ZSTD));
+        if start.starts_with(ZIP) && !self.is_stream() {
+            return zip::unzipped(&self.path, self.file()?, |packed| Box::new(counted(packed)));
+        }
         let whole = Cursor::new(start).chain(raw);
         Ok(if gzip {
             Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(1 << 16, whole)))
@@ -171,7 +176,7 @@ pub(in crate::data) fn format_of(paths: &[PathBuf], asked: Option<Format>) -> Re
 pub(in crate::data) fn by_ending(path: &Path) -> Result<Format> {
     let ending = |path: &Path| path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let mut last = ending(path);
-    if matches!(last.as_str(), "gz" | "zst") {
+    if matches!(last.as_str(), "gz" | "zst" | "zip") {
         last = ending(Path::new(path.file_stem().unwrap_or_default()));
     }
     match last.as_str() {
@@ -180,8 +185,8 @@ pub(in crate::data) fn by_ending(path: &Path) -> Result<Format> {
         "parquet" | "pq" => Ok(Format::Parquet),
         "arrow" | "feather" | "ipc" | "arrows" => Ok(Format::Arrow),
         "svm" | "svmlight" | "libsvm" => Ok(Format::Svmlight),
-        "npz" | "xlsx" | "xls" | "json" | "bz2" | "xz" | "zip" | "avro" | "orc" => Err(Error::Usage(format!(
-            "{}: .{last} files are not read; those read are .csv and .tsv (also .gz and .zst), .parquet, .arrow, .npy and \
+        "npz" | "xlsx" | "xls" | "json" | "bz2" | "xz" | "avro" | "orc" => Err(Error::Usage(format!(
+            "{}: .{last} files are not read; those read are .csv and .tsv (also .gz, .zst and .zip), .parquet, .arrow, .npy and \
              .svmlight (--format names one for another ending)",
             path.display()
         ))),
@@ -200,6 +205,7 @@ mod tests {
             ("a.TSV.gz", Format::Tsv),
             ("a.csv.zst", Format::Csv),
             ("a.gz", Format::Csv),
+            ("flights.csv.zip", Format::Csv),
             ("-", Format::Csv),
             ("a.parquet", Format::Parquet),
             ("a.feather", Format::Arrow),

@@ -36,6 +36,15 @@ impl Guess {
         self.present >= DECIDING_CELLS || (self.present > 0 && self.kind() == Kind::Text)
     }
 
+    /// What the cells before the first text were.
+    pub(in crate::data) fn others(&self) -> &'static str {
+        match (self.numbers, self.dates) {
+            (_, 0) => "numbers",
+            (0, _) => "dates",
+            _ => "numbers and dates",
+        }
+    }
+
     /// What the column seems to hold.
     pub(in crate::data) fn kind(&self) -> Kind {
         if self.numbers == self.present {
@@ -64,7 +73,10 @@ mod tests {
         assert_eq!(guess(&[]).kind(), Kind::GuessedNumber);
         assert_eq!(guess(&["2013-01-01", "", "2013-01-01 10:00:00"]).kind(), Kind::Date);
         assert_eq!(guess(&["2013-01-01", "5"]).kind(), Kind::Text);
+        let dates = guess(&["2013-01-01", "never"]);
+        assert_eq!((dates.others(), guess(&["1", "2013-01-01", "a"]).others()), ("dates", "numbers and dates"));
         let mixed = guess(&["1.0", "", "1", "a", "1.0"]);
+        assert_eq!(mixed.others(), "numbers");
         assert_eq!((mixed.kind(), mixed.first_text.clone()), (Kind::Text, Some((5, "'a'".to_string()))));
         assert!(mixed.is_decided() && !guess(&["1"]).is_decided());
         assert_eq!(guess(&["a", "1"]).first_text, None);

@@ -10,6 +10,7 @@ mod lines;
 pub(super) mod npy;
 mod pieces;
 mod svmlight;
+mod zip;
 
 pub(super) use columnar::is_decoding;
 pub(super) use files::{Source, expand, format_of};

@@ -1,7 +1,7 @@
 //! Logits of two points and the line between them, block by block, on the host: in memory where X is, else in a file.
 
 use super::rows::{Held, Role, typed};
-use crate::data::disk::DiskFile;
+use crate::data::disk::{DiskFile, MORE_ROOM};
 use crate::data::{Block, LANES, Precision};
 use crate::engine::LossSlope;
 use crate::error::{Error, Result};
@@ -167,7 +167,7 @@ impl<'a> Scratch<'a> {
             none => {
                 let folder = self.blocks.iter().find_map(Block::folder);
                 let folder = folder.ok_or_else(|| Error::Numerics("internal: blocks that lie nowhere".into()))?;
-                let file = DiskFile::unnamed(folder)?;
+                let file = DiskFile::unnamed(folder, MORE_ROOM)?;
                 file.stretch(self.stretches.len() as u64 * self.bytes)?;
                 Ok(none.insert(file))
             }

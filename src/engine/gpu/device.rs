@@ -60,6 +60,12 @@ impl Gpu {
         Ok(Gpu { device, queue, timeout, fault, held: Cell::new(0), peak: Cell::new(0) })
     }
 
+    /// The same device, with a count of its own of what is held.
+    pub(super) fn share(&self) -> Self {
+        let (device, queue, fault) = (self.device.clone(), self.queue.clone(), Arc::clone(&self.fault));
+        Gpu { device, queue, timeout: self.timeout, fault, held: Cell::new(0), peak: Cell::new(0) }
+    }
+
     /// Runs `create` under error scopes.
     pub(super) fn scoped<T>(&self, what: &str, create: impl FnOnce() -> T) -> Result<T> {
         let scopes = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory]

@@ -20,18 +20,17 @@ pub mod tuning;
 mod uniforms;
 mod upload;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use adapter::{AdapterReport, adapters, choose_real};
 pub use choose::GpuRequest;
 pub use kernels::{Binding, BindingKind, Kernel, ShaderSources, common, kernels};
 pub use memory::IMAGE_LINE;
-pub(super) use open::open;
+pub(super) use open::Device;
 
 use self::device::Gpu;
 use self::kernels::{LINE_PROBE, LOGITS};
 use self::memory::{Loose, Parts, Rows, Slot, Values, parameters};
-use self::open::Device;
 use self::pipelines::Pipelines;
 use self::plan::{PROBE_STEPS, Plan, TILE};
 use self::stream::Stream;
@@ -137,12 +136,12 @@ impl GpuEngine {
     ) -> Result<GpuEngine> {
         let device = Device::open(request, options)?;
         let plan = device.plan(blocks, features, models, |limits| limits)?;
-        GpuEngine::on(device, plan, blocks, options)
+        GpuEngine::on(&device, plan, blocks, options)
     }
 
     /// Uploads `blocks` as `plan` says.
-    fn on(device: Device, plan: Plan, blocks: &[Block], options: &GpuOptions) -> Result<GpuEngine> {
-        let Device { gpu, info, class, opened, .. } = device;
+    fn on(device: &Device, plan: Plan, blocks: &[Block], options: &GpuOptions) -> Result<GpuEngine> {
+        let (start, gpu, class) = (Instant::now(), device.gpu.share(), device.class);
         let (features, models) = (plan.features, plan.models);
         let shape = Shape { rows: blocks.iter().map(Block::rows).sum(), features, models };
         let pipelines = Pipelines::new(&gpu, &options.sources, class, features, models)?;
@@ -151,11 +150,12 @@ impl GpuEngine {
         let probe_uniform = gpu.buffer("probe", size_of::<ProbeUniform>() as u64, usage)?;
         let largest = plan.chunks.iter().map(|chunk| plan.logit_bytes(chunk)).max().unwrap_or(0);
         let stream = Stream::new(&gpu, plan.results_bytes.max(largest.min(READBACK_BYTES)))?;
-        let setup = opened.elapsed().as_secs_f64();
+        let setup = start.elapsed().as_secs_f64();
         let rows = memory::upload(&gpu, class, &plan, blocks)?;
-        let opening = Opening { setup, upload: opened.elapsed().as_secs_f64() - setup };
+        let upload = start.elapsed().as_secs_f64() - setup;
+        let opening = Opening { setup: device.seconds + setup, upload };
         Ok(GpuEngine {
-            info,
+            info: device.info.clone(),
             opening,
             shape,
             plan,

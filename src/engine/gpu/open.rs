@@ -14,23 +14,26 @@ use crate::engine::{DeviceInfo, Engine, Opening};
 use crate::error::{Error, Result};
 
 /// An open device.
-pub(super) struct Device {
+pub(in crate::engine) struct Device {
     pub(super) gpu: Gpu,
     pub(super) info: DeviceInfo,
     pub(super) class: DeviceClass,
-    /// When it began to be opened.
-    pub(super) opened: Instant,
+    /// Seconds it took to open it.
+    pub(super) seconds: f64,
     limits: PlanLimits,
 }
 
 impl Device {
     /// Opens the adapter that `request` means.
-    pub(super) fn open(request: &GpuRequest, options: &GpuOptions) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`GpuEngine::open`].
+    pub(in crate::engine) fn open(request: &GpuRequest, options: &GpuOptions) -> Result<Self> {
         let opened = Instant::now();
         let (gpu, report, class) = adapter::open(request, options.default_limits, options.timeout)?;
         let class = options.class.unwrap_or(class);
         let limits = limits(&gpu, class, options);
-        Ok(Device { gpu, info: report.info, class, opened, limits })
+        Ok(Device { gpu, info: report.info, class, seconds: opened.elapsed().as_secs_f64(), limits })
     }
 
     /// The plan for `blocks` within what `narrowed` makes of the device's limits.
@@ -48,32 +51,31 @@ impl Device {
         let offsets = blocks.iter().any(|block| block.has_offset());
         Plan::new(Problem { block_rows: &block_rows, features, models, offsets }, narrowed(self.limits))
     }
-}
 
-/// The engine on the adapter that `request` means: all rows on the device where they fit into its share of memory, else sent
-/// chunk by chunk in each pass.
-///
-/// # Errors
-/// As [`GpuEngine::open`].
-pub(in crate::engine) fn open<'a>(
-    request: &GpuRequest,
-    blocks: &'a [Block],
-    features: usize,
-    models: usize,
-    options: &GpuOptions,
-) -> Result<(Box<dyn Engine + 'a>, Opening)> {
-    let device = Device::open(request, options)?;
-    let plan = device.plan(blocks, features, models, |limits| limits)?;
-    let budget = options.device_memory.unwrap_or(u64::MAX);
-    if device_bytes(&plan) > budget {
-        let plan = device.plan(blocks, features, models, |limits| streamed::limits(limits, budget))?;
-        let engine = StreamedGpu::new(device, plan, blocks, options)?;
+    /// An engine that holds `blocks`: all rows on the device where they fit into its share of memory, else sent chunk by chunk
+    /// in each pass.
+    ///
+    /// # Errors
+    /// As [`GpuEngine::open`].
+    pub(in crate::engine) fn hold<'a>(
+        &self,
+        blocks: &'a [Block],
+        features: usize,
+        models: usize,
+        options: &GpuOptions,
+    ) -> Result<(Box<dyn Engine + 'a>, Opening)> {
+        let plan = self.plan(blocks, features, models, |limits| limits)?;
+        let budget = options.device_memory.unwrap_or(u64::MAX);
+        if device_bytes(&plan) > budget {
+            let plan = self.plan(blocks, features, models, |limits| streamed::limits(limits, budget))?;
+            let engine = StreamedGpu::new(self, plan, blocks, options)?;
+            let opening = engine.opening();
+            return Ok((Box::new(engine), opening));
+        }
+        let engine = GpuEngine::on(self, plan, blocks, options)?;
         let opening = engine.opening();
-        return Ok((Box::new(engine), opening));
+        Ok((Box::new(engine), opening))
     }
-    let engine = GpuEngine::on(device, plan, blocks, options)?;
-    let opening = engine.opening();
-    Ok((Box::new(engine), opening))
 }
 
 /// Bytes that the rows of `plan`, three sets of logits and all else take on the device.

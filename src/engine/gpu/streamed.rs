@@ -62,8 +62,8 @@ enum Pass {
 }
 
 impl<'a> StreamedGpu<'a> {
-    pub(super) fn new(device: Device, plan: Plan, blocks: &'a [Block], options: &GpuOptions) -> Result<Self> {
-        let Device { gpu, info, class, opened, .. } = device;
+    pub(super) fn new(device: &Device, plan: Plan, blocks: &'a [Block], options: &GpuOptions) -> Result<Self> {
+        let (start, gpu, class) = (Instant::now(), device.gpu.share(), device.class);
         let (features, models) = (plan.features, plan.models);
         let pipelines = Pipelines::new(&gpu, &options.sources, class, features, models)?;
         let parameters = Values::new(&gpu, class, "parameters", plan.parameter_bytes())?;
@@ -74,8 +74,8 @@ impl<'a> StreamedGpu<'a> {
         let rows = blocks.iter().map(Block::rows).sum();
         Ok(StreamedGpu {
             blocks,
-            info,
-            opening: Opening { setup: opened.elapsed().as_secs_f64(), upload: 0.0 },
+            info: device.info.clone(),
+            opening: Opening { setup: device.seconds + start.elapsed().as_secs_f64(), upload: 0.0 },
             shape: Shape { rows, features, models },
             plan,
             pipelines,
