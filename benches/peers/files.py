@@ -7,6 +7,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -96,10 +97,15 @@ def beyond_memory(folder: Path, rows: int, options: argparse.Namespace) -> None:
         x.flush()
         np.save(y_path, y)
     for device in options.devices:
-        report = train(
-            options.gpulogit, str(x_path), "--target-file", str(y_path), "--device", device, "--memory", "512M",
-            "--device-memory", "64M", "--cache-dir", str(folder),
-        )
+        with tempfile.TemporaryDirectory(dir=folder) as cache:
+            report, again = [
+                train(
+                    options.gpulogit, str(x_path), "--target-file", str(y_path), "--device", device, "--memory", "512M",
+                    "--device-memory", "64M", "--cache-dir", cache,
+                )
+                for _ in range(2)
+            ]
+        assert again["objective"] == report["objective"], "the kept rows are others"
         start = time.perf_counter()
         with open(x_path, "rb", buffering=0) as file:
             while file.readinto(bytearray(32 << 20)):
@@ -112,6 +118,7 @@ def beyond_memory(folder: Path, rows: int, options: argparse.Namespace) -> None:
         print(f"{rows:,} x {features}, --memory 512M --device-memory 64M, {device}")
         print(f"  total {seconds['total']:.1f} s = packing {packing:.1f} + solving {seconds['solve'] + seconds['verify']:.1f}; {passes} passes")
         print(f"  one reading of as many bytes {once:.2f} s, the engine's pass {engine / passes:.2f} s")
+        print(f"  again, from the rows that were kept: {again['seconds']['total']:.1f} s")
         print(f"  total / (packing + passes x the slower) = {seconds['total'] / (packing + passes * pass_):.2f}")
         print(f"  peak memory {peak['host_peak'] / 1e6:.0f} MB, on the device {peak['device_peak'] / 1e6:.0f} MB", flush=True)
 

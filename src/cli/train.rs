@@ -11,7 +11,7 @@ use super::exit::Outcome;
 use super::output::{count, device_words, json, metrics_text, plural, shorten, some_names, stdout};
 use super::progress::Terminal;
 use crate::certificate::Status;
-use crate::data::{Dataset, ReadOptions, ReadSummary, Rows, Training, files_of, load_rows, load_training};
+use crate::data::{Dataset, ReadOptions, RowStream, Rows, Training, files_of, load_training};
 use crate::engine::DeviceKind;
 use crate::error::{Error, Result};
 use crate::fit::{Fit, FitOptions, Init, fit};
@@ -45,11 +45,13 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     }
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
+    let test_options =
+        ReadOptions { format: args.data.format.map(Into::into), with_target: true, ..ReadOptions::default() };
     let test = match &args.test {
-        Some(path) => Some(load_test(args, &training, path, terminal)?),
+        Some(path) => Some(open_test(args, path, &training, &test_options, terminal)?),
         None => None,
     };
-    let packed = training.summary.pack_seconds + test.as_ref().map_or(0.0, |(_, summary)| summary.pack_seconds);
+    let packed = training.summary.pack_seconds;
     let read = reading.elapsed().as_secs_f64() - packed;
 
     let options = FitOptions {
@@ -86,21 +88,25 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
 
-    let judged = match (&training.holdout, &test) {
-        (Some(holdout), _) => Some(("held-out rows", &holdout.data, &holdout.missing_rows)),
-        (_, Some((rows, _))) => Some(("test rows", &rows.data, &rows.missing_rows)),
-        _ => None,
-    };
-    let held_out = match judged {
-        Some((title, data, missing)) => {
-            if test.is_some() && !missing.is_empty() {
-                terminal.warn(&left_out(missing.len()));
-            }
-            let mut scores = Scores::new(&model, &options.device, 0.5)?;
-            scores.add(data, missing)?;
-            Some((title, scores.finish()?))
+    let mut scores = Scores::new(&model, &options.device, 0.5)?;
+    let held_out = match (&training.holdout, test) {
+        (Some(holdout), _) => {
+            scores.add(&holdout.data, &holdout.missing_rows)?;
+            Some(("held-out rows", scores.finish()?))
         }
-        None => None,
+        (None, Some((mut stream, mut next))) => {
+            while let Some(rows) = next {
+                scores.add(&rows.data, &rows.missing_rows)?;
+                drop(rows);
+                next = stream.next(terminal)?;
+            }
+            terminal.clear();
+            if scores.left_out > 0 {
+                terminal.warn(&left_out(scores.left_out));
+            }
+            Some(("test rows", scores.finish()?))
+        }
+        (None, None) => None,
     };
     let held_out = held_out.as_ref();
     if args.common.json {
@@ -163,15 +169,23 @@ fn inputs(args: &TrainArgs) -> Result<Vec<PathBuf>> {
     Ok(inputs)
 }
 
-fn load_test(args: &TrainArgs, training: &Training, path: &Path, terminal: &Terminal) -> Result<(Rows, ReadSummary)> {
+/// Opens the rows to judge the model on, and reads the first: what is wrong with them should show before the fit.
+fn open_test<'a>(
+    args: &TrainArgs,
+    path: &Path,
+    training: &'a Training,
+    options: &'a ReadOptions,
+    terminal: &Terminal,
+) -> Result<(RowStream<'a>, Option<Rows>)> {
     if path.as_os_str() == "-" && args.data.files.iter().any(|file| file.as_os_str() == "-") {
         return Err(Error::Usage("standard input (-) can be read but once: give the test rows as a file".into()));
     }
     if args.data.target_file.is_some() {
         return Err(Error::Usage("--test goes with files that hold their target; for .npy use --holdout".into()));
     }
-    let options = ReadOptions { format: args.data.format.map(Into::into), with_target: true, ..ReadOptions::default() };
-    load_rows(&[path.to_path_buf()], &training.design, &options, terminal)
+    let mut stream = RowStream::open(&[path.to_path_buf()], &training.design, options)?;
+    let first = stream.next(terminal)?;
+    Ok((stream, first))
 }
 
 fn init(args: &TrainArgs, training: &Training) -> Result<Init> {

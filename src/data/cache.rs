@@ -24,8 +24,9 @@ use super::options::DataOptions;
 use super::table::{Files, Wanted};
 use crate::error::{Error, Result};
 
-/// Version of the file's format.
+/// Version of the file's format, and of the program.
 const FORMAT_VERSION: u32 = 1;
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How names begin, and how they end: those of whole files and of those being written.
 const PREFIX: &str = "rows-";
 const WHOLE: &str = ".gpulogit";
@@ -69,26 +70,9 @@ pub(super) struct Found {
 
 impl Cache {
     /// The cache of what is `wanted` of `files`.
-    pub(super) fn new(files: &Files, wanted: &[Wanted], options: &DataOptions) -> Result<Self> {
-        let mut cache = Cache { folder: options.cache_dir(), key: None, file: None, partial: None };
-        if options.no_cache || files.are_streams() {
-            return Ok(cache);
-        }
-        let beside = [&options.target_file, &options.weight_file].into_iter().flatten();
-        let paths = files.sources.iter().map(|source| &source.path).chain(beside);
-        let mut reading = vec![
-            format!("{:?}", (files.format, files.no_header, options.missing)),
-            format!("{:?}", (options.pack.block_rows, options.pack.precision)),
-            format!("{:?}", options.holdout.map(|fraction| (fraction, options.seed))),
-        ];
-        reading.extend(wanted.iter().map(|wanted| format!("{wanted:?}")));
-        cache.key = Some(Key {
-            format_version: FORMAT_VERSION,
-            version: env!("CARGO_PKG_VERSION").to_string(),
-            sources: paths.map(|path| Identity::of(path)).collect::<Result<_>>()?,
-            reading,
-        });
-        Ok(cache)
+    pub(super) fn new(files: &Files, wanted: &[Wanted], options: &DataOptions) -> Self {
+        let key = if options.no_cache { None } else { Key::new(files, wanted, options) };
+        Cache { folder: options.cache_dir(), key, file: None, partial: None }
     }
 
     /// The file to write rows to, an empty one at first.
@@ -167,10 +151,30 @@ impl Cache {
     }
 }
 
+impl Key {
+    /// That of what is `wanted` of `files`; none where one of them can be read but once.
+    fn new(files: &Files, wanted: &[Wanted], options: &DataOptions) -> Option<Self> {
+        let mut reading = vec![
+            format!("{:?}", (files.format, files.no_header, options.missing)),
+            format!("{:?}", (options.pack.block_rows, options.pack.precision)),
+            format!("{:?}", options.holdout.map(|fraction| (fraction, options.seed))),
+        ];
+        reading.extend(wanted.iter().map(|wanted| format!("{wanted:?}")));
+        let beside = wanted.iter().filter_map(|wanted| wanted.file.as_ref());
+        let paths = files.sources.iter().map(|source| &source.path).chain(beside);
+        Some(Key {
+            format_version: FORMAT_VERSION,
+            version: VERSION.to_string(),
+            sources: paths.map(|path| Identity::of(path)).collect::<Option<_>>()?,
+            reading,
+        })
+    }
+}
+
 impl Identity {
-    fn of(path: &Path) -> Result<Self> {
-        let io = |e| Error::io(path, e);
-        let (whole, data) = (path.canonicalize().map_err(io)?, path.metadata().map_err(io)?);
+    /// That of the file at `path`; none where there is none, or a pipe.
+    fn of(path: &Path) -> Option<Self> {
+        let (whole, data) = (path.canonicalize().ok()?, path.metadata().ok().filter(|data| data.is_file())?);
         let modified = data.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         let mut changed = vec![modified.map_or(0, |time| time.as_nanos() as i64)];
         #[cfg(unix)]
@@ -178,16 +182,16 @@ impl Identity {
             use std::os::unix::fs::MetadataExt;
             changed.extend([data.ctime(), data.ctime_nsec(), data.dev() as i64, data.ino() as i64]);
         }
-        Ok(Identity { path: whole.to_string_lossy().into_owned(), bytes: data.len(), changed })
+        Some(Identity { path: whole.to_string_lossy().into_owned(), bytes: data.len(), changed })
     }
 
     /// Whether the file is still what it was.
     fn is_current(&self) -> bool {
-        Identity::of(Path::new(&self.path)).is_ok_and(|now| now == *self)
+        Identity::of(Path::new(&self.path)).is_some_and(|now| now == *self)
     }
 
     /// Whether there is a file of that name, which is another.
     fn has_changed(&self) -> bool {
-        Identity::of(Path::new(&self.path)).is_ok_and(|now| now != *self)
+        Identity::of(Path::new(&self.path)).is_some_and(|now| now != *self)
     }
 }

@@ -11,6 +11,9 @@ use crate::monitor::Pass;
 /// What to do when there is no room for rows, or for what is computed of them.
 pub(crate) const MORE_ROOM: &str = "--cache-dir names a folder with more room for the rows that memory does not hold";
 
+/// Bytes that are read and judged at a time.
+const AT_A_TIME: u64 = 256 << 10;
+
 /// A file, and where its bytes end.
 #[derive(Debug)]
 pub(crate) struct DiskFile {
@@ -144,8 +147,9 @@ impl DiskFile {
             let (number, here) = (done / unit, (done - at) as usize);
             let (from, to) = (number * unit, bytes.min((number + 1) * unit));
             if done == from && to <= end {
-                // All whole units that follow.
-                let to = if end == bytes { end } else { end / unit * unit };
+                // Whole units that follow, as many as stay in a cache until they are judged.
+                let whole = if end == bytes { end } else { end / unit * unit };
+                let to = whole.min(done + AT_A_TIME.next_multiple_of(unit));
                 let out = &mut out[here..(to - at) as usize];
                 self.read(start + done, out)?;
                 out.chunks(unit as usize).zip(number..).try_for_each(|(bytes, number)| check(number, bytes))?;

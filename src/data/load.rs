@@ -96,7 +96,7 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
             return Ok(training);
         }
         let cut = wanted.iter().find_map(|wanted| Some((wanted.name.clone(), wanted.cut.clone()?)));
-        let mut cache = Cache::new(&files, &wanted, &options)?;
+        let mut cache = Cache::new(&files, &wanted, &options);
         if let Some(Found { intake, notes, path }) = cache.find(&options) {
             intake.check_levels(&options)?;
             let kept =

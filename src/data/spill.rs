@@ -108,6 +108,7 @@ impl PlacedFrames {
         };
         // No row takes less than a byte, so that nothing below overflows.
         (self.numbers, self.texts) == (numbers, texts)
+            && self.frame_rows > 0
             && self.frame_rows.is_multiple_of(LANES)
             && self.places.iter().all(|(start, rows)| *start <= end && *rows as u64 <= end)
             && self.places.iter().enumerate().all(full)

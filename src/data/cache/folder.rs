@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::manifest::Manifest;
-use super::{Cache, Identity, PARTIAL, PREFIX, WHOLE};
+use super::{Cache, Identity, PARTIAL, PREFIX, VERSION, WHOLE};
 use crate::data::disk::is_abandoned;
 use crate::error::{Error, Result};
 
@@ -61,8 +61,9 @@ pub fn cached_files(folder: &Path) -> Result<Vec<CachedFile>> {
         let (state, rows, sources) = match Manifest::read(&path) {
             _ if partial => (CacheState::Unfinished, 0, Vec::new()),
             Err(_) => (CacheState::Unusable, 0, Vec::new()),
+            Ok((_, Manifest { key, .. })) if key.version != VERSION => (CacheState::Unusable, 0, Vec::new()),
             Ok((_, Manifest { key, rows, .. })) => {
-                let current = key.version == env!("CARGO_PKG_VERSION") && key.sources.iter().all(Identity::is_current);
+                let current = key.sources.iter().all(Identity::is_current);
                 let state = if current { CacheState::Usable } else { CacheState::Stale };
                 (state, rows, key.sources.into_iter().map(|source| source.path).collect())
             }
