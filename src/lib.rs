@@ -28,7 +28,7 @@
 //! - [`objective`]: loss + penalty + standardised columns over an engine
 //! - [`engine`]: all that a solver may ask of the data; [`engine::gpu`] is the only room that names wgpu
 //! - [`data`]: files to blocks of rows
-//! - [`linalg`], [`logistic`], [`octet`], [`monitor`], [`error`]: what all of them use
+//! - [`linalg`], [`logistic`], [`octet`], `disk`, [`monitor`], [`error`]: what all of them use
 //! - [`mod@reference`]: J, ∇J and H in plain f64; shares no code with the engines
 //!
 //! `docs/architecture.md` is the map with the reasons.
@@ -37,6 +37,7 @@ pub mod bench;
 pub mod certificate;
 pub mod cli;
 pub mod data;
+mod disk;
 pub mod engine;
 pub mod error;
 pub mod explain;

@@ -1,12 +1,14 @@
 //! Rows that memory does not hold are kept for the next fit, and are used by none that would make others.
 
+#[path = "common/desk.rs"]
+mod desk;
 #[path = "common/tables.rs"]
 mod tables;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 
+use desk::Desk;
 use gpulogit::data::hash::mix;
 use gpulogit::data::{
     CacheState, ClassWeight, DataOptions, Encoding, Missing, PackOptions, Training, Values, cached_files, clear_cache,
@@ -240,25 +242,19 @@ fn what_a_killed_process_left_is_removed_and_what_another_writes_is_not() {
 
 #[test]
 fn the_command_lists_and_removes_what_is_kept() {
-    let files = Files::new();
+    let desk = Desk::new();
+    let home = desk.path("home").display().to_string();
     let run = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gpulogit"));
-        command
-            .args(args)
-            .current_dir(files.path(""))
-            .env("XDG_CACHE_HOME", files.path("home"))
-            .env("HOME", files.path("home"));
-        let out = command.output().unwrap();
-        let err = String::from_utf8(out.stderr).unwrap();
-        assert!(out.status.success(), "{err}");
-        (String::from_utf8(out.stdout).unwrap(), err)
+        let ended = desk.run_with(args, &[("XDG_CACHE_HOME", &home), ("HOME", &home)]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        (ended.out, ended.err)
     };
     assert!(run(&["cache"]).0.starts_with("0 files (0 B) in "));
     let rows = 150_000u64;
     let x: Vec<u8> = (0..rows * 60).flat_map(|i| ((mix(1, i) % 4001) as f32 / 64.0).to_le_bytes()).collect();
     let y: Vec<u8> = (0..rows).map(|row| (mix(2, row) % 2) as u8).collect();
-    files.write("x.npy", npy("<f4", false, &format!("{rows}, 60"), &x));
-    files.write("y.npy", npy("|u1", false, &format!("{rows},"), &y));
+    desk.write("x.npy", npy("<f4", false, &format!("{rows}, 60"), &x));
+    desk.write("y.npy", npy("|u1", false, &format!("{rows},"), &y));
     let train = ["train", "x.npy", "--target-file", "y.npy", "--memory", "64M", "--device", "cpu", "--threads", "2"];
     let (_, err) = run(&[&train[..], &["--no-cache"]].concat());
     assert!(!err.contains("next fit"), "{err}");

@@ -1,74 +1,18 @@
 //! The command line as a person types it: what it prints where, what it writes, and how it ends.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+#[path = "common/desk.rs"]
+mod desk;
+#[path = "common/tables.rs"]
+mod tables;
 
+use std::path::Path;
+use std::process::Command;
+
+use desk::{Desk, Ended};
 use serde_json::Value;
 
 fn data(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name).display().to_string()
-}
-
-/// A folder of its own for one test.
-struct Desk(tempfile::TempDir);
-
-impl Desk {
-    fn new() -> Self {
-        Desk(tempfile::tempdir().unwrap())
-    }
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        std::fs::write(self.path(name), content).unwrap();
-        name.to_owned()
-    }
-    fn run(&self, args: &[&str]) -> Ended {
-        self.run_with(args, &[])
-    }
-    fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ended {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gpulogit"));
-        command.args(args).current_dir(self.0.path()).envs(env.iter().copied());
-        Ended::new(command.output().unwrap())
-    }
-    fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-/// What a run left behind.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ended {
-    fn new(output: Output) -> Self {
-        Ended {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}\n{}\n{}", self.out, self.err))
-    }
-    /// That the run failed with `code` and one clear error that holds each of `parts`.
-    fn fails(&self, code: i32, parts: &[&str]) {
-        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
-        assert!(self.err.contains("error: "), "{}", self.err);
-        assert!(!self.err.contains("panicked"), "{}", self.err);
-        let lines = self.err.lines().filter(|line| !line.is_empty()).count();
-        assert!(lines <= 6, "{lines} lines:\n{}", self.err);
-        for part in parts {
-            assert!(self.err.contains(part), "{part:?} is missing from: {}", self.err);
-        }
-        assert_eq!(self.out, "");
-    }
 }
 
 #[test]
@@ -80,7 +24,7 @@ fn train_predict_evaluate_on_real_strings_with_missing_ages() {
     for part in ["device     cpu", "1,309 rows", "status     converged", "log loss", "(intercept)", "sex=male", "age"] {
         assert!(trained.out.contains(part), "{part:?} is missing from:\n{}", trained.out);
     }
-    assert_eq!(desk.names(), ["model.json"]);
+    assert_eq!(desk.names(""), ["model.json"]);
 
     let predicted = desk.run(&["predict", "model.json", &titanic, "--keep", "survived"]);
     assert_eq!(predicted.code, 0, "{}", predicted.err);
@@ -188,7 +132,7 @@ fn no_adapter_is_an_error_never_another_engine() {
     let biopsy = data("biopsy.csv");
     let ended = desk.run_with(&["train", &biopsy, "--target", "y", "--device", "gpu"], &nothing);
     ended.fails(3, &["GPU", "--device cpu"]);
-    assert!(desk.names().is_empty());
+    assert!(desk.names("").is_empty());
     desk.run_with(&["train", &biopsy, "--target", "y", "--device", "no such thing"], &[]).fails(3, &["no such thing"]);
     let auto = desk.run_with(&["train", &biopsy, "--target", "y"], &nothing);
     assert_eq!(auto.code, 0, "{}", auto.err);
@@ -211,7 +155,7 @@ fn wrong_input_ends_with_one_clear_sentence_and_no_model() {
     desk.write("twice.csv", "a,a,y\n1,2,0\n2,1,1\n");
     desk.write("binary.csv", [0u8, 159, 146, 150, 0, 1, 2, 3]);
     std::fs::create_dir(desk.path("folder.csv")).unwrap();
-    let before = desk.names();
+    let before = desk.names("");
     let cases: [(&[&str], &[&str]); 17] = [
         (&["train", "good.csv", "--target", "yy"], &["yy", "y"]),
         (&["train", "good.csv", "--target", "y", "--drop", "c"], &["c"]),
@@ -234,7 +178,7 @@ fn wrong_input_ends_with_one_clear_sentence_and_no_model() {
     let mut seen = 0;
     for (args, parts) in cases {
         desk.run(&[args, &["--device", "cpu"]].concat()).fails(2, parts);
-        assert_eq!(desk.names(), before, "{args:?} left something behind");
+        assert_eq!(desk.names(""), before, "{args:?} left something behind");
         seen += 1;
     }
     assert_eq!(seen, 17);
@@ -332,9 +276,8 @@ fn a_reader_that_goes_away_is_no_error() {
     let rows: String = (0..100_000).map(|i| format!("{},{}\n", i % 7, u8::from(i % 3 == 0))).collect();
     desk.write("rows.csv", format!("a,y\n{rows}"));
     assert_eq!(desk.run(&["train", "rows.csv", "--target", "y", "--device", "cpu"]).code, 0);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_gpulogit"))
-        .args(["predict", "model.json", "rows.csv", "--device", "cpu", "--quiet"])
-        .current_dir(desk.0.path())
+    let mut child = desk
+        .command(&["predict", "model.json", "rows.csv", "--device", "cpu", "--quiet"])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -349,10 +292,9 @@ fn a_reader_that_goes_away_is_no_error() {
 fn ctrl_c_stops_a_fit_with_the_best_point_so_far() {
     use std::io::{BufRead, BufReader};
     let desk = Desk::new();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_gpulogit"))
-        .args(["train", &data("wdbc.csv"), "--target", "y", "--device", "cpu", "--solver", "gd", "-v"])
+    let mut child = desk
+        .command(&["train", &data("wdbc.csv"), "--target", "y", "--device", "cpu", "--solver", "gd", "-v"])
         .args(["--max-iter", "1000000000", "--json"])
-        .current_dir(desk.0.path())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -407,7 +349,7 @@ fn bench_measures_every_part_and_refuses_what_does_not_fit() {
     {
         assert!(printed.out.contains(part), "{part:?} is missing from:\n{}", printed.out);
     }
-    assert!(desk.names().is_empty());
+    assert!(desk.names("").is_empty());
 
     desk.run(&["bench", "--repeat", "0"]).fails(2, &["--repeat must be between 1 and 1000"]);
     desk.run(&["bench", "--rows", "1"]).fails(2, &["--rows must be at least 2"]);

@@ -1,105 +1,25 @@
 //! Rows beyond memory, checkpoints, standard input and rows predicted as they are read: as a person types it.
 
+#[path = "common/desk.rs"]
+mod desk;
 #[path = "common/tables.rs"]
 mod tables;
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use desk::Desk;
 use gpulogit::data::hash::{mix, unit_interval};
 use gpulogit::logistic::{sigmoid, softplus};
 use serde_json::Value;
-use tables::{Files, gz, npy};
+use tables::{gz, npy};
 
-/// A folder of its own for one test.
-struct Desk(Files);
-
-impl Desk {
-    fn new() -> Self {
-        Desk(Files::new())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path(name)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        self.0.write(name, content);
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gpulogit"));
-        command.args(args).args(["--device", "cpu"]).current_dir(self.path(""));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ended {
-        Ended::new(self.command(args).output().unwrap())
-    }
-
-    /// Runs with `bytes` on standard input, through a pipe.
-    fn run_on(&self, bytes: Vec<u8>, args: &[&str]) -> Ended {
-        let mut command = self.command(args);
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut input = child.stdin.take().unwrap();
-        // A program that gave up reads no further.
-        let writer = std::thread::spawn(move || input.write_all(&bytes).is_ok());
-        let ended = Ended::new(child.wait_with_output().unwrap());
-        assert!(writer.join().unwrap() || ended.code == 2);
-        ended
-    }
-
-    fn names(&self, folder: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.path(folder)).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    fn text(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    /// The coefficients of a model, the intercept first.
-    fn coefficients(&self, model: &str) -> Vec<f64> {
-        let model: Value = serde_json::from_str(&self.text(model)).unwrap();
-        let coefficients = model["coefficients"].as_array().unwrap().iter().map(|c| &c["value"]);
-        std::iter::once(&model["intercept"]).chain(coefficients).map(|x| x.as_f64().unwrap()).collect()
-    }
-}
-
-/// What a run left behind.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ended {
-    fn new(output: Output) -> Self {
-        Ended {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// What a run that went well printed with `--json`.
-    fn json(&self) -> Value {
-        assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
-        serde_json::from_str(&self.out).unwrap()
-    }
-
-    /// That the run ended with code 2 and one clear error that holds each of `parts`.
-    fn refuses(&self, parts: &[&str]) {
-        assert_eq!((self.code, self.out.as_str()), (2, ""), "{}", self.err);
-        assert!(
-            self.err.contains("error: ") && self.err.lines().filter(|l| !l.is_empty()).count() <= 6,
-            "{}",
-            self.err
-        );
-        parts.iter().for_each(|part| assert!(self.err.contains(part), "{part} is not in: {}", self.err));
-    }
+/// The coefficients of a model, the intercept first.
+fn coefficients(desk: &Desk, model: &str) -> Vec<f64> {
+    let model: Value = serde_json::from_str(&desk.text(model)).unwrap();
+    let coefficients = model["coefficients"].as_array().unwrap().iter().map(|c| &c["value"]);
+    std::iter::once(&model["intercept"]).chain(coefficients).map(number).collect()
 }
 
 fn number(value: &Value) -> f64 {
@@ -121,17 +41,17 @@ fn fits_alike(desk: &Desk, data: &[&str]) -> [Value; 2] {
         let args = [&["train"], data, &["--json", "--threads", "2", "--model", model], options].concat();
         desk.run(&args)
     };
-    let free = train("free.json", &[]).json();
-    let bounded = train("bounded.json", &["--memory", "64M", "--cache-dir", "cache"]).json();
+    let free = train("free.json", &[]).succeeds();
+    let bounded = train("bounded.json", &["--memory", "64M", "--cache-dir", "cache"]).succeeds();
     let [cached] = desk.names("cache").try_into().unwrap();
     assert!(cached.ends_with(".gpulogit"), "{cached}");
     let again = train("again.json", &["--memory", "64M", "--cache-dir", "cache"]);
     assert!(again.err.contains(&cached), "{}", again.err);
-    assert!(desk.coefficients("again.json") == desk.coefficients("bounded.json"), "from the cache");
+    assert!(coefficients(desk, "again.json") == coefficients(desk, "bounded.json"), "from the cache");
     assert_eq!((&free["status"], &bounded["status"]), (&"converged".into(), &"converged".into()));
     let [a, b] = [&free, &bounded].map(|fit| number(&fit["objective"]));
     assert!(close(a, b, 1e-9), "J {a} and {b}");
-    let [a, b] = ["free.json", "bounded.json"].map(|model| desk.coefficients(model));
+    let [a, b] = ["free.json", "bounded.json"].map(|model| coefficients(desk, model));
     assert_eq!(a.len(), b.len());
     let apart: Vec<_> = a.iter().zip(&b).filter(|(a, b)| !close(**a, **b, 1e-6)).collect();
     assert!(apart.is_empty(), "{apart:?}");
@@ -139,14 +59,14 @@ fn fits_alike(desk: &Desk, data: &[&str]) -> [Value; 2] {
     assert!(b < a, "the peak was {b} bytes within 64 MiB, and {a} without a limit");
 
     let nowhere = train("none.json", &["--memory", "64M", "--cache-dir", "free.json/folder"]);
-    nowhere.refuses(&["free.json/folder"]);
+    nowhere.fails(2, &["free.json/folder"]);
     assert!(!desk.path("none.json").exists());
     [free, bounded]
 }
 
 #[test]
 fn rows_of_text_beyond_memory_give_the_same_fit() {
-    let (desk, quarters) = (Desk::new(), quarters());
+    let (desk, quarters) = (Desk::on_cpu(), quarters());
     let names: Vec<String> = (0..60).map(|j| format!("x{j}")).collect();
     let mut text = format!("{},colour,y\n", names.join(","));
     for row in 0..250_000u64 {
@@ -171,7 +91,7 @@ fn rows_of_text_beyond_memory_give_the_same_fit() {
 
 #[test]
 fn an_array_beyond_memory_gives_the_same_fit_and_the_same_held_out_rows() {
-    let (desk, rows) = (Desk::new(), 250_000);
+    let (desk, rows) = (Desk::on_cpu(), 250_000);
     let value = |i: usize| (mix(i as u64 % 60, i as u64) % 4001) as f32 / 64.0 - 30.0;
     let x: Vec<f32> = (0..rows * 60).map(value).collect();
     let a = |row: &[f32]| row.iter().zip(0..).map(|(x, j)| f64::from(*x) * f64::from(j - 30) / 3000.0).sum::<f64>();
@@ -195,13 +115,13 @@ fn an_array_beyond_memory_gives_the_same_fit_and_the_same_held_out_rows() {
 
 #[test]
 fn memory_that_is_no_size_or_too_little_is_refused() {
-    let desk = Desk::new();
+    let desk = Desk::on_cpu();
     desk.write("d.csv", "a,y\n1,0\n2,1\n");
     let mut seen = 0;
     for (size, said) in
         [("1K", "give 64M at the least"), ("x", "is no size; write it as 512M or 8G"), ("", "is no size")]
     {
-        desk.run(&["train", "d.csv", "--target", "y", "--memory", size]).refuses(&["--memory", said]);
+        desk.run(&["train", "d.csv", "--target", "y", "--memory", size]).fails(2, &["--memory", said]);
         seen += 1;
     }
     assert_eq!(seen, 3);
@@ -227,9 +147,9 @@ fn killed(command: &mut Command, due: impl Fn(usize) -> bool) {
 
 #[test]
 fn a_fit_that_was_killed_goes_on_from_its_checkpoint() {
-    let (desk, wdbc) = (Desk::new(), wdbc());
+    let (desk, wdbc) = (Desk::on_cpu(), wdbc());
     let train = ["train", wdbc.as_str(), "--target", "y", "--l2", "1"];
-    let whole = number(&desk.run(&[&train[..], &["--json"]].concat()).json()["objective"]);
+    let whole = number(&desk.run(&[&train[..], &["--json"]].concat()).succeeds()["objective"]);
     let slow =
         ["--solver", "gd", "--learning-rate", "1e-6", "--max-iter", "1000000000", "-v", "--checkpoint", "c.json"];
     let mut seen = 0;
@@ -251,7 +171,7 @@ fn a_fit_that_was_killed_goes_on_from_its_checkpoint() {
         let resumed = desk.run(&[&train[..], &["--checkpoint", "c.json", "--resume", "--json"]].concat());
         let said = format!("going on from c.json after {}", grouped(&checkpoint["iterations"]));
         assert!(resumed.err.contains(&said), "{said} is not in: {}", resumed.err);
-        let resumed = resumed.json();
+        let resumed = resumed.succeeds();
         assert_eq!(resumed["status"], "converged");
         assert!(close(number(&resumed["objective"]), whole, 1e-9), "{} and {whole}", resumed["objective"]);
         // A process that is killed may leave the file it was writing.
@@ -274,9 +194,9 @@ fn grouped(count: &Value) -> String {
 
 #[test]
 fn a_checkpoint_that_does_not_fit_is_refused() {
-    let (desk, wdbc) = (Desk::new(), wdbc());
+    let (desk, wdbc) = (Desk::on_cpu(), wdbc());
     let train = ["train", wdbc.as_str(), "--target", "y", "--l2", "1"];
-    desk.run(&[&train[..], &["--resume"]].concat()).refuses(&["--checkpoint"]);
+    desk.run(&[&train[..], &["--resume"]].concat()).fails(2, &["--checkpoint"]);
     let slow = ["--solver", "gd", "--learning-rate", "1e-6", "-v", "--checkpoint", "c.json"];
     killed(&mut desk.command(&[&train[..], &slow].concat()), |iteration| iteration > 0);
     let good = desk.text("c.json");
@@ -296,13 +216,13 @@ fn a_checkpoint_that_does_not_fit_is_refused() {
     let mut seen = 0;
     for (args, said) in cases {
         let ended = desk.run(&[args, &resume].concat());
-        ended.refuses(&["c.json", "this checkpoint is of another fit", said]);
+        ended.fails(2, &["c.json", "this checkpoint is of another fit", said]);
         assert_eq!(desk.text("c.json"), good);
         seen += 1;
     }
     for length in [0, 1, good.len() / 2, good.len() - 1] {
         desk.write("c.json", &good[..length]);
-        desk.run(&[&train[..], &resume].concat()).refuses(&["c.json", "this is no checkpoint of gpulogit"]);
+        desk.run(&[&train[..], &resume].concat()).fails(2, &["c.json", "this is no checkpoint of gpulogit"]);
         seen += 1;
     }
     assert_eq!(seen, 8);
@@ -311,29 +231,29 @@ fn a_checkpoint_that_does_not_fit_is_refused() {
 
 #[test]
 fn rows_on_standard_input_are_those_of_a_file() {
-    let desk = Desk::new();
+    let desk = Desk::on_cpu();
     let text = std::fs::read(wdbc()).unwrap();
     desk.write("d.csv", &text);
     let train = |data: &'static str, model: &'static str| {
         ["train", data, "--format", "csv", "--target", "y", "--l2", "1", "--json", "--model", model]
     };
-    desk.run(&train("d.csv", "file.json")).json();
-    desk.run_on(text.clone(), &train("-", "stream.json")).json();
-    desk.run_on(gz(&text), &train("-", "packed.json")).json();
+    desk.run(&train("d.csv", "file.json")).succeeds();
+    desk.run_on(text.clone(), &train("-", "stream.json")).succeeds();
+    desk.run_on(gz(&text), &train("-", "packed.json")).succeeds();
     assert_eq!(desk.text("stream.json"), desk.text("file.json"));
     assert_eq!(desk.text("packed.json"), desk.text("file.json"));
     let predicted = desk.run(&["predict", "file.json", "d.csv", "--keep", "y"]);
     let streamed = desk.run_on(text.clone(), &["predict", "file.json", "-", "--keep", "y"]);
     assert_eq!((predicted.code, predicted.out.lines().count()), (0, 570));
     assert_eq!((streamed.code, &streamed.out), (0, &predicted.out));
-    let evaluated = desk.run(&["evaluate", "file.json", "d.csv", "--json"]).json();
-    assert_eq!(desk.run_on(text.clone(), &["evaluate", "file.json", "-", "--json"]).json(), evaluated);
-    desk.run_on(text, &["train", "-", "-", "--target", "y"]).refuses(&["standard input (-) can be read but once"]);
+    let evaluated = desk.run(&["evaluate", "file.json", "d.csv", "--json"]).succeeds();
+    assert_eq!(desk.run_on(text.clone(), &["evaluate", "file.json", "-", "--json"]).succeeds(), evaluated);
+    desk.run_on(text, &["train", "-", "-", "--target", "y"]).fails(2, &["standard input (-) can be read but once"]);
 }
 
 #[test]
 fn text_far_down_standard_input_cannot_be_read_once_more() {
-    let desk = Desk::new();
+    let desk = Desk::on_cpu();
     let pad = "-".repeat(200);
     let cell = |i: usize| if i < 50 { "1" } else { ["", "red"][usize::from(i == 79_990)] };
     let rows: Vec<String> = (0..80_000).map(|i| format!("{},{pad},{}\n", cell(i), i % 2)).collect();
@@ -341,14 +261,14 @@ fn text_far_down_standard_input_cannot_be_read_once_more() {
     // With two threads the first cells are those of the first eight megabytes.
     let train = ["train", "-", "--target", "y", "--drop", "pad", "--missing", "mean", "--threads", "2"];
     let refused = desk.run_on(text.clone(), &train);
-    refused.refuses(&["line 79992, column a: 'red' is not a number", "first 50 values are", "--categorical a"]);
-    let taken = desk.run_on(text, &[&train[..], &["--categorical", "a", "--json"]].concat()).json();
+    refused.fails(2, &["line 79992, column a: 'red' is not a number", "first 50 values are", "--categorical a"]);
+    let taken = desk.run_on(text, &[&train[..], &["--categorical", "a", "--json"]].concat()).succeeds();
     assert_eq!((number(&taken["rows"]), number(&taken["features"])), (80_000.0, 1.0));
 }
 
 #[test]
 fn rows_beyond_one_chunk_are_predicted_and_judged_in_order() {
-    let (desk, quarters) = (Desk::new(), quarters());
+    let (desk, quarters) = (Desk::on_cpu(), quarters());
     let rows = 3_000_000;
     let picked = |row: u64, j: u64| &quarters[(mix(j, row) % 401) as usize];
     let yes = |row: u64| unit_interval(3, row) < sigmoid(0.05 * picked(row, 0).0 - 0.02 * picked(row, 1).0);
@@ -366,8 +286,8 @@ fn rows_beyond_one_chunk_are_predicted_and_judged_in_order() {
         }
     }
     desk.write("all.csv", text);
-    desk.run(&["train", "first.csv", "--target", "y", "--drop", "id", "--json"]).json();
-    let beta = desk.coefficients("model.json");
+    desk.run(&["train", "first.csv", "--target", "y", "--drop", "id", "--json"]).succeeds();
+    let beta = coefficients(&desk, "model.json");
     let predictor = |row| (0..3).fold(beta[0], |a, j| a + beta[j as usize + 1] * picked(row, j).0);
 
     let predicted = desk.run(&["predict", "model.json", "all.csv", "--keep", "id", "--output", "p.csv"]);
@@ -387,7 +307,7 @@ fn rows_beyond_one_chunk_are_predicted_and_judged_in_order() {
         row += 1;
     }
     assert_eq!(row, rows);
-    let metrics = &desk.run(&["evaluate", "model.json", "all.csv", "--json"]).json()["metrics"];
+    let metrics = &desk.run(&["evaluate", "model.json", "all.csv", "--json"]).succeeds()["metrics"];
     assert_eq!(number(&metrics["rows"]), rows as f64);
     assert!(close(number(&metrics["log_loss"]), loss / rows as f64, 1e-12), "{} and {loss}", metrics["log_loss"]);
     assert!(close(number(&metrics["accuracy"]), right as f64 / rows as f64, 1e-12));

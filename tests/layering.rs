@@ -10,6 +10,7 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["error"],
     &["monitor", "linalg", "octet"],
+    &["disk"],
     &["logistic"],
     &["data"],
     &["engine"],

@@ -17,11 +17,11 @@ use tempfile::TempPath;
 pub use folder::{CacheState, CachedFile, cached_files, clear_cache};
 use manifest::Manifest;
 
-use super::disk::{DiskFile, MORE_ROOM};
 use super::hash;
 use super::intake::Intake;
 use super::options::DataOptions;
 use super::table::{Files, Wanted};
+use crate::disk::{DiskFile, MORE_ROOM};
 use crate::error::{Error, Result};
 
 /// Version of the file's format, and of the program.

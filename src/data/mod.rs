@@ -7,7 +7,6 @@ mod cache;
 mod classes;
 mod cut;
 mod design;
-pub(crate) mod disk;
 mod expand;
 mod frames;
 pub mod hash;

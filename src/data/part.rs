@@ -6,13 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::classes::{Classes, Labelled};
-use super::disk::DiskFile;
 use super::frames::Frames;
 use super::input::MISSING;
 use super::pack::{PackOptions, Precision};
 use super::source::ColumnSource;
 use super::spill::{Frame, Spilled, SpilledVectors};
 use super::vectors::RowVectors;
+use crate::disk::DiskFile;
 use crate::error::Result;
 
 /// The code of every label beyond those that a byte counts: there are too many then.

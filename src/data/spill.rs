@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::block::LANES;
 use super::blocks::Absent;
 use super::classes::{Classes, Labelled};
-use super::disk::{DiskFile, Section};
 use super::expand::Recipe;
 use super::input::MISSING;
 use super::vectors::{RowVectors, VectorSource};
+use crate::disk::{DiskFile, Section};
 use crate::error::Result;
 use crate::monitor::Pass;
 

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use bytemuck::{Pod, Zeroable};
 use rayon::slice::ParallelSliceMut;
 
-use crate::data::disk::DiskFile;
+use crate::disk::DiskFile;
 use crate::error::Result;
 
 /// Rows that are held in memory: some 50 MB.

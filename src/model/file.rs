@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::Model;
-use crate::data::disk::is_abandoned;
+use crate::disk::is_abandoned;
 use crate::error::{Error, Result};
 
 /// Bytes a model file may have; far above any real one, far below what would hurt.

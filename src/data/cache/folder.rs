@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::manifest::Manifest;
 use super::{Cache, Identity, PARTIAL, PREFIX, VERSION, WHOLE};
-use crate::data::disk::is_abandoned;
+use crate::disk::is_abandoned;
 use crate::error::{Error, Result};
 
 /// A file of the cache.

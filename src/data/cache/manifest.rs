@@ -8,12 +8,12 @@ use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, Key};
-use crate::data::disk::DiskFile;
 use crate::data::frames::Frames;
 use crate::data::intake::{Intake, Place};
 use crate::data::part::{ClassSums, Dictionary, Labels, Part};
 use crate::data::scaling::StoredColumn;
 use crate::data::spill::{PlacedFrames, Spilled};
+use crate::disk::DiskFile;
 use crate::error::{Error, Result};
 
 /// The last bytes of a file, as this machine orders them.

@@ -1,9 +1,10 @@
-//! Logits of two points and the line between them, block by block, on the host: in memory where X is, else in a file.
+//! Logits of two points and the line between them, block by block, on the host: in memory where X is, else in a file. Stamps
+//! say which points they are of.
 
 use super::rows::{Held, Role, typed};
-use crate::data::disk::{DiskFile, MORE_ROOM};
 use crate::data::{Block, LANES, Precision};
-use crate::engine::LossSlope;
+use crate::disk::{DiskFile, MORE_ROOM};
+use crate::engine::{LineId, LossSlope, PointId, Stamps};
 use crate::error::{Error, Result};
 
 /// The logits that an engine holds on the host: those of the kept point and of the latest, and what leads from one to the other.
@@ -12,6 +13,7 @@ pub struct Lines<'a> {
     models: usize,
     products: Precision,
     place: Place<'a>,
+    stamps: Stamps,
 }
 
 enum Place<'a> {
@@ -39,7 +41,7 @@ impl<'a> Lines<'a> {
         } else {
             Place::File(Scratch::new(blocks, models))
         };
-        Lines { blocks, models, products, place }
+        Lines { blocks, models, products, place, stamps: Stamps::default() }
     }
 
     /// Does `work` on what is held of block `b`, of which it reads and writes the logits in these roles.
@@ -90,29 +92,47 @@ impl<'a> Lines<'a> {
         )
     }
 
-    /// The latest logits become the kept ones.
-    pub fn keep(&mut self) {
+    /// From here on the logits of the latest point may be overwritten, whatever happens.
+    pub fn begin(&mut self) {
+        self.stamps.latest = None;
+    }
+
+    /// The latest logits are those of a new point.
+    pub fn evaluated(&mut self) -> PointId {
+        self.stamps.evaluated()
+    }
+
+    /// The logits of `point`, the latest, become the kept ones.
+    ///
+    /// # Errors
+    /// [`Error::Numerics`] when it is not the latest.
+    pub fn keep(&mut self, point: PointId) -> Result<()> {
+        self.stamps.keep(point)?;
         match &mut self.place {
             Place::Memory(held) => held.iter_mut().for_each(|held| typed!(held, held => held.keep())),
             Place::File(scratch) => scratch.stretches.swap(Role::Kept as usize, Role::Latest as usize),
         }
+        Ok(())
     }
 
     /// The direction becomes latest − kept logits.
     ///
     /// # Errors
-    /// As [`Lines::set_latest`].
-    pub fn start(&mut self) -> Result<()> {
+    /// [`Error::Numerics`] when the points are other ones, else as [`Lines::set_latest`].
+    pub fn start(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
+        let line = self.stamps.start_line(kept, latest)?;
         (0..self.blocks.len()).try_for_each(|b| {
             self.at(b, &[Role::Kept, Role::Latest], &[Role::Direction], |held| typed!(held, held => held.start_line()))
-        })
+        })?;
+        Ok(line)
     }
 
-    /// Loss and slope of each model at each of `steps` from the kept logits along the direction.
+    /// Loss and slope of each model at each of `steps` along `line`, from the kept logits along the direction.
     ///
     /// # Errors
-    /// What reading blocks that are not in memory fails with.
-    pub fn probe(&mut self, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
+    /// [`Error::Numerics`] when it is another line, and what reading blocks that are not in memory fails with.
+    pub fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
+        self.stamps.check_line(line)?;
         let mut sums = vec![vec![LossSlope { loss: 0.0, slope: 0.0 }; self.models]; steps.len()];
         let blocks = self.blocks;
         for (b, block) in blocks.iter().enumerate() {
@@ -130,11 +150,12 @@ impl<'a> Lines<'a> {
         Ok(sums)
     }
 
-    /// Σ s·y(1−y) of the first model at the kept or the latest point.
+    /// Σ s·y(1−y) of the first model at `point`.
     ///
     /// # Errors
-    /// As [`Lines::probe`].
-    pub(super) fn curvature_sum(&mut self, role: Role) -> Result<f64> {
+    /// [`Error::Numerics`] when it is neither the kept nor the latest one, and what reading fails with.
+    pub(super) fn curvature_sum(&mut self, point: PointId) -> Result<f64> {
+        let role = if self.stamps.is_kept(point)? { Role::Kept } else { Role::Latest };
         let blocks = self.blocks;
         let mut sum = 0.0;
         for (b, block) in blocks.iter().enumerate() {

@@ -20,7 +20,7 @@ use rows::{Held, Role, logits, sum};
 
 use super::{
     Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, LineId, LossGradient, LossSlope, Params,
-    PointId, Shape, Stamps, check_params,
+    PointId, Shape, check_params,
 };
 use crate::data::{Block, Precision, Values, each_block};
 use crate::error::{Error, Result};
@@ -31,7 +31,6 @@ pub struct CpuEngine<'a> {
     lines: Lines<'a>,
     shape: Shape,
     device: DeviceInfo,
-    stamps: Stamps,
     cost: Cost,
 }
 
@@ -45,7 +44,6 @@ impl<'a> CpuEngine<'a> {
             lines: Lines::new(blocks, models, products),
             shape: Shape { rows, features, models },
             device: device_info(),
-            stamps: Stamps::default(),
             cost: Cost::default(),
         }
     }
@@ -55,8 +53,7 @@ impl<'a> CpuEngine<'a> {
     /// # Errors
     /// [`Error::Numerics`] when `point` is neither the kept nor the latest one, and what reading fails with.
     pub fn curvature_sum(&mut self, point: PointId) -> Result<f64> {
-        let role = if self.stamps.is_kept(point)? { Role::Kept } else { Role::Latest };
-        self.lines.curvature_sum(role)
+        self.lines.curvature_sum(point)
     }
 
     /// Counts one full read of X, and of `logits` sets of logits.
@@ -108,8 +105,7 @@ impl Engine for CpuEngine<'_> {
 
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient> {
         check_params(w, self.shape)?;
-        // From here on the logits of the latest point are overwritten, whatever happens.
-        self.stamps.latest = None;
+        self.lines.begin();
         let start = Instant::now();
         let Shape { features, models, .. } = self.shape;
         let mut loss = vec![0.0; models];
@@ -136,25 +132,20 @@ impl Engine for CpuEngine<'_> {
         if !finite {
             return Err(Error::Numerics("the loss or its gradient became infinite or not a number".into()));
         }
-        Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
+        Ok(LossGradient { point: self.lines.evaluated(), loss, gradient })
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {
-        self.stamps.keep(point)?;
-        self.lines.keep();
-        Ok(())
+        self.lines.keep(point)
     }
 
     fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
-        let line = self.stamps.start_line(kept, latest)?;
-        self.lines.start()?;
-        Ok(line)
+        self.lines.start(kept, latest)
     }
 
     fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
-        self.stamps.check_line(line)?;
         let start = Instant::now();
-        let sums = self.lines.probe(steps)?;
+        let sums = self.lines.probe(line, steps)?;
         self.count("line_probe", 0, 2 * self.shape.models, start);
         Ok(sums)
     }

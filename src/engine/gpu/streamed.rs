@@ -18,7 +18,7 @@ use super::{GpuOptions, fold, out_of_range};
 use crate::data::{Block, Precision, each_block};
 use crate::engine::cpu::Lines;
 use crate::engine::{
-    Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps,
+    Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape,
     check_params,
 };
 use crate::error::Result;
@@ -49,7 +49,6 @@ pub(super) struct StreamedGpu<'a> {
     /// Where logits stand in the results, behind the sums.
     logits_at: u64,
     lines: Lines<'a>,
-    stamps: Stamps,
     cost: Cost,
     gpu: Gpu,
 }
@@ -84,7 +83,6 @@ impl<'a> StreamedGpu<'a> {
             stream,
             logits_at,
             lines: Lines::new(blocks, models, Precision::F64),
-            stamps: Stamps::default(),
             cost: Cost::default(),
             gpu,
         })
@@ -180,8 +178,7 @@ impl Engine for StreamedGpu<'_> {
     }
 
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient> {
-        // From here on the logits of the latest point may be overwritten, whatever happens.
-        self.stamps.latest = None;
+        self.lines.begin();
         let (plan, at) = (self.plan.clone(), self.logits_at);
         let mut sums = fold::GradientSums::new(&plan);
         self.pass(Pass::LossGradient, w, |c, results, lines| {
@@ -195,25 +192,20 @@ impl Engine for StreamedGpu<'_> {
         let traffic = plan.traffic();
         self.cost.count_pass(self.pipelines.loss_gradient.name, traffic.x, traffic.bytes());
         let (loss, gradient) = sums.finish(&plan)?;
-        Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
+        Ok(LossGradient { point: self.lines.evaluated(), loss, gradient })
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {
-        self.stamps.keep(point)?;
-        self.lines.keep();
-        Ok(())
+        self.lines.keep(point)
     }
 
     fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
-        let line = self.stamps.start_line(kept, latest)?;
-        self.lines.start()?;
-        Ok(line)
+        self.lines.start(kept, latest)
     }
 
     fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
-        self.stamps.check_line(line)?;
         let start = Instant::now();
-        let probed = self.lines.probe(steps)?;
+        let probed = self.lines.probe(line, steps)?;
         let cost = self.cost.kernel("line_probe on the host");
         cost.calls += 1;
         cost.seconds += start.elapsed().as_secs_f64();

@@ -30,15 +30,15 @@ pub(crate) struct DiskFile {
 
 /// Bytes of a file, with a CRC-32 for each unit of them behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Section {
-    pub(super) start: u64,
-    pub(super) bytes: u64,
-    pub(super) unit: u64,
+pub(crate) struct Section {
+    pub(crate) start: u64,
+    pub(crate) bytes: u64,
+    pub(crate) unit: u64,
 }
 
 impl Section {
     /// Where it ends, checksums included; the largest number where that is none.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         let sums = self.bytes.div_ceil(self.unit).saturating_mul(size_of::<u32>() as u64);
         self.start.saturating_add(self.bytes).saturating_add(sums)
     }
@@ -57,23 +57,23 @@ impl DiskFile {
     }
 
     /// `file`, which lies in `folder` and whose bytes end at `end`; errors name `path`.
-    pub(super) fn new(file: File, path: &Path, folder: &Path, end: u64) -> Self {
+    pub(crate) fn new(file: File, path: &Path, folder: &Path, end: u64) -> Self {
         let (path, folder) = (path.to_path_buf(), folder.to_path_buf());
         DiskFile { file, path, folder, remedy: MORE_ROOM, end: AtomicU64::new(end), pass: Arc::default() }
     }
 
     /// What errors name.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The folder it lies in.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// How far a pass over it is.
-    pub(super) fn pass(&self) -> &Arc<Pass> {
+    pub(crate) fn pass(&self) -> &Arc<Pass> {
         &self.pass
     }
 
@@ -113,7 +113,7 @@ impl DiskFile {
     ///
     /// # Errors
     /// As [`DiskFile::write`].
-    pub(super) fn append(&self, bytes: &[u8], unit: u64) -> Result<Section> {
+    pub(crate) fn append(&self, bytes: &[u8], unit: u64) -> Result<Section> {
         let section = Section { start: self.end(), bytes: bytes.len() as u64, unit };
         let sums: Vec<u32> = bytes.chunks(unit as usize).map(crc32fast::hash).collect();
         self.write(section.start, bytes)?;
@@ -125,7 +125,7 @@ impl DiskFile {
     ///
     /// # Errors
     /// [`Error::Io`], and [`Error::Data`] when a checksum does not fit.
-    pub(super) fn read_section(&self, section: Section, at: u64, out: &mut [u8]) -> Result<()> {
+    pub(crate) fn read_section(&self, section: Section, at: u64, out: &mut [u8]) -> Result<()> {
         let Section { start, bytes, unit } = section;
         let end = at + out.len() as u64;
         let first = at / unit;
