@@ -2,14 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
-use crate::monitor::Pass;
 
 /// What to do when there is no room for rows, or for what is computed of them.
-pub(crate) const MORE_ROOM: &str = "--cache-dir names a folder with more room for the rows that memory does not hold";
+pub(crate) const MORE_ROOM: &str = "--cache-dir names a folder with more room for the rows that memory does not hold, and \
+                                    `gpulogit cache --clear` removes those of earlier fits";
 
 /// Bytes that are read and judged at a time.
 const AT_A_TIME: u64 = 256 << 10;
@@ -24,8 +23,6 @@ pub(crate) struct DiskFile {
     /// What to do when the disk is full.
     remedy: &'static str,
     end: AtomicU64,
-    /// How far a pass over it is.
-    pass: Arc<Pass>,
 }
 
 /// Bytes of a file, with a CRC-32 for each unit of them behind.
@@ -53,13 +50,13 @@ impl DiskFile {
     pub(crate) fn unnamed(folder: &Path, remedy: &'static str) -> Result<Self> {
         let file = tempfile::tempfile_in(folder).map_err(|e| Error::io(folder, e))?;
         let folder = folder.to_path_buf();
-        Ok(DiskFile { file, path: folder.clone(), folder, remedy, end: AtomicU64::new(0), pass: Arc::default() })
+        Ok(DiskFile { file, path: folder.clone(), folder, remedy, end: AtomicU64::new(0) })
     }
 
     /// `file`, which lies in `folder` and whose bytes end at `end`; errors name `path`.
     pub(crate) fn new(file: File, path: &Path, folder: &Path, end: u64) -> Self {
         let (path, folder) = (path.to_path_buf(), folder.to_path_buf());
-        DiskFile { file, path, folder, remedy: MORE_ROOM, end: AtomicU64::new(end), pass: Arc::default() }
+        DiskFile { file, path, folder, remedy: MORE_ROOM, end: AtomicU64::new(end) }
     }
 
     /// What errors name.
@@ -70,11 +67,6 @@ impl DiskFile {
     /// The folder it lies in.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// How far a pass over it is.
-    pub(crate) fn pass(&self) -> &Arc<Pass> {
-        &self.pass
     }
 
     /// Where its bytes end.
@@ -101,7 +93,13 @@ impl DiskFile {
         Ok(())
     }
 
-    /// Makes it `bytes` long, all of them zeros that take no room.
+    /// Gives back the lock on it.
+    pub(crate) fn unlock(&self) {
+        // Where files cannot be locked there is none.
+        let _ = self.file.unlock();
+    }
+
+    /// Makes it `bytes` long, with zeros, which take no room where the file system knows holes.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -136,10 +134,7 @@ impl DiskFile {
             if sums[(number - first) as usize] == crc32fast::hash(unit) {
                 return Ok(());
             }
-            Err(Error::data(
-                &self.path,
-                "the rows kept there are damaged; `gpulogit cache --clear` removes them, and the next fit reads the data anew",
-            ))
+            Err(Error::data(&self.path, "what was written there is damaged, for a checksum does not fit; run it again"))
         };
         let mut room = Vec::new();
         let mut done = at;
@@ -169,8 +164,8 @@ impl DiskFile {
 
 /// Whether nobody holds a lock on the file at `path` any more, as whoever writes one does.
 pub(crate) fn is_abandoned(path: &Path) -> bool {
-    // Where that cannot be told somebody may.
-    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    // Where that cannot be told somebody may. Some file systems lock only what may be written.
+    File::options().read(true).write(true).open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 #[cfg(unix)]

@@ -138,18 +138,36 @@ fn the_next_fit_of_the_same_rows_reads_those_that_were_kept() {
 }
 
 #[test]
+fn whatever_is_kept_is_found_and_memory_is_no_part_of_its_name() {
+    let files = Files::new();
+    let data = files.write("d.csv", table());
+    let (mut kept, mut held) = (0, 0);
+    for memory in (1..60).map(|step| step * 10_000) {
+        let options = DataOptions { memory: Some(memory), ..options(&files) };
+        let load = || load_training(std::slice::from_ref(&data), &options, &Notes::default()).unwrap();
+        if load().train.blocks.iter().any(|block| block.here().is_some()) {
+            held += 1;
+            continue;
+        }
+        cached(&files);
+        assert_eq!(read(&data, &options).0, From::Cache, "{memory} bytes");
+        kept += 1;
+    }
+    assert!(kept > 10 && held > 10, "{kept} {held}");
+}
+
+#[test]
 fn rows_of_other_sources_or_options_are_never_taken() {
     let files = Files::new();
     let (data, text) = (files.write("d.csv", table()), table());
     let kept = read(&data, &options(&files)).1;
-    let other: [fn(&mut DataOptions); 7] = [
+    let other: [fn(&mut DataOptions); 6] = [
         |o| o.drop = vec!["b".into()],
         |o| o.missing = Missing::Drop,
         |o| o.categorical = vec!["a".into()],
         |o| o.holdout = Some(0.2),
         |o| o.weight = None,
         |o| o.target = Some("y>0.5".into()),
-        |o| o.pack.block_rows = Some(1024),
     ];
     for change in other {
         let mut options = options(&files);
@@ -234,18 +252,20 @@ fn what_a_killed_process_left_is_removed_and_what_another_writes_is_not() {
     let broken = files.write("broken.csv", table() + "1,2,red,-1,0,1\n");
     assert!(load_training(&[broken], &options(&files), &Notes::default()).is_err());
     assert_eq!(names(&files).len(), 3);
+    let states = || cached_files(&files.path("cache")).unwrap().iter().map(|file| file.state).collect::<Vec<_>>();
+    assert_eq!(states(), [CacheState::Usable, CacheState::Unfinished]);
     assert_eq!(clear_cache(&files.path("cache")).unwrap().len(), 1);
     drop(other);
-    assert_eq!(clear_cache(&files.path("cache")).unwrap().len(), 0);
+    assert_eq!(states(), [CacheState::Abandoned]);
+    assert_eq!(clear_cache(&files.path("cache")).unwrap().len(), 1);
     assert_eq!(names(&files), ["notes.txt"]);
 }
 
 #[test]
 fn the_command_lists_and_removes_what_is_kept() {
     let desk = Desk::new();
-    let home = desk.path("home").display().to_string();
     let run = |args: &[&str]| {
-        let ended = desk.run_with(args, &[("XDG_CACHE_HOME", &home), ("HOME", &home)]);
+        let ended = desk.run(&[args, &["--cache-dir", "kept"]].concat());
         assert_eq!(ended.code, 0, "{}", ended.err);
         (ended.out, ended.err)
     };
@@ -260,7 +280,7 @@ fn the_command_lists_and_removes_what_is_kept() {
     assert!(!err.contains("next fit"), "{err}");
     assert!(run(&["cache"]).0.starts_with("0 files"));
     let (_, err) = run(&train);
-    assert!(err.contains("for the next fit; `gpulogit cache --clear` removes them"), "{err}");
+    assert!(err.contains("for the next fit; `gpulogit cache --clear --cache-dir kept` removes them"), "{err}");
     let (out, _) = run(&["cache"]);
     assert!(out.contains("150,000 rows of ") && out.contains("x.npy and 1 more") && out.contains("1 file ("), "{out}");
     let (_, err) = run(&[&train[..], &["--l2", "1"]].concat());

@@ -57,6 +57,8 @@ fn rows(args: &BenchArgs, terminal: &Terminal) -> Result<Dataset> {
         target_file: args.target_file.clone(),
         missing: args.missing.into(),
         no_header: args.no_header,
+        // What is measured leaves nothing behind.
+        no_cache: true,
         encoding: if args.l2 > 0.0 { Encoding::Full } else { Encoding::Reference },
         ..DataOptions::default()
     };

@@ -32,9 +32,10 @@ fn line(file: &CachedFile) -> String {
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let what = match file.state {
         CacheState::Unfinished => "being written".to_string(),
+        CacheState::Abandoned => "left by a process that was killed".to_string(),
         CacheState::Unusable => "damaged, or of another version".to_string(),
         CacheState::Usable => rows_of(file),
-        CacheState::Stale => rows_of(file) + ", which has changed since",
+        CacheState::Stale => rows_of(file) + ", which has changed since or is gone",
     };
     format!("{name}  {}  {what}\n", HumanBytes(file.bytes))
 }

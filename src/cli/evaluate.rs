@@ -6,12 +6,13 @@ use super::args::EvaluateArgs;
 use super::exit::Outcome;
 use super::output::{device_words, json, metrics_text, plural, stdout};
 use super::progress::Terminal;
-use crate::data::{Dataset, ReadOptions, RowStream};
+use crate::data::{Dataset, HeldOut, ReadOptions, RowStream, Rows};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{Device, DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, Tally, check_threshold};
 use crate::model::Model;
+use crate::monitor::Monitor;
 
 /// Metrics, and what computed the linear predictors.
 pub(super) struct Scored {
@@ -31,7 +32,7 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
         ..ReadOptions::default()
     };
     let mut stream = RowStream::open(&args.rows.files, &model.design, &options)?;
-    let mut scores = Scores::new(&model, &args.common.device(), args.rows.threshold)?;
+    let mut scores = Scores::new(&model, &args.common.device(), &GpuOptions::default(), args.rows.threshold)?;
     while let Some(rows) = stream.next(terminal)? {
         scores.add(&rows.data, &rows.missing_rows)?;
     }
@@ -57,7 +58,7 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
 }
 
 /// Says that rows take no part in the metrics.
-pub(super) fn left_out(rows: usize) -> String {
+fn left_out(rows: usize) -> String {
     format!(
         "{} have missing values or levels unseen in training and are left out of the metrics.",
         plural(rows as u64, "row")
@@ -68,25 +69,26 @@ pub(super) fn left_out(rows: usize) -> String {
 pub(super) struct Scores<'a> {
     model: &'a Model,
     request: DeviceRequest,
+    options: GpuOptions,
     /// Open from the first rows on.
     device: Option<(Device, DeviceInfo)>,
     tally: Tally,
     /// Rows that could not be judged.
-    pub(super) left_out: usize,
+    left_out: usize,
 }
 
 impl<'a> Scores<'a> {
-    /// None yet; `model` will predict on `device`, and label rows 1 from the probability `threshold` on.
-    pub(super) fn new(model: &'a Model, device: &DeviceRequest, threshold: f64) -> Result<Self> {
+    /// None yet; `model` will predict on `device` as the options say, and label rows 1 from the probability `threshold` on.
+    pub(super) fn new(model: &'a Model, device: &DeviceRequest, options: &GpuOptions, threshold: f64) -> Result<Self> {
         let tally = Tally::new(threshold)?;
-        Ok(Scores { model, request: device.clone(), device: None, tally, left_out: 0 })
+        Ok(Scores { model, request: device.clone(), options: options.clone(), device: None, tally, left_out: 0 })
     }
 
     /// Judges the rows of `data` that are not among `missing` (ascending).
     pub(super) fn add(&mut self, data: &Dataset, missing: &[usize]) -> Result<()> {
         let device = match self.device.take() {
             Some((device, _)) => device,
-            None => Device::open(&self.request, &GpuOptions::default())?,
+            None => Device::open(&self.request, &self.options)?,
         };
         let (predictors, info) = self.model.linear_predictors(data, &device)?;
         self.device = Some((device, info));
@@ -111,4 +113,32 @@ impl<'a> Scores<'a> {
         };
         Ok(Scored { metrics: self.tally.finish()?, device })
     }
+}
+
+/// Metrics of rows that were not trained on, and what they are called, if there are any.
+pub(super) fn judge(
+    mut scores: Scores<'_>,
+    holdout: Option<&HeldOut>,
+    test: Option<(RowStream<'_>, Option<Rows>)>,
+    terminal: &Terminal,
+) -> Result<Option<(&'static str, Scored)>> {
+    if let Some(holdout) = holdout {
+        scores.add(&holdout.data, &holdout.missing_rows)?;
+        return Ok(Some(("held-out rows", scores.finish()?)));
+    }
+    let Some((mut stream, mut next)) = test else { return Ok(None) };
+    while let Some(rows) = next {
+        if terminal.interrupted() {
+            terminal.note("note: the test rows were not judged");
+            return Ok(None);
+        }
+        scores.add(&rows.data, &rows.missing_rows)?;
+        drop(rows);
+        next = stream.next(terminal)?;
+    }
+    terminal.clear();
+    if scores.left_out > 0 {
+        terminal.warn(&left_out(scores.left_out));
+    }
+    Ok(Some(("test rows", scores.finish()?)))
 }

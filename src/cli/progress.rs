@@ -1,7 +1,7 @@
 //! Progress on stderr, and Ctrl-C.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -29,7 +29,7 @@ pub(super) struct Terminal {
     /// The phase shown.
     phase: Mutex<&'static str>,
     /// How far a pass is over rows that memory does not hold.
-    pass: OnceLock<Arc<Pass>>,
+    pass: Arc<Mutex<Option<Arc<Pass>>>>,
 }
 
 impl Terminal {
@@ -41,7 +41,7 @@ impl Terminal {
             verbose,
             bar: ProgressBar::with_draw_target(None, target),
             phase: Mutex::new(""),
-            pass: OnceLock::new(),
+            pass: Arc::default(),
         }
     }
 
@@ -79,7 +79,7 @@ impl Terminal {
     fn show_work(&self, phase: &'static str, line: &str) {
         if self.verbose {
             self.note(&format!("{phase} {line}"));
-            if self.pass.get().is_some() {
+            if self.pass.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
                 self.enter(phase, "{spinner} {prefix} {pass}");
             }
             return;
@@ -96,8 +96,9 @@ impl Terminal {
         }
         *current = phase;
         if let Ok(style) = ProgressStyle::with_template(template) {
-            let pass = self.pass.get().cloned();
+            let pass = Arc::clone(&self.pass);
             let show = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let pass = pass.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if let Some(words) = pass.as_deref().and_then(pass_words) {
                     // What cannot be shown is not shown.
                     let _ = out.write_str(&words);
@@ -131,8 +132,7 @@ impl Monitor for Terminal {
                 self.show_work("fitting", &line);
             }
             Event::Streaming(pass) => {
-                // One handle for all passes of a program.
-                let _ = self.pass.set(pass);
+                *self.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(pass);
                 self.show_work("packing", "the rows that memory does not hold");
             }
             Event::Step(message) => self.show_work("working", &message),

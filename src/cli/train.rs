@@ -6,13 +6,14 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::args::{SolverArg, TrainArgs};
-use super::evaluate::{Scored, Scores, left_out};
+use super::evaluate::{Scored, Scores, judge};
 use super::exit::Outcome;
 use super::output::{count, device_words, json, metrics_text, plural, shorten, some_names, stdout};
 use super::progress::Terminal;
 use crate::certificate::Status;
 use crate::data::{Dataset, ReadOptions, RowStream, Rows, Training, files_of, load_training};
 use crate::engine::DeviceKind;
+use crate::engine::gpu::GpuOptions;
 use crate::error::{Error, Result};
 use crate::fit::{Fit, FitOptions, Init, fit};
 use crate::model::{Checkpoint, Checkpoints, FitIdentity, Model, check_output};
@@ -88,34 +89,18 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
 
-    let mut scores = Scores::new(&model, &options.device, 0.5)?;
-    let held_out = match (&training.holdout, test) {
-        (Some(holdout), _) => {
-            scores.add(&holdout.data, &holdout.missing_rows)?;
-            Some(("held-out rows", scores.finish()?))
-        }
-        (None, Some((mut stream, mut next))) => {
-            while let Some(rows) = next {
-                scores.add(&rows.data, &rows.missing_rows)?;
-                drop(rows);
-                next = stream.next(terminal)?;
-            }
-            terminal.clear();
-            if scores.left_out > 0 {
-                terminal.warn(&left_out(scores.left_out));
-            }
-            Some(("test rows", scores.finish()?))
-        }
-        (None, None) => None,
-    };
-    let held_out = held_out.as_ref();
-    if args.common.json {
-        json(&report(&fit, &training, held_out.map(|(_, scored)| scored), &args.model))?;
-    } else {
+    if !args.common.json {
         stdout(&text(&fit, &training, &model, &args.model))?;
-        if let Some((title, scored)) = held_out {
-            stdout(&format!("\n{}", metrics_text(title, &scored.metrics, &model.classes)))?;
-        }
+    }
+    // What goes wrong now must not take the report of the fit along.
+    let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
+    let judged = judge(Scores::new(&model, &options.device, &gpu, 0.5)?, training.holdout.as_ref(), test, terminal);
+    if args.common.json {
+        let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
+        json(&report(&fit, &training, scored, &args.model))?;
+    }
+    if let (Some((title, scored)), false) = (judged?, args.common.json) {
+        stdout(&format!("\n{}", metrics_text(title, &scored.metrics, &model.classes)))?;
     }
     Ok(match fit.status {
         Status::Converged => Outcome::Done,

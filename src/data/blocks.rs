@@ -23,7 +23,7 @@ pub enum Block {
 }
 
 /// Rows that are not in memory: X in f32, and the vectors that go with it.
-pub trait Absent: fmt::Debug + Send + Sync {
+pub(super) trait Absent: fmt::Debug + Send + Sync {
     /// Reads X of the groups of rows `groups` into `out`.
     ///
     /// # Errors

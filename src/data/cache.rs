@@ -47,7 +47,7 @@ struct Key {
 struct Identity {
     path: String,
     bytes: u64,
-    /// When it was changed: seconds and their fraction, and what else the system says that no writer can put back.
+    /// When it was changed, and what else the system says of it: on Unix when that was noted, which no writer can put back.
     changed: Vec<i64>,
 }
 
@@ -69,9 +69,9 @@ pub(super) struct Found {
 }
 
 impl Cache {
-    /// The cache of what is `wanted` of `files`.
-    pub(super) fn new(files: &Files, wanted: &[Wanted], options: &DataOptions) -> Self {
-        let key = if options.no_cache { None } else { Key::new(files, wanted, options) };
+    /// The cache of what is `wanted` of `files`, which were `sources` before they were opened.
+    pub(super) fn new(sources: Option<Sources>, files: &Files, wanted: &[Wanted], options: &DataOptions) -> Self {
+        let key = sources.map(|sources| Key::new(sources, files, wanted, options));
         Cache { folder: options.cache_dir(), key, file: None, partial: None }
     }
 
@@ -84,19 +84,22 @@ impl Cache {
             return Ok(Arc::clone(file));
         }
         let folder = &self.folder;
-        let io = |e| Error::io(folder, e);
+        let io = |e: std::io::Error| {
+            let hint = format!("{e}; --cache-dir names a folder for the rows that memory does not hold");
+            Error::io(folder, std::io::Error::new(e.kind(), hint))
+        };
         std::fs::create_dir_all(folder).map_err(io)?;
-        let file = Arc::new(if self.key.is_some() {
-            folder::remove_abandoned(folder);
-            let (file, path) =
-                tempfile::Builder::new().prefix(PREFIX).suffix(PARTIAL).tempfile_in(folder).map_err(io)?.into_parts();
-            // Where files cannot be locked nobody will take this one for abandoned.
-            let _ = file.lock();
-            let file = DiskFile::new(file, &path, folder, 0);
-            self.partial = Some(path);
-            file
-        } else {
-            DiskFile::unnamed(folder, MORE_ROOM)?
+        folder::tidy(folder);
+        let file = Arc::new(match &self.key {
+            Some(key) => {
+                let file = tempfile::Builder::new().prefix(PREFIX).suffix(PARTIAL).tempfile_in(folder).map_err(io)?;
+                let (file, partial) = file.into_parts();
+                // Where files cannot be locked nobody will take this one for abandoned.
+                let _ = file.lock();
+                self.partial = Some(partial);
+                DiskFile::new(file, &self.path(key), folder, 0)
+            }
+            None => DiskFile::unnamed(folder, MORE_ROOM)?,
         });
         self.file = Some(Arc::clone(&file));
         Ok(file)
@@ -116,12 +119,9 @@ impl Cache {
         if manifest.key != *key {
             return None;
         }
-        let file = Arc::new(DiskFile::new(file, &path, &self.folder, 0));
         let notes = manifest.notes.clone();
-        let intake = manifest.into_intake(&file)?;
-        let rows = intake.parts().map(|part| part.rows as u64).sum::<u64>();
-        let bytes = rows.saturating_mul((intake.features_at_most(options) * size_of::<f32>()) as u64);
-        (bytes > options.memory() / 2).then_some(Found { intake, notes, path })
+        let intake = manifest.into_intake(&Arc::new(file))?;
+        intake.exceeds_memory(options).then_some(Found { intake, notes, path })
     }
 
     /// Removes a file that was found and turned out to be of no use.
@@ -134,40 +134,47 @@ impl Cache {
     /// the file, and its bytes.
     ///
     /// # Errors
-    /// [`Error::Io`]; the rows can be read all the same.
+    /// [`Error::Io`], and [`Error::Data`] when a source has changed; the rows can be read all the same.
     pub(super) fn keep(&mut self, intake: &Intake, notes: &[String]) -> Result<Option<(PathBuf, u64)>> {
         let (Some(key), Some(file), Some(partial)) = (&self.key, &self.file, self.partial.take()) else {
             return Ok(None);
         };
         let Some(manifest) = Manifest::of(key, intake, notes) else { return Ok(None) };
-        if !key.sources.iter().all(Identity::is_current) {
-            return Ok(None);
+        if let Some(changed) = key.sources.iter().find(|source| !source.is_current()) {
+            return Err(Error::data(Path::new(&changed.path), "the file changed while it was read"));
         }
         manifest.write(file)?;
-        folder::remove_stale(&self.folder);
         let path = self.path(key);
         partial.persist(&path).map_err(|e| Error::io(&path, e.error))?;
+        file.unlock();
         Ok(Some((path, file.end())))
     }
 }
 
+/// What the files of an input are, and those beside them.
+pub(super) struct Sources(Vec<Identity>);
+
+impl Sources {
+    /// Those of `files`, before they are opened; none where their rows are not to be kept, or can be read but once.
+    pub(super) fn identify(files: &Files, options: &DataOptions) -> Option<Self> {
+        if options.no_cache || files.are_streams() {
+            return None;
+        }
+        let beside = [&options.target_file, &options.weight_file].into_iter().flatten();
+        let paths = files.sources.iter().map(|source| &source.path).chain(beside);
+        paths.map(|path| Identity::of(path)).collect::<Option<_>>().map(Sources)
+    }
+}
+
 impl Key {
-    /// That of what is `wanted` of `files`; none where one of them can be read but once.
-    fn new(files: &Files, wanted: &[Wanted], options: &DataOptions) -> Option<Self> {
+    /// That of what is `wanted` of `files`.
+    fn new(sources: Sources, files: &Files, wanted: &[Wanted], options: &DataOptions) -> Self {
         let mut reading = vec![
-            format!("{:?}", (files.format, files.no_header, options.missing)),
-            format!("{:?}", (options.pack.block_rows, options.pack.precision)),
+            format!("{:?}", (files.format, files.no_header, options.missing, options.pack.precision)),
             format!("{:?}", options.holdout.map(|fraction| (fraction, options.seed))),
         ];
         reading.extend(wanted.iter().map(|wanted| format!("{wanted:?}")));
-        let beside = wanted.iter().filter_map(|wanted| wanted.file.as_ref());
-        let paths = files.sources.iter().map(|source| &source.path).chain(beside);
-        Some(Key {
-            format_version: FORMAT_VERSION,
-            version: VERSION.to_string(),
-            sources: paths.map(|path| Identity::of(path)).collect::<Option<_>>()?,
-            reading,
-        })
+        Key { format_version: FORMAT_VERSION, version: VERSION.to_string(), sources: sources.0, reading }
     }
 }
 
@@ -175,14 +182,19 @@ impl Identity {
     /// That of the file at `path`; none where there is none, or a pipe.
     fn of(path: &Path) -> Option<Self> {
         let (whole, data) = (path.canonicalize().ok()?, path.metadata().ok().filter(|data| data.is_file())?);
-        let modified = data.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let mut changed = vec![modified.map_or(0, |time| time.as_nanos() as i64)];
+        let since = |time: std::io::Result<SystemTime>| {
+            let time = time.ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+            time.map_or(0, |time| time.as_nanos() as i64)
+        };
         #[cfg(unix)]
-        {
+        let system = {
             use std::os::unix::fs::MetadataExt;
-            changed.extend([data.ctime(), data.ctime_nsec(), data.dev() as i64, data.ino() as i64]);
-        }
-        Some(Identity { path: whole.to_string_lossy().into_owned(), bytes: data.len(), changed })
+            [data.ctime(), data.ctime_nsec(), data.dev() as i64, data.ino() as i64]
+        };
+        #[cfg(not(unix))]
+        let system = [since(data.created())];
+        let changed = [since(data.modified())].into_iter().chain(system).collect();
+        Some(Identity { path: whole.to_str()?.to_owned(), bytes: data.len(), changed })
     }
 
     /// Whether the file is still what it was.

@@ -7,6 +7,7 @@ use super::cache::Cache;
 use super::frames::Chosen;
 use super::input::{Batch, Cells, Kind, MISSING, Text};
 use super::options::{DataOptions, Missing};
+use super::pack::SMALL_DATA;
 use super::part::{Dictionary, Labels, MANY_LABELS, Part, label_code};
 use super::split::is_held_out;
 use super::table::{Reading, Stop, Use};
@@ -85,7 +86,8 @@ impl Intake {
             };
             features.push((column.wanted.name.clone(), place, column.kind == Kind::Date));
         }
-        let part = || Part::new(numbers, texts, options.pack);
+        let beside = [policy.weight.is_some(), policy.offset.is_some()];
+        let part = || Part::new(numbers, texts, beside, options.pack);
         let mut intake = Intake {
             gaps: vec![0; features.len()],
             features,
@@ -156,8 +158,19 @@ impl Intake {
         Ok(cells)
     }
 
+    /// Whether the rows take more than half of what memory there may be, as they were taken in or with all their features.
+    pub(super) fn exceeds_memory(&self, options: &DataOptions) -> bool {
+        let rows: usize = self.parts().map(|part| part.rows).sum();
+        let exact = rows.saturating_mul(self.sums.len()) <= SMALL_DATA;
+        let numbers = self.sums.len() * if exact { size_of::<f64>() } else { size_of::<f32>() };
+        let beside = self.train.beside.iter().filter(|there| **there).count() * size_of::<f64>() + 1;
+        let features = self.features_at_most(options) * size_of::<f32>();
+        let a_row = numbers.max(features) + self.labels.len() * size_of::<u32>() + beside;
+        rows.saturating_mul(a_row) as u64 > options.memory() / 2
+    }
+
     /// Features that the columns make, or a few more.
-    pub(super) fn features_at_most(&self, options: &DataOptions) -> usize {
+    fn features_at_most(&self, options: &DataOptions) -> usize {
         let features = |(_, place, _): &(String, Place, bool)| match (place, options.hash_bits) {
             (Place::Number(_), _) => 1,
             (Place::Text(n), bits) => {
@@ -176,14 +189,10 @@ impl Intake {
     /// Moves rows to the cache where they take more than half of what memory there may be; all of them at the `end`, where some
     /// are there or all their features would take more.
     fn spill(&mut self, options: &DataOptions, cache: &mut Cache, end: bool) -> Result<()> {
-        let most = options.memory() / 2;
         let due = if end {
-            let rows: usize = self.parts().map(|part| part.rows).sum();
-            let features = self.features_at_most(options);
-            let bytes = rows.saturating_mul(features).saturating_mul(size_of::<f32>()) as u64;
-            self.parts().any(|part| part.spilled.is_some()) || (bytes > most && features > 0)
+            self.parts().any(|part| part.spilled.is_some()) || self.exceeds_memory(options)
         } else {
-            self.parts().map(Part::bytes).sum::<u64>() > most
+            self.parts().map(Part::bytes).sum::<u64>() > options.memory() / 2
         };
         if due {
             let file = cache.file()?;

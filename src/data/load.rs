@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::Dataset;
 use super::beside::{self, Beside};
-use super::cache::{Cache, Found};
+use super::cache::{Cache, Found, Sources};
 use super::classes::{Classes, Labelled, check_part, check_sums, class_factors};
 use super::cut::Cut;
 use super::design::{Design, InputColumn, MAX_HASH_BITS};
@@ -23,7 +23,7 @@ use super::roles;
 use super::size;
 use super::table::{Files, Opened, Stop, Use, Wanted};
 use super::target::Target;
-use crate::error::{Error, Result};
+use crate::error::{Error, Place as At, Result};
 use crate::monitor::{Event, Monitor};
 
 /// Blocks that would fill memory, at the least.
@@ -85,6 +85,7 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
     check_format(files.format, options.no_header, true, [&options.target_file, &options.weight_file])?;
     let mut text = HashMap::new();
     loop {
+        let sources = Sources::identify(&files, &options);
         let opened = Opened::new(&files)?;
         let wanted = plan(&opened, &options)?;
         let features = wanted.iter().filter(|wanted| wanted.purpose == Use::Feature).count();
@@ -96,14 +97,14 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
             return Ok(training);
         }
         let cut = wanted.iter().find_map(|wanted| Some((wanted.name.clone(), wanted.cut.clone()?)));
-        let mut cache = Cache::new(&files, &wanted, &options);
+        let mut cache = Cache::new(sources, &files, &wanted, &options);
         if let Some(Found { intake, notes, path }) = cache.find(&options) {
             intake.check_levels(&options)?;
             let kept =
                 format!("the rows are read from {}, where an earlier fit of this data left them", path.display());
             monitor.event(Event::Note(kept));
             match assemble(intake, &files, notes, &options, cut.clone(), monitor) {
-                Err(Error::Data { place, .. }) if place.file == path => {
+                Err(Error::Data { place: At { file, .. }, .. } | Error::Io { path: file, .. }) if file == path => {
                     Cache::remove(&path);
                     monitor.event(Event::Note(format!("{} is damaged; the data is read anew", path.display())));
                 }
@@ -118,9 +119,13 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
                 let kept = match cache.keep(&intake, &notes) {
                     Ok(None) => None,
                     Ok(Some((path, bytes))) => Some(format!(
-                        "the rows ({}) are kept in {} for the next fit; `gpulogit cache --clear` removes them",
+                        "the rows ({}) are kept in {} for the next fit; `gpulogit cache --clear{}` removes them",
                         size::amount(bytes),
-                        path.display()
+                        path.display(),
+                        options
+                            .cache_dir
+                            .as_ref()
+                            .map_or(String::new(), |dir| format!(" --cache-dir {}", dir.display()))
                     )),
                     Err(error) => Some(format!("the rows are not kept for the next fit: {error}")),
                 };

@@ -36,7 +36,7 @@ mod vector;
 mod vectors;
 
 pub use block::{LANES, RowBlock, Stretch, Values};
-pub use blocks::{Absent, AwayBlock, Block, each_block};
+pub use blocks::{AwayBlock, Block, each_block};
 pub use cache::{CacheState, CachedFile, cached_files, clear_cache};
 pub use cut::Cut;
 pub use design::{Design, InputColumn, MAX_HASH_BITS};

@@ -108,16 +108,17 @@ pub struct DataOptions {
     pub memory: Option<u64>,
     /// Where rows go that memory does not hold; by default [`default_cache_dir`].
     pub cache_dir: Option<PathBuf>,
-    /// Whether those rows are gone when the process is, instead of being kept for the next fit.
+    /// Whether those rows are gone when the process is, instead of being kept for the next fit; nor are any read that were kept.
     pub no_cache: bool,
     /// How the rows are packed.
     pub pack: PackOptions,
 }
 
-/// Where rows go that memory does not hold: a folder of ours in the user's cache, or in the system's for temporary files where
-/// there is none.
+/// Where rows go that memory does not hold: a folder of ours in the user's cache, or that of temporary files where the user has
+/// none and none can be made.
 pub fn default_cache_dir() -> PathBuf {
-    dirs::cache_dir().unwrap_or_else(std::env::temp_dir).join("gpulogit")
+    let of_user = dirs::cache_dir().map(|folder| folder.join("gpulogit"));
+    of_user.filter(|folder| std::fs::create_dir_all(folder).is_ok()).unwrap_or_else(std::env::temp_dir)
 }
 
 impl DataOptions {

@@ -93,13 +93,15 @@ pub(super) struct Part {
     /// Offsets; none where there are none.
     pub(super) offset: Vec<f64>,
     pub(super) classes: ClassSums,
+    /// Whether there are weights and offsets, though there may be no row yet.
+    pub(super) beside: [bool; 2],
     /// The rows that memory does not hold: the first ones, or all in the end.
     pub(super) spilled: Option<Spilled>,
 }
 
 impl Part {
-    /// No rows of so many columns of numbers and of text yet.
-    pub(super) fn new(numbers: usize, texts: usize, pack: PackOptions) -> Result<Self> {
+    /// No rows of so many columns of numbers and of text yet, with weights and offsets or without.
+    pub(super) fn new(numbers: usize, texts: usize, beside: [bool; 2], pack: PackOptions) -> Result<Self> {
         Ok(Part {
             rows: 0,
             numbers: Frames::new(numbers, pack.precision == Some(Precision::F64), pack.block_rows)?,
@@ -108,6 +110,7 @@ impl Part {
             weight: Vec::new(),
             offset: Vec::new(),
             classes: ClassSums::default(),
+            beside,
             spilled: None,
         })
     }
@@ -149,8 +152,7 @@ impl Part {
         self.numbers.store()?;
         let frame_rows = self.numbers.frame_rows();
         let columns = [self.numbers.features(), self.codes.len()];
-        let beside = [!self.weight.is_empty(), !self.offset.is_empty()];
-        let spilled = self.spilled.get_or_insert_with(|| Spilled::new(file, frame_rows, columns, beside));
+        let spilled = self.spilled.get_or_insert_with(|| Spilled::new(file, frame_rows, columns, self.beside));
         loop {
             let first = spilled.frames().rows();
             let rows = frame_rows.min(self.rows - first);

@@ -146,8 +146,10 @@ impl<'a> RowStream<'a> {
                 _ => Place::Text(places.len() - numbers),
             });
         }
+        let there = |purpose| self.reading.columns.iter().any(|column| column.wanted.purpose == purpose);
+        let beside = [there(Use::Weight), there(Use::Offset)];
         let mut chunk = Chunk {
-            part: Part::new(numbers, self.levels.len(), self.options.pack)?,
+            part: Part::new(numbers, self.levels.len(), beside, self.options.pack)?,
             unusable: Vec::new(),
             kept: self.options.keep.iter().map(|name| (name.clone(), Vec::new())).collect(),
         };

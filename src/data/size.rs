@@ -72,8 +72,12 @@ pub(crate) fn check_made_up(rows: usize, features: usize, limit: u64) -> Result<
 }
 
 pub(super) fn amount(bytes: u64) -> String {
-    let gib = bytes as f64 / f64::from(1 << 30);
-    if gib < 1.0 { format!("{bytes} bytes") } else { format!("{gib:.1} GiB") }
+    let in_units = |bits: u32| bytes as f64 / (1u64 << bits) as f64;
+    match bytes {
+        0..0x10_0000 => format!("{bytes} bytes"),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", in_units(20)),
+        _ => format!("{:.1} GiB", in_units(30)),
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ const UNIT: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Spilled {
     file: Arc<DiskFile>,
+    /// How far a pass over them is.
+    pass: Arc<Pass>,
     frames: PlacedFrames,
     /// The level of each code of a text column, where codes are not those of levels already.
     levels: Vec<Option<Vec<u32>>>,
@@ -96,6 +98,11 @@ impl PlacedFrames {
         self.frame_rows
     }
 
+    /// Whether there are weights and offsets.
+    pub(super) fn beside(&self) -> [bool; 2] {
+        [self.weights, self.offsets]
+    }
+
     /// Rows.
     pub(super) fn rows(&self) -> usize {
         self.places.iter().map(|(_, rows)| rows).sum()
@@ -106,8 +113,9 @@ impl PlacedFrames {
         let full = |(k, (_, rows)): (usize, &(u64, usize))| {
             *rows > 0 && *rows <= self.frame_rows && (*rows == self.frame_rows || k + 1 == self.places.len())
         };
-        // No row takes less than a byte, so that nothing below overflows.
-        (self.numbers, self.texts) == (numbers, texts)
+        // No row takes less than a byte, so that nothing below overflows for files of less than 2⁵⁰ bytes.
+        end < 1 << 50
+            && (self.numbers, self.texts) == (numbers, texts)
             && self.frame_rows > 0
             && self.frame_rows.is_multiple_of(LANES)
             && self.places.iter().all(|(start, rows)| *start <= end && *rows as u64 <= end)
@@ -131,7 +139,7 @@ impl Spilled {
 
     /// Frames that are in `file` already.
     pub(super) fn at(file: &Arc<DiskFile>, frames: PlacedFrames) -> Self {
-        Spilled { file: Arc::clone(file), levels: vec![None; frames.texts], frames }
+        Spilled { file: Arc::clone(file), pass: Arc::default(), levels: vec![None; frames.texts], frames }
     }
 
     /// Where the frames lie.
@@ -139,9 +147,9 @@ impl Spilled {
         &self.frames
     }
 
-    /// How far a pass over the file is.
+    /// How far a pass over them is.
     pub(super) fn pass(&self) -> &Arc<Pass> {
-        self.file.pass()
+        &self.pass
     }
 
     /// The first row and the rows of each frame.

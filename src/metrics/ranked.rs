@@ -6,7 +6,8 @@ use std::collections::BinaryHeap;
 use bytemuck::{Pod, Zeroable};
 use rayon::slice::ParallelSliceMut;
 
-use crate::disk::DiskFile;
+use crate::data::default_cache_dir;
+use crate::disk::{DiskFile, MORE_ROOM};
 use crate::error::Result;
 
 /// Rows that are held in memory: some 50 MB.
@@ -47,33 +48,30 @@ impl Ranked {
     /// [`crate::error::Error::Io`] about the file.
     pub(super) fn push(&mut self, a: f64, is_one: bool, s: f64) -> Result<()> {
         if self.held.len() == self.most {
-            let run = self.sorted();
+            self.sort();
             let file = match &self.file {
                 Some(file) => file,
-                None => self.file.insert(DiskFile::unnamed(
-                    &std::env::temp_dir(),
-                    "TMPDIR names a folder with more room for the rows in the order of their predictions",
-                )?),
+                None => self.file.insert(DiskFile::unnamed(&default_cache_dir(), MORE_ROOM)?),
             };
             let start = file.end();
-            file.write(start, bytemuck::cast_slice(&run))?;
-            self.runs.push((start, run.len()));
+            file.write(start, bytemuck::cast_slice(&self.held))?;
+            self.runs.push((start, self.held.len()));
+            self.held.clear();
         }
         self.held.push(Tie { a, weight: if is_one { [0.0, s] } else { [s, 0.0] } });
         Ok(())
     }
 
-    /// Takes those held, highest first, ties as one.
-    fn sorted(&mut self) -> Vec<Tie> {
+    /// Orders those held, the highest first, ties as one.
+    fn sort(&mut self) {
         self.held.par_sort_unstable_by(|left, right| right.a.total_cmp(&left.a));
-        let mut run: Vec<Tie> = Vec::new();
-        for row in self.held.drain(..) {
-            match run.last_mut() {
-                Some(last) if last.a == row.a => last.add(row.weight),
-                _ => run.push(row),
+        self.held.dedup_by(|row, last| {
+            let ties = last.a == row.a;
+            if ties {
+                last.add(row.weight);
             }
-        }
-        run
+            ties
+        });
     }
 
     /// Calls `each` with the weight of class 0 and of class 1 in the rows of each predictor, highest first.
@@ -81,9 +79,10 @@ impl Ranked {
     /// # Errors
     /// [`crate::error::Error::Io`] about the file.
     pub(super) fn each(mut self, mut each: impl FnMut([f64; 2])) -> Result<()> {
-        let last = self.sorted();
+        self.sort();
+        self.held.reverse();
         let of_file = self.runs.iter().map(|&(start, left)| Run { start, left, read: Vec::new() });
-        let in_memory = Run { start: 0, left: 0, read: last.into_iter().rev().collect() };
+        let in_memory = Run { start: 0, left: 0, read: self.held };
         let mut runs: Vec<Run> = of_file.chain([in_memory]).collect();
         let mut heads = BinaryHeap::new();
         for (index, run) in runs.iter_mut().enumerate() {

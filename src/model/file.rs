@@ -64,7 +64,7 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut (dyn Write + Send))
         write(&mut file)?;
         let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
         file.sync_all().map_err(failed)?;
-        drop(file);
+        // Locked until it has its name: nobody shall take it for abandoned.
         std::fs::rename(&temporary, &target).map_err(failed)
     })();
     if result.is_err() {

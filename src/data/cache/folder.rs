@@ -1,12 +1,11 @@
 //! The folder of the cache, and what is in it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::manifest::Manifest;
-use super::{Cache, Identity, PARTIAL, PREFIX, VERSION, WHOLE};
+use super::{Identity, PARTIAL, PREFIX, WHOLE};
 use crate::disk::is_abandoned;
 use crate::error::{Error, Result};
 
@@ -35,6 +34,8 @@ pub enum CacheState {
     Stale,
     /// It is being written.
     Unfinished,
+    /// A process that was killed did not finish it.
+    Abandoned,
     /// Another version wrote it, or it is damaged.
     Unusable,
 }
@@ -44,6 +45,25 @@ pub enum CacheState {
 /// # Errors
 /// [`Error::Io`] when the folder cannot be read.
 pub fn cached_files(folder: &Path) -> Result<Vec<CachedFile>> {
+    let files = names(folder)?.into_iter().map(|(path, partial)| {
+        let bytes = path.metadata().map_or(0, |data| data.len());
+        let (state, rows, sources) = match Manifest::read(&path) {
+            _ if partial && is_abandoned(&path) => (CacheState::Abandoned, 0, Vec::new()),
+            _ if partial => (CacheState::Unfinished, 0, Vec::new()),
+            Err(_) => (CacheState::Unusable, 0, Vec::new()),
+            Ok((_, manifest)) => {
+                let current = manifest.key.sources.iter().all(Identity::is_current);
+                let state = if current { CacheState::Usable } else { CacheState::Stale };
+                (state, manifest.rows(), manifest.key.sources.into_iter().map(|source| source.path).collect())
+            }
+        };
+        CachedFile { path, bytes, rows, sources, state }
+    });
+    Ok(files.collect())
+}
+
+/// The files of the cache in `folder`, and whether each was not finished.
+fn names(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let entries = match folder.read_dir() {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -51,26 +71,14 @@ pub fn cached_files(folder: &Path) -> Result<Vec<CachedFile>> {
     };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|e| Error::io(folder, e))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
         let partial = name.ends_with(PARTIAL);
-        if !name.starts_with(PREFIX) || !(partial || name.ends_with(WHOLE)) {
-            continue;
+        if name.starts_with(PREFIX) && (partial || name.ends_with(WHOLE)) {
+            files.push((entry.path(), partial));
         }
-        let bytes = path.metadata().map_or(0, |data| data.len());
-        let (state, rows, sources) = match Manifest::read(&path) {
-            _ if partial => (CacheState::Unfinished, 0, Vec::new()),
-            Err(_) => (CacheState::Unusable, 0, Vec::new()),
-            Ok((_, Manifest { key, .. })) if key.version != VERSION => (CacheState::Unusable, 0, Vec::new()),
-            Ok((_, Manifest { key, rows, .. })) => {
-                let current = key.sources.iter().all(Identity::is_current);
-                let state = if current { CacheState::Usable } else { CacheState::Stale };
-                (state, rows, key.sources.into_iter().map(|source| source.path).collect())
-            }
-        };
-        files.push(CachedFile { path, bytes, rows, sources, state });
     }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.sort();
     Ok(files)
 }
 
@@ -78,30 +86,36 @@ pub fn cached_files(folder: &Path) -> Result<Vec<CachedFile>> {
 /// Returns what was removed.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::Io`] about the first that could not be removed, after all the others.
 pub fn clear_cache(folder: &Path) -> Result<Vec<CachedFile>> {
-    remove_abandoned(folder);
     let mut files = cached_files(folder)?;
     files.retain(|file| file.state != CacheState::Unfinished);
-    files.iter().try_for_each(|file| std::fs::remove_file(&file.path).map_err(|e| Error::io(&file.path, e)))?;
-    Ok(files)
-}
-
-/// Removes what processes left that were killed while they wrote.
-pub(super) fn remove_abandoned(folder: &Path) {
-    for file in cached_files(folder).unwrap_or_default() {
-        if file.state == CacheState::Unfinished && is_abandoned(&file.path) {
-            Cache::remove(&file.path);
+    let mut failed = None;
+    files.retain(|file| match std::fs::remove_file(&file.path) {
+        Ok(()) => true,
+        Err(e) => {
+            // Another process may have been faster.
+            if e.kind() != std::io::ErrorKind::NotFound {
+                failed.get_or_insert_with(|| Error::io(&file.path, e));
+            }
+            false
         }
-    }
+    });
+    failed.map_or(Ok(files), Err)
 }
 
-/// Removes files that can never be of use again, since a source of theirs is another now.
-pub(super) fn remove_stale(folder: &Path) {
-    for file in cached_files(folder).unwrap_or_default() {
-        let has_changed = |(_, manifest): (File, Manifest)| manifest.key.sources.iter().any(Identity::has_changed);
-        if file.state == CacheState::Stale && Manifest::read(&file.path).is_ok_and(has_changed) {
-            Cache::remove(&file.path);
+/// Removes what can never be of use again: what processes left that were killed, what another version wrote or is damaged, and
+/// rows of which a source is another now.
+pub(super) fn tidy(folder: &Path) {
+    for (path, partial) in names(folder).unwrap_or_default() {
+        let dead = if partial {
+            is_abandoned(&path)
+        } else {
+            Manifest::read(&path).map_or(true, |(_, manifest)| manifest.key.sources.iter().any(Identity::has_changed))
+        };
+        if dead {
+            // One that cannot be removed is in the way of nobody.
+            let _ = std::fs::remove_file(path);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, Key};
+use super::{FORMAT_VERSION, Key, VERSION};
 use crate::data::frames::Frames;
 use crate::data::intake::{Intake, Place};
 use crate::data::part::{ClassSums, Dictionary, Labels, Part};
@@ -41,7 +41,7 @@ pub(super) struct Manifest {
     labels: Vec<(Vec<String>, Vec<u64>)>,
     target: Vec<String>,
     sums: Vec<(f64, u64)>,
-    pub(super) rows: u64,
+    rows: u64,
     dropped: u64,
     gaps: Vec<u64>,
     /// The rows to fit, and those held out.
@@ -97,26 +97,40 @@ impl Manifest {
         file.write(file.end(), bytemuck::bytes_of(&footer))
     }
 
-    /// Reads that of the file at `path`.
-    pub(super) fn read(path: &Path) -> Result<(File, Self)> {
+    /// Reads that of the file at `path`, and opens the file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and [`Error::Data`] when it is not whole or of another version.
+    pub(super) fn read(path: &Path) -> Result<(DiskFile, Self)> {
         let unusable = || Error::data(path, "this is no file of rows that this version of gpulogit can use");
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let all = file.metadata().map_err(|e| Error::io(path, e))?.len();
-        let disk = DiskFile::new(file.try_clone().map_err(|e| Error::io(path, e))?, path, path, all);
+        let io = |e| Error::io(path, e);
+        let file = File::open(path).map_err(io)?;
+        let all = file.metadata().map_err(io)?.len();
+        let file = DiskFile::new(file, path, path.parent().unwrap_or(path), all);
         let mut footer = Footer::zeroed();
         let footer_at = all.checked_sub(size_of::<Footer>() as u64).ok_or_else(unusable)?;
-        disk.read(footer_at, bytemuck::bytes_of_mut(&mut footer))?;
+        file.read(footer_at, bytemuck::bytes_of_mut(&mut footer))?;
         if footer.magic != MAGIC || footer.start.checked_add(footer.bytes) != Some(footer_at) {
             return Err(unusable());
         }
         let mut text = vec![0; usize::try_from(footer.bytes).map_err(|_| unusable())?];
-        disk.read(footer.start, &mut text)?;
+        file.read(footer.start, &mut text)?;
+        if u64::from(crc32fast::hash(&text)) != footer.sum {
+            return Err(unusable());
+        }
         let manifest: Manifest = serde_json::from_slice(&text).map_err(|_| unusable())?;
-        let whole = u64::from(crc32fast::hash(&text)) == footer.sum && manifest.key.format_version == FORMAT_VERSION;
-        if !whole || !manifest.holds_together(footer.start) {
+        let key = &manifest.key;
+        if (key.format_version, key.version.as_str()) != (FORMAT_VERSION, VERSION)
+            || !manifest.holds_together(footer.start)
+        {
             return Err(unusable());
         }
         Ok((file, manifest))
+    }
+
+    /// Rows in the file.
+    pub(super) fn rows(&self) -> u64 {
+        self.parts.iter().map(|part| part.rows as u64).sum()
     }
 
     /// Whether the parts fit each other and the rows lie within the first `end` bytes.
@@ -151,6 +165,7 @@ impl Manifest {
             weight: Vec::new(),
             offset: Vec::new(),
             classes: part.classes,
+            beside: part.frames.beside(),
             spilled: Some(Spilled::at(file, part.frames)),
         });
         Some(Intake {

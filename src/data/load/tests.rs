@@ -12,7 +12,7 @@ fn read(text: &str, options: &DataOptions, memory: u64) -> Training {
     let files = Files::new(&[file.path().to_path_buf()], None, false).unwrap();
     let opened = Opened::new(&files).unwrap();
     let wanted = plan(&opened, options).unwrap();
-    let mut cache = Cache::new(&files, &wanted, options);
+    let mut cache = Cache::new(None, &files, &wanted, options);
     let mut reading = opened.start(wanted, &HashMap::new(), true).unwrap();
     let Ok(intake) = Intake::read(&mut reading, options, &mut cache, &Silent) else { panic!() };
     assemble(intake, &files, Vec::new(), options, None, &Silent).unwrap()

@@ -95,24 +95,26 @@ impl RowSample {
         }
     }
 
+    /// The first group of each block that takes part, counted from the block's first, and the block's first row among all.
+    fn places(self, blocks: &[Block]) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let stride = self.stride();
+        blocks.iter().scan((0usize, 0), move |(groups, rows), block| {
+            let place = (groups.next_multiple_of(stride) - *groups, *rows);
+            *groups += block.groups();
+            *rows += block.rows();
+            Some(place)
+        })
+    }
+
     /// Calls `each` with the groups that take part, all of them after a few calls: all at once where X is in memory, else
     /// those of one block after the other.
     fn each(self, blocks: &[Block], mut each: impl FnMut(&[Group<'_>])) -> Result<()> {
         let stride = self.stride();
-        // Groups before the block, and rows.
-        let (mut before, mut first) = (0usize, 0);
-        // The block's first group that takes part, and its first row among all.
-        let mut next_block = |block: &Block| {
-            let place = (before.next_multiple_of(stride) - before, first);
-            before += block.groups();
-            first += block.rows();
-            place
-        };
+        let places = self.places(blocks).collect::<Vec<_>>();
         if let Some(here) = blocks.iter().map(Block::here).collect::<Option<Vec<_>>>() {
             let mut groups = Vec::new();
-            for (block, rows) in blocks.iter().zip(here) {
-                let (next, first) = next_block(block);
-                let group = |g| Group { block: rows, g, first_row: first + g * LANES };
+            for (block, &(next, first)) in here.into_iter().zip(&places) {
+                let group = |g| Group { block, g, first_row: first + g * LANES };
                 groups.extend((next..block.groups()).step_by(stride).map(group));
             }
             each(&groups);
@@ -120,14 +122,12 @@ impl RowSample {
         }
         if stride == 1 {
             return each_block(blocks, |b, block| {
-                let (_, first) = next_block(&blocks[b]);
-                let group = |g| Group { block, g, first_row: first + g * LANES };
+                let group = |g| Group { block, g, first_row: places[b].1 + g * LANES };
                 each(&(0..block.groups()).map(group).collect::<Vec<_>>());
                 Ok(())
             });
         }
-        for block in blocks {
-            let (next, first) = next_block(block);
+        for (block, (next, first)) in blocks.iter().zip(places) {
             if let Some(some) = block.some_groups(next, stride)? {
                 let group = |g| Group { block: &some, g, first_row: first + (next + g * stride) * LANES };
                 each(&(0..some.groups()).map(group).collect::<Vec<_>>());
@@ -138,15 +138,11 @@ impl RowSample {
 
     /// Σ s of the rows that take part.
     pub(super) fn weight_sum(self, blocks: &[Block]) -> Result<f64> {
-        let stride = self.stride();
-        let (mut before, mut sum) = (0usize, 0.0);
-        for block in blocks {
+        let mut sum = 0.0;
+        for (block, (next, _)) in blocks.iter().zip(self.places(blocks)) {
             let vectors = block.vectors()?;
-            let next = before.next_multiple_of(stride) - before;
-            before += block.groups();
-            sum = (next..block.groups())
-                .step_by(stride)
-                .fold(sum, |sum, g| sum + vectors.weight.group(g).lanes().iter().sum::<f64>());
+            let groups = (next..block.groups()).step_by(self.stride());
+            sum = groups.fold(sum, |sum, g| sum + vectors.weight.group(g).lanes().iter().sum::<f64>());
         }
         Ok(sum)
     }
