@@ -81,7 +81,7 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
     let mut options = options.clone();
     // Asked once, for what is available shrinks while rows are read.
     options.memory = Some(options.memory());
-    let files = Files::new(paths, options.format, options.no_header)?;
+    let files = Files::new(paths, options.format, options.no_header, options.memory())?;
     check_format(files.format, options.no_header, true, [&options.target_file, &options.weight_file])?;
     let mut text = HashMap::new();
     loop {

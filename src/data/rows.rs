@@ -87,7 +87,7 @@ impl<'a> RowStream<'a> {
     pub fn open(paths: &[PathBuf], design: &'a Design, options: &'a ReadOptions) -> Result<Self> {
         design.validate().map_err(|message| Error::Usage(format!("the model's columns are unusable: {message}")))?;
         let no_header = options.no_header.unwrap_or(!design.header);
-        let mut files = Files::new(paths, options.format, no_header)?;
+        let mut files = Files::new(paths, options.format, no_header, u64::MAX)?;
         let has_lines = matches!(files.format, Format::Csv | Format::Tsv);
         files.no_header &= has_lines;
         let asked_no_header = options.no_header == Some(true);

@@ -57,11 +57,11 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The files that `paths` mean.
-    pub(super) fn new(paths: &[PathBuf], asked: Option<Format>, no_header: bool) -> Result<Self> {
+    /// The files that `paths` mean, to be read within so many bytes of memory.
+    pub(super) fn new(paths: &[PathBuf], asked: Option<Format>, no_header: bool, memory: u64) -> Result<Self> {
         let paths = input::expand(paths)?;
         let format = input::format_of(&paths, asked)?;
-        let sources: Vec<Source> = paths.iter().map(|path| Source::new(path)).collect();
+        let sources: Vec<Source> = paths.iter().map(|path| Source::new(path).within(memory)).collect();
         let extent = if format == Format::Svmlight { Some(input::extent(&sources)?) } else { None };
         Ok(Files { sources, format, no_header, extent })
     }

@@ -64,7 +64,7 @@ pub(in crate::cli) struct DataArgs {
     /// Folder of such files [default: gpulogit in the user's cache folder].
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub(in crate::cli) cache_dir: Option<PathBuf>,
-    /// Do not keep that file for the next fit.
+    /// Do not keep that file for the next fit, and use none that was kept.
     #[arg(long, help_heading = "Data")]
     pub(in crate::cli) no_cache: bool,
     /// Targets of an X.npy.

@@ -38,6 +38,8 @@ const SLICE_ROWS: [usize; 2] = [3, 4];
 const SLICES_A_THREAD: usize = 1;
 /// Slices at the most: they are memory.
 const MOST_SLICES: usize = 16;
+/// What a slice takes until its rows are taken in.
+const SLICE_COST: u64 = 6 << 20;
 /// Groups of columns that are read on their own, for each thread.
 const GROUPS_A_THREAD: usize = 8;
 
@@ -50,13 +52,15 @@ struct Plan {
     /// Fields that are read together.
     groups: Vec<Range<usize>>,
     slice_rows: usize,
+    /// Rows that are read at a time.
+    wave_rows: usize,
 }
 
 /// Columns of some rows, and which of those asked for they are.
 type Parts = Vec<(usize, Converted)>;
 
 impl Plan {
-    fn new(fields: usize, wanted: &[Request]) -> Self {
+    fn new(source: &Source, fields: usize, wanted: &[Request]) -> Self {
         let mut columns = vec![Vec::new(); fields];
         wanted.iter().enumerate().for_each(|(column, request)| columns[request.field].push((column, request.kind)));
         let fields: Vec<usize> = (0..fields).filter(|field| !columns[*field].is_empty()).collect();
@@ -64,12 +68,8 @@ impl Plan {
         let together = fields.len().div_ceil(GROUPS_A_THREAD * rayon::current_num_threads()).max(1);
         let groups = (0..fields.len()).step_by(together).map(|at| at..(at + together).min(fields.len())).collect();
         let slice_rows = (SLICE_CELLS / fields.len().max(1)).clamp(SLICE_ROWS[0], SLICE_ROWS[1]);
-        Plan { fields, columns, groups, slice_rows }
-    }
-
-    /// Rows that are read at a time.
-    fn wave_rows(&self) -> usize {
-        (SLICES_A_THREAD * rayon::current_num_threads()).min(MOST_SLICES) * self.slice_rows
+        let wave_rows = source.at_a_time(SLICES_A_THREAD, MOST_SLICES, SLICE_COST) * slice_rows;
+        Plan { fields, columns, groups, slice_rows, wave_rows }
     }
 
     /// The columns that a group of fields goes to.
@@ -142,7 +142,7 @@ impl Table {
     }
 
     fn start(&mut self, wanted: &[Request]) {
-        let plan = Plan::new(self.fields.len(), wanted);
+        let plan = Plan::new(&self.source, self.fields.len(), wanted);
         let refused = plan.fields.iter().find(|field| content(self.schema.field(**field).data_type()).is_none());
         self.failed = refused.map(|field| {
             let name = self.fields[*field].name.as_str();

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::cells::{Plan, records};
 use super::files::{Input, Source};
 use super::lines::detect_delimiter;
-use super::pieces::{Piece, Pieces, first_record_end};
+use super::pieces::{PIECE_COST, Piece, Pieces, first_record_end};
 use super::{Batch, Declared, Fault, Field, Guess, Reader, Request, cell, error_at};
 use crate::data::names;
 use crate::data::options::Format;
@@ -105,7 +105,8 @@ impl Delimited {
             first_line += line_count(&start[..end]);
             start.drain(..end);
         }
-        let mut pieces = Pieces::new(input, delimiter, start);
+        let at_a_time = source.at_a_time(PIECES_A_THREAD, MOST_PIECES, PIECE_COST);
+        let mut pieces = Pieces::new(input, delimiter, start, at_a_time);
         let mut file = Delimited {
             path: path.clone(),
             delimiter,
@@ -169,14 +170,7 @@ impl Delimited {
 
 /// The pieces that are parsed at a time.
 fn wave(pieces: &mut Pieces<Input>, path: &Path) -> Result<Vec<Piece>> {
-    let mut wave = Vec::new();
-    while wave.len() < (PIECES_A_THREAD * rayon::current_num_threads()).min(MOST_PIECES) {
-        match pieces.next().map_err(|e| Error::io(path, e))? {
-            Some(piece) => wave.push(piece),
-            None => break,
-        }
-    }
-    Ok(wave)
+    pieces.wave().map_err(|e| Error::io(path, e))
 }
 
 impl Reader for Delimited {

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 
 /// The name of standard input.
 const STDIN: &str = "-";
+/// Part of memory that what is being read may take.
+const READING: u64 = 4;
 /// Bytes that tell a compression.
 const MAGIC_BYTES: u64 = 4;
 const GZIP: &[u8] = b"\x1f\x8b";
@@ -24,11 +26,25 @@ pub(in crate::data) struct Source {
     pub(in crate::data) path: PathBuf,
     /// Bytes read of it, as they lie there.
     pub(in crate::data) bytes: Arc<AtomicU64>,
+    /// Bytes of memory there may be for all that is done with it.
+    memory: u64,
 }
 
 impl Source {
     pub(in crate::data) fn new(path: &Path) -> Self {
-        Source { path: path.to_path_buf(), bytes: Arc::default() }
+        Source { path: path.to_path_buf(), bytes: Arc::default(), memory: u64::MAX }
+    }
+
+    /// The same, within so many bytes of memory.
+    pub(in crate::data) fn within(self, memory: u64) -> Self {
+        Source { memory, ..self }
+    }
+
+    /// Parts of it that are read at a time: so many for each thread, but no more than `most`, nor than a part of memory holds
+    /// when each takes `bytes` until it is done with.
+    pub(super) fn at_a_time(&self, a_thread: usize, most: usize, bytes: u64) -> usize {
+        let held = usize::try_from(self.memory / READING / bytes).unwrap_or(most);
+        (a_thread * rayon::current_num_threads()).min(most).min(held).max(1)
     }
 
     /// Whether it can be read but once.

@@ -17,6 +17,9 @@ const LOOK_BYTES: usize = 8 << 10;
 /// Bytes that a record may have.
 pub(super) const MOST_RECORD_BYTES: usize = 256 << 20;
 
+/// Memory that a piece takes until its rows are taken in: its text, and its cells as numbers.
+pub(super) const PIECE_COST: u64 = 4 << 20;
+
 /// Whole records.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -36,13 +39,31 @@ pub(super) struct Pieces<R> {
     /// What follows the last piece.
     rest: Vec<u8>,
     ended: bool,
+    /// Pieces that are worked on at a time.
+    at_a_time: usize,
     /// Memory of pieces that are done with: to be given new pages for each piece would take longer than to read it.
     spare: Vec<Vec<u8>>,
 }
 
 impl<R: Read> Pieces<R> {
-    pub(super) fn new(input: R, delimiter: u8, start: Vec<u8>) -> Self {
-        Pieces { input, delimiter, rest: start, ended: false, spare: Vec::new() }
+    /// Those of `input` behind `start`, `at_a_time` of which make a wave.
+    pub(super) fn new(input: R, delimiter: u8, start: Vec<u8>, at_a_time: usize) -> Self {
+        Pieces { input, delimiter, rest: start, ended: false, at_a_time, spare: Vec::new() }
+    }
+
+    /// The pieces that are worked on at a time; none at the end.
+    ///
+    /// # Errors
+    /// As [`Pieces::next`].
+    pub(super) fn wave(&mut self) -> io::Result<Vec<Piece>> {
+        let mut wave = Vec::new();
+        while wave.len() < self.at_a_time {
+            match self.next()? {
+                Some(piece) => wave.push(piece),
+                None => break,
+            }
+        }
+        Ok(wave)
     }
 
     /// Takes back a piece that is done with.
@@ -203,7 +224,7 @@ mod tests {
     use super::*;
 
     fn cut(text: &str) -> Vec<(String, u64, bool)> {
-        let mut pieces = Pieces::new(text.as_bytes(), b',', Vec::new());
+        let mut pieces = Pieces::new(text.as_bytes(), b',', Vec::new(), 1);
         let mut all = Vec::new();
         while let Some(piece) = pieces.next().unwrap() {
             all.push((String::from_utf8(piece.bytes).unwrap(), piece.lines, piece.plain));

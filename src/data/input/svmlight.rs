@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use self::rows::Plan;
 use super::files::{Input, Source};
-use super::pieces::{Piece, Pieces};
+use super::pieces::{PIECE_COST, Piece, Pieces};
 use super::{Batch, Declared, Field, Reader, Request, cell, error_at};
 use crate::data::options::SVMLIGHT_LABEL;
 use crate::error::{Error, Result};
@@ -142,20 +142,19 @@ fn pieces(source: &Source) -> Result<Pieces<Input>> {
         start.clear();
     }
     // With this for a delimiter a quote means something at the start of a line only, and there but a longer piece.
-    Ok(Pieces::new(input, b'\n', start))
+    let at_a_time = source.at_a_time(PIECES_A_THREAD, MOST_PIECES, PIECE_COST);
+    Ok(Pieces::new(input, b'\n', start, at_a_time))
 }
 
 /// The pieces that are parsed at a time, the line ends of which are made LF or CRLF.
 fn read_wave(pieces: &mut Pieces<Input>, path: &Path) -> Result<Vec<Piece>> {
-    let mut wave = Vec::new();
-    while wave.len() < (PIECES_A_THREAD * rayon::current_num_threads()).min(MOST_PIECES) {
-        let Some(mut piece) = pieces.next().map_err(|e| Error::io(path, e))? else { break };
-        for at in 0..if piece.plain { 0 } else { piece.bytes.len() } {
+    let mut wave = pieces.wave().map_err(|e| Error::io(path, e))?;
+    for piece in wave.iter_mut().filter(|piece| !piece.plain) {
+        for at in 0..piece.bytes.len() {
             if piece.bytes[at] == b'\r' && piece.bytes.get(at + 1) != Some(&b'\n') {
                 piece.bytes[at] = b'\n';
             }
         }
-        wave.push(piece);
     }
     Ok(wave)
 }

@@ -154,7 +154,7 @@ impl Arrow {
         let mut ahead: usize = self.ready.iter().map(|ready| ready.rows - ready.taken).sum();
         let mut found = Vec::new();
         let mut ended = Ok(());
-        while ahead < plan.wave_rows() {
+        while ahead < plan.wave_rows {
             match self.next_rows() {
                 Ok(Some(next)) => {
                     ahead += next.1;
@@ -206,7 +206,7 @@ impl Reader for Arrow {
     fn next(&mut self) -> Result<Option<Vec<Batch>>> {
         let Some(plan) = self.table.plan()? else { return Ok(None) };
         let failed = self.read_ahead(&plan).err().map(|wrong| wrong.error(&self.table.source));
-        let (mut slices, mut budget) = (Vec::new(), plan.wave_rows());
+        let (mut slices, mut budget) = (Vec::new(), plan.wave_rows);
         // All of what comes before a failure is handed out.
         while let Some(ready) = self.ready.front_mut().filter(|_| budget > 0 || failed.is_some()) {
             let rows = (ready.rows - ready.taken).min(plan.slice_rows);

@@ -150,7 +150,7 @@ impl Reader for Parquet {
     fn next(&mut self) -> Result<Option<Vec<Batch>>> {
         let Some(plan) = self.table.plan()? else { return Ok(None) };
         let (mut spans, mut tasks) = (Vec::new(), Vec::new());
-        let mut budget = plan.wave_rows();
+        let mut budget = plan.wave_rows;
         while let Some(mut group) = self.row_group(&plan) {
             // Where a row group is left and taken up again, a slice ends.
             let rows = if group.left <= budget { group.left } else { budget / plan.slice_rows * plan.slice_rows };
