@@ -131,7 +131,7 @@ impl Block {
     /// Targets, weights and offsets.
     ///
     /// # Errors
-    /// As [`Absent::vectors`].
+    /// What reading fails with.
     pub fn vectors(&self) -> Result<Cow<'_, RowVectors>> {
         match self {
             Block::Here(block) => Ok(Cow::Borrowed(block.vectors())),
