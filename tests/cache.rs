@@ -90,7 +90,7 @@ fn read(data: &Path, options: &DataOptions) -> (From, Vec<u64>) {
         each_block(&data.blocks, |_, block| {
             let Values::F32(x) = block.x() else { panic!("not f32") };
             seen.extend(x.iter().map(|x| u64::from(x.to_bits())));
-            let offset = block.offset().unwrap().iter();
+            let offset = block.offset().into_iter().flat_map(|offset| offset.iter());
             seen.extend(block.target().iter().chain(block.weight().iter()).chain(offset).map(f64::to_bits));
             Ok(())
         })
@@ -290,4 +290,26 @@ fn the_command_lists_and_removes_what_is_kept() {
     assert_eq!((&listed["files"][0]["state"], &listed["files"][0]["rows"]), (&"usable".into(), &rows.into()));
     assert_eq!(json(&["cache", "--clear"])["bytes"], listed["bytes"]);
     assert!(run(&["cache", "--clear"]).0.starts_with("0 files (0 B) removed from "));
+}
+
+#[test]
+fn tables_of_one_kind_of_columns_are_kept_as_well() {
+    let files = Files::new();
+    let data = files.write("d.csv", table());
+    let mut seen = 0;
+    for features in [&["colour"][..], &["a"], &["a", "colour"]] {
+        for beside in [[true, true], [true, false], [false, true], [false, false]] {
+            let options = DataOptions {
+                features: features.iter().map(ToString::to_string).collect(),
+                weight: beside[0].then(|| "w".into()),
+                offset: beside[1].then(|| "o".into()),
+                ..options(&files)
+            };
+            let (from, rows) = read(&data, &options);
+            assert_eq!(from, From::Sources);
+            assert!(read(&data, &options) == (From::Cache, rows), "{features:?} {beside:?}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 12);
 }

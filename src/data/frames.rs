@@ -143,6 +143,9 @@ impl Frames {
         let rounding = vec![0.0; columns.len()];
         let mut stored =
             StoredFrames { columns, rounding, frames: Vec::new(), frame_rows: self.frame_rows, spare: None };
+        if self.columns == 0 {
+            return Ok(stored);
+        }
         let mut values = vec![vec![0.0; LANES * TASK_GROUPS]; self.columns];
         for start in (0..self.rows).step_by(LANES * TASK_GROUPS) {
             let rows = (LANES * TASK_GROUPS).min(self.rows - start);

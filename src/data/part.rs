@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::classes::{Classes, Labelled};
 use super::frames::Frames;
 use super::input::MISSING;
-use super::pack::{PackOptions, Precision};
+use super::pack::{PackOptions, Precision, block_rows};
 use super::source::ColumnSource;
 use super::spill::{Frame, Spilled, SpilledVectors};
 use super::vectors::RowVectors;
@@ -102,9 +102,12 @@ pub(super) struct Part {
 impl Part {
     /// No rows of so many columns of numbers and of text yet, with weights and offsets or without.
     pub(super) fn new(numbers: usize, texts: usize, beside: [bool; 2], pack: PackOptions) -> Result<Self> {
+        // What goes to a file or to blocks together, numbers or not.
+        let width = numbers + texts + beside.iter().filter(|there| **there).count() * 2;
+        let frame_rows = block_rows(width, pack.block_rows)?;
         Ok(Part {
             rows: 0,
-            numbers: Frames::new(numbers, pack.precision == Some(Precision::F64), pack.block_rows)?,
+            numbers: Frames::new(numbers, pack.precision == Some(Precision::F64), Some(frame_rows))?,
             codes: vec![Vec::new(); texts],
             target: Vec::new(),
             weight: Vec::new(),
