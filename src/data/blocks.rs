@@ -2,12 +2,12 @@
 //! worked on.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use super::block::{LANES, RowBlock, Stretch, Values};
+use super::spill::SpilledBlock;
 use super::storage::Storage;
 use super::vectors::RowVectors;
 use crate::error::Result;
@@ -22,39 +22,12 @@ pub enum Block {
     Away(AwayBlock),
 }
 
-/// Rows that are not in memory: X in f32, and the vectors that go with it.
-pub(super) trait Absent: fmt::Debug + Send + Sync {
-    /// Reads X of the groups of rows `groups` into `out`.
-    ///
-    /// # Errors
-    /// [`crate::error::Error::Io`], and [`crate::error::Error::Data`] when what is read is not what was written.
-    fn read(&self, groups: Range<usize>, out: &mut [f32]) -> Result<()>;
-
-    /// Reads the vectors of all rows.
-    ///
-    /// # Errors
-    /// As [`Absent::read`].
-    fn vectors(&self) -> Result<RowVectors>;
-
-    /// Bytes of those vectors as they are kept.
-    fn vector_bytes(&self) -> u64;
-
-    /// Whether there is an offset among them.
-    fn has_offset(&self) -> bool;
-
-    /// How far a pass over the file is.
-    fn pass(&self) -> &Pass;
-
-    /// The folder of the file, which has room for what is computed of the rows.
-    fn folder(&self) -> &Path;
-}
-
 /// A block that is not in memory.
 #[derive(Debug, Clone)]
 pub struct AwayBlock {
     rows: usize,
     features: usize,
-    source: Arc<dyn Absent>,
+    source: Arc<SpilledBlock>,
 }
 
 impl From<RowBlock> for Block {
@@ -182,8 +155,8 @@ impl Block {
 
 impl AwayBlock {
     /// The block of `rows` rows × `features` that `source` reads.
-    pub(super) fn new(rows: usize, features: usize, source: Arc<dyn Absent>) -> Self {
-        AwayBlock { rows, features, source }
+    pub(super) fn new(rows: usize, features: usize, source: SpilledBlock) -> Self {
+        AwayBlock { rows, features, source: Arc::new(source) }
     }
 
     /// Bytes of X, padding included.

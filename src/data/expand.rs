@@ -222,7 +222,7 @@ pub(super) fn pack_spilled(
     let blocks = |recipe: Recipe| -> Vec<AwayBlock> {
         let recipe = Arc::new(recipe);
         let block = |rows: &Range<usize>| SpilledBlock::new(&vectors, &recipe, rows.clone());
-        places.iter().map(|rows| AwayBlock::new(rows.len(), width, Arc::new(block(rows)))).collect()
+        places.iter().map(|rows| AwayBlock::new(rows.len(), width, block(rows))).collect()
     };
     let affine = vec![IDENTITY; width];
     let measure = |storing: &mut Storing<'_, f32>, blocks: &[AwayBlock]| -> Result<Vec<Moments>> {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::block::LANES;
-use super::blocks::Absent;
 use super::classes::{Classes, Labelled};
 use super::expand::Recipe;
 use super::input::MISSING;
@@ -282,10 +281,12 @@ impl SpilledBlock {
             rows: start..start + rows.len(),
         }
     }
-}
 
-impl Absent for SpilledBlock {
-    fn read(&self, groups: Range<usize>, out: &mut [f32]) -> Result<()> {
+    /// Reads X of the groups of rows `groups` into `out`.
+    ///
+    /// # Errors
+    /// As [`DiskFile::read_section`].
+    pub(super) fn read(&self, groups: Range<usize>, out: &mut [f32]) -> Result<()> {
         let spilled = &self.vectors.spilled;
         let first = self.rows.start / LANES;
         let here = first + groups.start..first + groups.end;
@@ -305,25 +306,33 @@ impl Absent for SpilledBlock {
         Ok(())
     }
 
-    fn vectors(&self) -> Result<RowVectors> {
+    /// Reads the vectors of all rows.
+    ///
+    /// # Errors
+    /// As [`DiskFile::read_section`].
+    pub(super) fn vectors(&self) -> Result<RowVectors> {
         self.vectors.of(self.frame, self.rows.clone())
     }
 
-    fn vector_bytes(&self) -> u64 {
+    /// Bytes of those vectors as they are kept.
+    pub(super) fn vector_bytes(&self) -> u64 {
         let beside =
             |(piece, bytes, _)| if matches!(piece, Piece::Numbers | Piece::Text(_)) { 0 } else { bytes as u64 };
         self.vectors.spilled.frames.pieces(self.rows.len()).map(beside).sum()
     }
 
-    fn has_offset(&self) -> bool {
+    /// Whether there is an offset among them.
+    pub(super) fn has_offset(&self) -> bool {
         self.vectors.spilled.frames.offsets
     }
 
-    fn pass(&self) -> &Pass {
+    /// How far a pass over the file is.
+    pub(super) fn pass(&self) -> &Pass {
         self.vectors.spilled.pass()
     }
 
-    fn folder(&self) -> &Path {
+    /// The folder of the file, which has room for what is computed of the rows.
+    pub(super) fn folder(&self) -> &Path {
         self.vectors.spilled.file.folder()
     }
 }
