@@ -19,7 +19,7 @@ use manifest::Manifest;
 
 use super::hash;
 use super::intake::Intake;
-use super::options::DataOptions;
+use super::options::{DataOptions, folder_with_room};
 use super::table::{Files, Wanted};
 use crate::disk::{DiskFile, MORE_ROOM};
 use crate::error::{Error, Result};
@@ -54,6 +54,8 @@ struct Identity {
 /// Where the rows of an input go that memory does not hold, and may be already.
 pub(super) struct Cache {
     folder: PathBuf,
+    /// Whether the user named it.
+    asked: bool,
     /// What they are made of; none where they are not to be kept.
     key: Option<Key>,
     /// Where they are written, and the name that it has until then.
@@ -72,7 +74,7 @@ impl Cache {
     /// The cache of what is `wanted` of `files`, which were `sources` before they were opened.
     pub(super) fn new(sources: Option<Sources>, files: &Files, wanted: &[Wanted], options: &DataOptions) -> Self {
         let key = sources.map(|sources| Key::new(sources, files, wanted, options));
-        Cache { folder: options.cache_dir(), key, file: None, partial: None }
+        Cache { asked: options.cache_dir.is_some(), folder: options.cache_dir(), key, file: None, partial: None }
     }
 
     /// The file to write rows to, an empty one at first.
@@ -82,6 +84,12 @@ impl Cache {
     pub(super) fn file(&mut self) -> Result<Arc<DiskFile>> {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
+        }
+        if !self.asked {
+            let folder = folder_with_room();
+            // Nobody would look for the rows elsewhere.
+            self.key.take_if(|_| folder != self.folder);
+            self.folder = folder;
         }
         let folder = &self.folder;
         let io = |e: std::io::Error| {

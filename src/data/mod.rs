@@ -41,6 +41,7 @@ pub use cache::{CacheState, CachedFile, cached_files, clear_cache};
 pub use cut::Cut;
 pub use design::{Design, InputColumn, MAX_HASH_BITS};
 pub use load::{HeldOut, ReadSummary, Training, load_training};
+pub(crate) use options::folder_with_room;
 pub use options::{
     ClassWeight, DataOptions, Encoding, Format, MAX_LEVELS, Missing, ReadOptions, SVMLIGHT_LABEL, default_cache_dir,
 };

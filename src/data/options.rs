@@ -114,11 +114,16 @@ pub struct DataOptions {
     pub pack: PackOptions,
 }
 
-/// Where rows go that memory does not hold: a folder of ours in the user's cache, or that of temporary files where the user has
-/// none and none can be made.
+/// Where rows go that memory does not hold: a folder of ours in the user's cache, or in that of temporary files where the user
+/// has none.
 pub fn default_cache_dir() -> PathBuf {
-    let of_user = dirs::cache_dir().map(|folder| folder.join("gpulogit"));
-    of_user.filter(|folder| std::fs::create_dir_all(folder).is_ok()).unwrap_or_else(std::env::temp_dir)
+    dirs::cache_dir().unwrap_or_else(std::env::temp_dir).join("gpulogit")
+}
+
+/// The same, made where it was not there; the folder of temporary files where it cannot be made.
+pub(crate) fn folder_with_room() -> PathBuf {
+    let folder = default_cache_dir();
+    if std::fs::create_dir_all(&folder).is_ok() { folder } else { std::env::temp_dir() }
 }
 
 impl DataOptions {

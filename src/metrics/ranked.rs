@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use bytemuck::{Pod, Zeroable};
 use rayon::slice::ParallelSliceMut;
 
-use crate::data::default_cache_dir;
+use crate::data::folder_with_room;
 use crate::disk::{DiskFile, MORE_ROOM};
 use crate::error::Result;
 
@@ -51,7 +51,7 @@ impl Ranked {
             self.sort();
             let file = match &self.file {
                 Some(file) => file,
-                None => self.file.insert(DiskFile::unnamed(&default_cache_dir(), MORE_ROOM)?),
+                None => self.file.insert(DiskFile::unnamed(&folder_with_room(), MORE_ROOM)?),
             };
             let start = file.end();
             file.write(start, bytemuck::cast_slice(&self.held))?;
