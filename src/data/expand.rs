@@ -150,7 +150,7 @@ pub(super) fn pack_frames(
     options: PackOptions,
 ) -> Result<Packed> {
     let rows = vectors.rows();
-    vectors::check(vectors, rows)?;
+    let weight_sum = vectors::check(vectors, rows)?;
     let StoredFrames { columns, rounding, frames, frame_rows, .. } = frames;
     let (width, recipe) = (features.len(), Recipe::new(features, &columns));
     let picks = picks(vectors, width, options)?;
@@ -190,11 +190,12 @@ pub(super) fn pack_frames(
         let here = index * frame_rows..rows.min((index + 1) * frame_rows);
         blocks.extend(cut(width, block_rows, vectors, here, Arc::new(stretch), Values::F32)?);
     }
-    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, samples: storing.finish(Values::F32)? })
+    let samples = storing.finish(Values::F32)?;
+    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, weight_sum, samples })
 }
 
 /// Packs the `features` of rows that were spilled, the numbers stored as `columns` say: their blocks are read from the file
-/// whenever they are needed. Also Σ s.
+/// whenever they are needed.
 ///
 /// # Errors
 /// As [`super::pack::pack`], and what reading fails with.
@@ -204,9 +205,9 @@ pub(super) fn pack_spilled(
     rounding: &[f64],
     features: &[Feature<'_>],
     options: PackOptions,
-) -> Result<(Packed, f64)> {
+) -> Result<Packed> {
     let (rows, width) = (vectors.rows(), features.len());
-    vectors::check(&vectors, rows)?;
+    let weight_sum = vectors::check(&vectors, rows)?;
     let vectors = Arc::new(vectors);
     let picks = picks(&*vectors, width, options)?;
     let mut storing = Storing::new(&*vectors, width, &picks)?;
@@ -247,5 +248,5 @@ pub(super) fn pack_spilled(
     }
     let samples = storing.finish(Values::F32)?;
     let blocks = away.into_iter().map(Block::Away).collect();
-    Ok((Packed { blocks, columns: stored, moments, samples }, vectors::weight_sum(&*vectors)?))
+    Ok(Packed { blocks, columns: stored, moments, weight_sum, samples })
 }

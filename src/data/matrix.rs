@@ -61,12 +61,10 @@ pub(super) fn pack(
     let names = design.feature_names();
     match (stored, vectors) {
         (Some(StoredFrames { columns, rounding, .. }), Vectors::Spilled(vectors)) => {
-            let (packed, weight_sum) = pack_spilled(vectors, &columns, &rounding, &features, options)?;
-            Ok(Dataset::of(names, packed, weight_sum))
+            Ok(Dataset::of(names, pack_spilled(vectors, &columns, &rounding, &features, options)?))
         }
         (Some(frames), Vectors::Held(vectors)) => {
-            let packed = pack_frames(frames, &features, &part.codes, &vectors, options)?;
-            Ok(Dataset::of(names, packed, vectors.weight.add_to(0.0)))
+            Ok(Dataset::of(names, pack_frames(frames, &features, &part.codes, &vectors, options)?))
         }
         (None, Vectors::Held(vectors)) => {
             Dataset::pack(names, &Matrix { features, numbers: &part.numbers }, &vectors, options)

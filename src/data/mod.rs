@@ -103,7 +103,7 @@ impl Dataset {
         options: PackOptions,
     ) -> Result<Self> {
         check_names(&features, source.features())?;
-        Ok(Dataset::of(features, pack::pack(source, vectors, options)?, vectors.weight.add_to(0.0)))
+        Ok(Dataset::of(features, pack::pack(source, vectors, options)?))
     }
 
     /// As [`Dataset::pack`], from what [`pack::pack_rows`] takes.
@@ -114,11 +114,11 @@ impl Dataset {
         options: PackOptions,
     ) -> Result<Self> {
         let packed = pack::pack_rows(values, features.len(), vectors, options)?;
-        Ok(Dataset::of(features, packed, vectors.weight.add_to(0.0)))
+        Ok(Dataset::of(features, packed))
     }
 
-    fn of(features: Vec<String>, packed: Packed, weight_sum: f64) -> Self {
-        let Packed { blocks, columns, moments, samples } = packed;
+    fn of(features: Vec<String>, packed: Packed) -> Self {
+        let Packed { blocks, columns, moments, weight_sum, samples } = packed;
         let data = |blocks: Vec<Block>, weight_sum, samples| Dataset {
             features: features.clone(),
             columns: columns.clone(),

@@ -65,6 +65,8 @@ pub struct Packed {
     pub columns: Vec<StoredColumn>,
     /// Moments of each column.
     pub moments: Vec<Moments>,
+    /// S = Σ s.
+    pub weight_sum: f64,
     /// Row samples, smallest first, stored as the rows are.
     pub samples: Vec<RowBlock>,
 }
@@ -95,18 +97,19 @@ pub(super) fn pack_with(
 ) -> Result<Packed> {
     source.check()?;
     let (rows, features) = (source.rows(), source.features());
-    vectors::check(vectors, rows)?;
+    let weight_sum = vectors::check(vectors, rows)?;
     let block_rows = block_rows(features, options.block_rows)?;
     let picks = picks(vectors)?;
     match options.precision_for(rows, features) {
-        Precision::F32 => pack_as::<f32>(source, vectors, block_rows, &picks, Values::F32),
-        Precision::F64 => pack_as::<f64>(source, vectors, block_rows, &picks, Values::F64),
+        Precision::F32 => pack_as::<f32>(source, vectors, weight_sum, block_rows, &picks, Values::F32),
+        Precision::F64 => pack_as::<f64>(source, vectors, weight_sum, block_rows, &picks, Values::F64),
     }
 }
 
 fn pack_as<T: Stored>(
     source: &impl ColumnSource,
     vectors: &RowVectors,
+    weight_sum: f64,
     block_rows: usize,
     picks: &[Pick],
     values: fn(Stretch<T>) -> Values,
@@ -135,7 +138,7 @@ fn pack_as<T: Stored>(
         moments = sweep(&columns)?;
     }
     let blocks = cut(features, block_rows, vectors, 0..source.rows(), Arc::new(out), values)?;
-    Ok(Packed { blocks, columns, moments, samples: storing.finish(values)? })
+    Ok(Packed { blocks, columns, moments, weight_sum, samples: storing.finish(values)? })
 }
 
 /// Packs a row-major matrix of `features` columns, and rows of zeros after it up to a whole group, in the memory that it lies
@@ -154,7 +157,7 @@ pub(super) fn pack_rows(
     if features == 0 || options.precision_for(rows, features) == Precision::F64 {
         return pack(&source, vectors, options);
     }
-    vectors::check(vectors, rows)?;
+    let weight_sum = vectors::check(vectors, rows)?;
     let block_rows = block_rows(features, options.block_rows)?;
     let columns = suggest_all(&source, first_rows(SMALL_DATA, features))?;
     let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
@@ -170,7 +173,8 @@ pub(super) fn pack_rows(
     let stored = Stored32 { columns, moments: storing.moments(features)? };
     let stored = stored.centred_again(&mut storing, vectors, block_rows, &mut [(0, &mut values)])?;
     let blocks = cut(features, block_rows, vectors, 0..rows, Arc::new(values), Values::F32)?;
-    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, samples: storing.finish(Values::F32)? })
+    let samples = storing.finish(Values::F32)?;
+    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, weight_sum, samples })
 }
 
 /// Columns that are stored in f32 and no longer known in any other way.

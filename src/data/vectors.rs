@@ -39,28 +39,21 @@ impl VectorSource for RowVectors {
     }
 }
 
-/// Σ s of all rows.
-///
-/// # Errors
-/// What reading fails with.
-pub(super) fn weight_sum(vectors: &dyn VectorSource) -> Result<f64> {
-    let mut sum = 0.0;
-    vectors.each(&mut |_, vectors| {
-        sum = vectors.weight.add_to(sum);
-        Ok(())
-    })?;
-    Ok(sum)
-}
-
-/// Holds `vectors` to be those of `rows` rows.
+/// Holds `vectors` to be those of `rows` rows, and adds up their Σ s.
 ///
 /// # Errors
 /// [`Error::Usage`] when they are not or one of their numbers is out of its range, and what reading fails with.
-pub(super) fn check(vectors: &dyn VectorSource, rows: usize) -> Result<()> {
+pub(super) fn check(vectors: &dyn VectorSource, rows: usize) -> Result<f64> {
     if vectors.rows() != rows {
         return Err(Error::Usage(format!("{rows} rows were given {} targets", vectors.rows())));
     }
-    vectors.each(&mut |first, vectors| vectors.check_numbers(first))
+    let mut weight_sum = 0.0;
+    vectors.each(&mut |first, vectors| {
+        vectors.check_numbers(first)?;
+        weight_sum = vectors.weight.add_to(weight_sum);
+        Ok(())
+    })?;
+    Ok(weight_sum)
 }
 
 impl RowVectors {

@@ -65,7 +65,7 @@ impl<'a> Lines<'a> {
                 }
                 let done = work(&mut held)?;
                 for role in written {
-                    scratch.write(b, *role, typed!(&mut held, held => held.bytes(*role, len))?)?;
+                    scratch.write(b, *role, 0, typed!(&mut held, held => held.bytes(*role, len))?)?;
                 }
                 Ok(done)
             }
@@ -84,12 +84,16 @@ impl<'a> Lines<'a> {
         logits: impl Iterator<Item = f64>,
     ) -> Result<()> {
         let padded = self.blocks[b].groups() * LANES;
-        self.at(
-            b,
-            &[Role::Latest],
-            &[Role::Latest],
-            |held| typed!(held, held => held.set_latest(padded, model, first_row, logits)),
-        )
+        let first = model * padded + first_row;
+        match &mut self.place {
+            Place::Memory(held) => {
+                typed!(&mut held[b], held => held.set_latest(self.models * padded, first, logits))
+            }
+            Place::File(scratch) => {
+                let logits: Vec<f32> = logits.map(|logit| logit as f32).collect();
+                scratch.write(b, Role::Latest, first, bytemuck::cast_slice(&logits))
+            }
+        }
     }
 
     /// From here on the logits of the latest point may be overwritten, whatever happens.
@@ -200,8 +204,9 @@ impl<'a> Scratch<'a> {
         self.file()?.read(offset, out)
     }
 
-    fn write(&mut self, b: usize, role: Role, bytes: &[u8]) -> Result<()> {
-        let offset = self.offset(b, role);
+    /// Writes `bytes` from logit `first` of block `b` on.
+    fn write(&mut self, b: usize, role: Role, first: usize, bytes: &[u8]) -> Result<()> {
+        let offset = self.offset(b, role) + (first * size_of::<f32>()) as u64;
         self.file()?.write(offset, bytes)
     }
 }

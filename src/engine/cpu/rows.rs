@@ -129,21 +129,13 @@ impl<T: Stored, P: Products<T>> Logits<T, P> {
         Ok(total)
     }
 
-    /// Puts `logits` to the latest ones of model `model`, one of `padded` rows, from `first_row` on.
+    /// Puts `logits` to the latest ones, of which there are `len`, from the one of number `first` on.
     ///
     /// # Errors
     /// [`crate::error::Error::Usage`] when there is no memory for them.
-    pub(super) fn set_latest(
-        &mut self,
-        padded: usize,
-        model: usize,
-        first_row: usize,
-        logits: impl Iterator<Item = f64>,
-    ) -> Result<()> {
-        let models = self.models;
-        let latest = self.of_mut(Role::Latest, padded * models)?;
-        let of_model = &mut latest[model * padded + first_row..(model + 1) * padded];
-        of_model.iter_mut().zip(logits).for_each(|(latest, logit)| *latest = T::narrow(logit));
+    pub(super) fn set_latest(&mut self, len: usize, first: usize, logits: impl Iterator<Item = f64>) -> Result<()> {
+        let latest = self.of_mut(Role::Latest, len)?;
+        latest[first..].iter_mut().zip(logits).for_each(|(latest, logit)| *latest = T::narrow(logit));
         Ok(())
     }
 
