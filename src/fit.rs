@@ -1,5 +1,9 @@
 //! Rows → engine → solver → certificate → report: the only orchestration.
 
+mod bootstrap;
+mod cross_validation;
+mod many;
+
 use std::time::Instant;
 
 use serde::Serialize;
@@ -16,6 +20,10 @@ use crate::objective::{Coordinates, Objective};
 use crate::separation::Separation;
 use crate::solver::newton::{self, SampleFit};
 use crate::solver::{RELATIVE_DECREASE, Solution, Solver, StopReason, StopRule, gradient_descent, lbfgs};
+
+pub use bootstrap::{Bootstrap, Interval, bootstrap};
+pub use cross_validation::{CrossValidation, Penalties, Score, cross_validate};
+pub use many::{ManyFits, MemberFit, fit_many};
 
 /// Predicted decrease, as a part of max(J, S/1000), at which a solver stops whose gradients are good to the last.
 const LEAST_DECREASE: f64 = 1e-16;

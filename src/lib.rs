@@ -22,6 +22,7 @@
 //! Imports run one way, from the top of this list to its end; `tests/layering.rs` holds that.
 //!
 //! - [`cli`]: the command line, the only room that prints or exits
+//! - [`report`]: tables and pictures of what was computed
 //! - [`mod@fit`], [`mod@validate`], [`mod@bench`], [`explain`]: the main jobs; [`mod@fit`] is the only orchestration
 //! - [`model`], [`metrics`], [`certificate`], [`separation`]: what is kept, measured and proved
 //! - [`solver`]: gradient descent, L-BFGS, Newton; they know an [`objective::Objective`] and nothing else
@@ -50,6 +51,7 @@ pub mod monitor;
 pub mod objective;
 pub mod octet;
 pub mod reference;
+pub mod report;
 pub mod separation;
 pub mod solver;
 pub mod validate;

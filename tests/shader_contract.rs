@@ -38,6 +38,7 @@ impl Shader {
             "logits" => tuning::logits(class, 1),
             "loss_gradient" => tuning::loss_gradient(class, 33, 1),
             "loss_gradient_wide" => tuning::loss_gradient(class, 33, 5),
+            "loss_gradients" => tuning::loss_gradients(class, 33),
             "line_probe" => tuning::line_probe(class, 1),
             _ => panic!("there is no kernel {name}"),
         })
@@ -102,6 +103,7 @@ fn builds() -> Vec<(Build, usize, usize)> {
                 let kernels = [
                     tuning::logits(class, models),
                     tuning::loss_gradient(class, features, models),
+                    tuning::loss_gradients(class, features),
                     tuning::line_probe(class, models),
                 ];
                 for build in kernels {
@@ -138,7 +140,7 @@ fn check_header(shader: &Shader) -> Result<(), String> {
             None => return Err(format!("the header has no {field} in its place")),
         }
     }
-    let counterpart = format!("src/engine/cpu/kernels.rs, {}", shader.build.kernel.counterpart);
+    let counterpart = format!("src/engine/cpu/{}", shader.build.kernel.counterpart);
     if !header.iter().any(|line| line.starts_with("// CPU:") && line.ends_with(&counterpart)) {
         return Err(format!("the header does not name {counterpart}"));
     }
@@ -315,7 +317,7 @@ fn all_pass(check: impl Fn(&Shader) -> Result<(), String>) {
         }
         seen.insert(build.kernel.name);
     }
-    assert_eq!(seen.len(), 4);
+    assert_eq!(seen.len(), 5);
 }
 
 /// The stems of the `.wgsl` files of a folder.
@@ -333,12 +335,12 @@ fn every_shader_file_is_used_and_the_readme_lists_it() {
     let files = stems("shaders");
     let names: BTreeSet<String> = kernels().iter().map(|kernel| kernel.name.to_string()).collect();
     assert_eq!(files, names);
-    assert_eq!(files.len(), 4);
+    assert_eq!(files.len(), 5);
     let common = stems("shaders/common");
     let joined: BTreeSet<String> =
         builds().iter().flat_map(|(build, ..)| &build.common).map(|stem| (*stem).to_string()).collect();
     assert_eq!(common, joined, "files of shaders/common, and those that some build joins");
-    assert_eq!(common.len(), 16);
+    assert_eq!(common.len(), 17);
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders/README.md")).unwrap();
     for stem in files.iter().chain(&common) {
         assert!(readme.contains(&format!("`{stem}.wgsl`")), "shaders/README.md does not list {stem}.wgsl");
@@ -358,7 +360,7 @@ fn the_builds_of_every_size_and_class_are_known() {
             assert!(seen, "no build of {class:?} has {slots} slots");
         }
     }
-    assert_eq!(found.len(), 34);
+    assert_eq!(found.len(), 42);
 }
 
 #[test]

@@ -19,10 +19,11 @@ struct Chunk {
     batches: u32,
     // Workgroups along x: piece i of the work is done by workgroup (i % width, i / width).
     width: u32,
+    // Number of the first row among those of all chunks.
+    first_row: u32,
     // Fill the struct to a multiple of 16 bytes.
     fill_0: u32,
     fill_1: u32,
-    fill_2: u32,
 }
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;

@@ -1,15 +1,18 @@
 //! The arguments as typed on the command line; see each command's `run` for their meaning.
 
+mod cv;
 mod data;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use cv::{CvArgs, GridArgs};
 pub(super) use data::{DataArgs, FormatArg, MissingArg, trimmed};
 
 use super::size;
 use crate::engine::DeviceRequest;
+use crate::fit::FitOptions;
 
 /// Logistic regression on any GPU, or on the CPU, to an optimum proved in f64.
 #[derive(Debug, Parser)]
@@ -28,6 +31,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Fit a model to files of rows and write it.
     Train(Box<TrainArgs>),
+    /// Choose a penalty by cross-validation: fit a grid of them without each fold, all in the same reads of the data.
+    Cv(Box<CvArgs>),
     /// Predict with a model: probability and label of each row, as CSV.
     Predict(PredictArgs),
     /// Measure a model on labelled rows.
@@ -48,6 +53,7 @@ impl Command {
     pub(super) fn common(&self) -> &Common {
         match self {
             Command::Train(args) => &args.common,
+            Command::Cv(args) => &args.common,
             Command::Predict(args) => &args.common,
             Command::Evaluate(args) => &args.common,
             Command::Validate(args) => &args.common,
@@ -100,6 +106,14 @@ pub(super) struct TrainArgs {
     pub(super) model: PathBuf,
     #[command(flatten)]
     pub(super) fit: FitArgs,
+    #[command(flatten)]
+    pub(super) grid: GridArgs,
+    /// Fit this many bootstrap replicates as well, for intervals of the coefficients and of the log loss.
+    #[arg(long, value_name = "B", allow_hyphen_values = true, help_heading = "Intervals")]
+    pub(super) bootstrap: Option<usize>,
+    /// Share of the replicates that lies within an interval [default: 0.95].
+    #[arg(long, value_name = "X", requires = "bootstrap", allow_hyphen_values = true, help_heading = "Intervals")]
+    pub(super) level: Option<f64>,
     /// Keep the best point so far in this file while the fit runs; it is removed when the fit is done.
     #[arg(long, value_name = "FILE", help_heading = "Fitting")]
     pub(super) checkpoint: Option<PathBuf>,
@@ -125,34 +139,41 @@ pub(super) struct TrainArgs {
     pub(super) common: Common,
 }
 
-/// How to fit.
+/// How to fit one model.
 #[derive(Debug, Args)]
 pub(super) struct FitArgs {
     /// The method: gd is gradient descent as in `gpulogit explain`; auto chooses newton or lbfgs by the size of the data.
     #[arg(long, default_value = "auto", value_name = "METHOD", help_heading = "Fitting")]
     pub(super) solver: SolverArg,
-    /// Penalty ½·X·‖β‖² (1/C of scikit-learn); never on the intercept.
-    #[arg(long, default_value_t = 0.0, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
-    pub(super) l2: f64,
-    /// Fit no intercept.
-    #[arg(long, help_heading = "Fitting")]
-    pub(super) no_intercept: bool,
-    /// Iterations at the most [default: gd 10000, lbfgs 1000, newton 100].
-    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Fitting")]
-    pub(super) max_iter: Option<usize>,
-    /// Largest |∂J/∂βⱼ|/(Σs·sdⱼ) accepted at the returned point.
-    #[arg(long, default_value = "1e-8", value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
-    pub(super) tol: f64,
+    /// Penalty ½·X·‖β‖² (1/C of scikit-learn), never on the intercept; auto chooses it by cross-validation, as `gpulogit cv` does.
+    #[arg(long, default_value = "0", value_name = "X|auto", allow_hyphen_values = true, help_heading = "Fitting")]
+    pub(super) l2: L2Arg,
     /// η of w := w − η∇J, on standardised columns [default: 1/L for a bound L on the curvature].
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) learning_rate: Option<f64>,
     /// Starting point: zeros, random, or a model file.
     #[arg(long, default_value = "zeros", value_name = "zeros|random|MODEL", help_heading = "Fitting")]
     pub(super) init: String,
+    #[command(flatten)]
+    pub(super) optimum: OptimumArgs,
+}
+
+/// What an optimum is, and how far to go for it.
+#[derive(Debug, Args)]
+pub(super) struct OptimumArgs {
+    /// Fit no intercept.
+    #[arg(long, help_heading = "Fitting")]
+    pub(super) no_intercept: bool,
+    /// Iterations at the most [default: gd 10000, newton 100, else 1000].
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Fitting")]
+    pub(super) max_iter: Option<usize>,
+    /// Largest |∂J/∂βⱼ|/(Σs·sdⱼ) accepted at the returned point.
+    #[arg(long, default_value = "1e-8", value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
+    pub(super) tol: f64,
     /// Memory of a GPU to use, as 512M or 8G; rows beyond it are sent anew in each pass [default: as much as they need].
     #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Fitting")]
     pub(super) device_memory: Option<u64>,
-    /// Seed of everything random (--init random, --holdout).
+    /// Seed of everything random (--init random, --holdout, --folds).
     #[arg(long, default_value_t = 0, value_name = "N", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) seed: u64,
     /// Re-check and polish the answer in f64 on the host (the default).
@@ -161,6 +182,39 @@ pub(super) struct FitArgs {
     /// Leave that out.
     #[arg(long, overrides_with = "verify", help_heading = "Fitting")]
     pub(super) no_verify: bool,
+}
+
+impl OptimumArgs {
+    /// Fit options for `device`, the rest by default.
+    pub(super) fn options(&self, device: DeviceRequest) -> FitOptions {
+        FitOptions {
+            device,
+            intercept: !self.no_intercept,
+            max_iterations: self.max_iter,
+            tolerance: self.tol,
+            verify: !self.no_verify,
+            device_memory: self.device_memory,
+            ..FitOptions::default()
+        }
+    }
+}
+
+/// A penalty, or that it is to be chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum L2Arg {
+    Auto,
+    Is(f64),
+}
+
+impl std::str::FromStr for L2Arg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(L2Arg::Auto),
+            number => number.parse().map(L2Arg::Is).map_err(|_| "it must be a number, or auto".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod cache;
+mod cv;
 mod devices;
 mod evaluate;
 mod exit;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
     let terminal = Terminal::new(common.quiet, common.verbose);
     let result = prepare(common).and_then(|()| match &cli.command {
         Command::Train(args) => train::run(args, &terminal),
+        Command::Cv(args) => cv::run(args, &terminal),
         Command::Predict(args) => predict::run(args, &terminal),
         Command::Evaluate(args) => evaluate::run(args, &terminal),
         Command::Validate(args) => validate::run(args, &terminal),

@@ -86,3 +86,15 @@ pub(super) fn some_names<'a>(names: impl ExactSizeIterator<Item = &'a str>, most
     let more = if total > shown.len() { format!(" and {} more", total - shown.len()) } else { String::new() };
     format!("{}{more}", shown.join(", "))
 }
+
+/// Most memory the process has held, in bytes, where the system tells (Linux: VmHWM).
+pub(super) fn host_peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+}
+
+/// A number in as many digits as it has, with an exponent where it would be long.
+pub(super) fn short(value: f64) -> String {
+    if value == 0.0 || (1e-5..1e15).contains(&value.abs()) { format!("{value}") } else { format!("{value:e}") }
+}

@@ -7,14 +7,19 @@ use super::table::{Files, Use, Wanted, not_a_weight};
 use crate::error::Result;
 
 /// What is wanted of files beside the matrices.
-pub(super) fn wanted(target: Option<&Path>, weight: Option<&Path>) -> impl Iterator<Item = Wanted> {
+pub(super) fn wanted(
+    target: Option<&Path>,
+    weight: Option<&Path>,
+    fold: Option<&Path>,
+) -> impl Iterator<Item = Wanted> {
     let of = |name, kind, purpose, asker, path: &Path| Wanted {
         file: Some(path.to_path_buf()),
         ..Wanted::new(name, Some(kind), purpose, asker)
     };
     let target = target.map(|path| of("target", Kind::Text, Use::Target, "--target-file", path));
     let weight = weight.map(|path| of("weight", Kind::Weight, Use::Weight, "--weight-file", path));
-    target.into_iter().chain(weight)
+    let fold = fold.map(|path| of("fold", Kind::Text, Use::Fold, "--fold", path));
+    target.into_iter().chain(weight).chain(fold)
 }
 
 /// The files beside the matrices, read as these are.
@@ -52,27 +57,28 @@ impl Beside {
         for (wanted, vector) in &mut self.vectors {
             let values = next(wanted, vector, batch.rows)?;
             batch.columns.push(match wanted.purpose {
-                Use::Target => Cells::Text(npy::labels(&values)),
+                Use::Target | Use::Fold => Cells::Text(npy::labels(&values)),
                 _ => Cells::Number(values),
             });
         }
         Ok(())
     }
 
-    /// All labels and, where there are any, weights.
+    /// All labels and, where there are any, weights and folds.
     ///
     /// # Errors
     /// As [`Beside::append`].
-    pub(super) fn whole(&mut self, rows: usize) -> Result<(Text, Option<Vec<f64>>)> {
-        let (mut labels, mut weights) = (Text::default(), None);
+    pub(super) fn whole(&mut self, rows: usize) -> Result<(Text, Option<Vec<f64>>, Option<Text>)> {
+        let (mut labels, mut weights, mut folds) = (Text::default(), None, None);
         for (wanted, vector) in &mut self.vectors {
             let values = next(wanted, vector, rows)?;
             match wanted.purpose {
                 Use::Target => labels = npy::labels(&values),
+                Use::Fold => folds = Some(npy::labels(&values)),
                 _ => weights = Some(values),
             }
         }
-        Ok((labels, weights))
+        Ok((labels, weights, folds))
     }
 }
 

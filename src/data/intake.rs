@@ -44,10 +44,11 @@ pub(super) struct Intake {
 /// What is done with rows.
 struct Policy<'a> {
     options: &'a DataOptions,
-    /// Columns of the target, of weights and of offsets among those asked for.
+    /// Columns of the target, of weights, of offsets and of folds among those asked for.
     target: Option<usize>,
     weight: Option<usize>,
     offset: Option<usize>,
+    fold: Option<usize>,
     /// Those of the features.
     features: Vec<usize>,
 }
@@ -70,6 +71,7 @@ impl Intake {
             target: of(Use::Target),
             weight: of(Use::Weight),
             offset: of(Use::Offset),
+            fold: of(Use::Fold),
             features: (0..reading.columns.len())
                 .filter(|&c| reading.columns[c].wanted.purpose == Use::Feature)
                 .collect(),
@@ -86,6 +88,8 @@ impl Intake {
             };
             features.push((column.wanted.name.clone(), place, column.kind == Kind::Date));
         }
+        // The folds go with the text of features.
+        texts += usize::from(policy.fold.is_some());
         let beside = [policy.weight.is_some(), policy.offset.is_some()];
         let part = || Part::new(numbers, texts, beside, options.pack);
         let mut intake = Intake {
@@ -240,8 +244,8 @@ impl Intake {
 
     /// Makes the codes of a batch's text those of all rows.
     fn recode(&mut self, policy: &Policy<'_>, batch: &mut Batch) {
-        let texts = policy.features.iter().filter(|c| matches!(batch.columns[**c], Cells::Text(_))).copied();
-        for (labels, c) in self.labels.iter_mut().zip(texts.collect::<Vec<_>>()) {
+        let texts: Vec<usize> = policy.texts(&batch.columns).collect();
+        for (labels, c) in self.labels.iter_mut().zip(texts) {
             if let Cells::Text(text) = &mut batch.columns[c] {
                 let map = labels.dictionary.codes(std::mem::take(&mut text.values));
                 labels.counts.resize(labels.dictionary.values.len(), 0);
@@ -348,6 +352,11 @@ impl Intake {
 }
 
 impl Policy<'_> {
+    /// The columns of text that stay: those of features in order, then the folds.
+    fn texts(&self, columns: &[Cells]) -> impl Iterator<Item = usize> {
+        self.features.iter().chain(&self.fold).copied().filter(|c| matches!(columns[*c], Cells::Text(_)))
+    }
+
     /// Whether a row that lacks a value of `column` does not stay.
     fn leaves_out(&self, column: usize) -> bool {
         self.options.missing == Missing::Drop || !self.features.contains(&column)
@@ -393,10 +402,10 @@ impl Split {
     }
 }
 
-/// The text columns of features, in order.
+/// The text columns that stay, in order.
 fn texts_of<'a>(policy: &Policy<'_>, columns: &'a [Cells]) -> impl Iterator<Item = &'a Text> {
-    let text = |c: &usize| if let Cells::Text(text) = &columns[*c] { Some(text) } else { None };
-    policy.features.iter().filter_map(text).collect::<Vec<_>>().into_iter()
+    let text = |c: usize| if let Cells::Text(text) = &columns[c] { Some(text) } else { None };
+    policy.texts(columns).filter_map(text).collect::<Vec<_>>().into_iter()
 }
 
 /// What to say of a missing value, of a feature or of what every row must have.

@@ -11,7 +11,8 @@ use super::cache::{Cache, Found, Sources};
 use super::classes::{Classes, Labelled, check_part, check_sums, class_factors};
 use super::cut::Cut;
 use super::design::{Design, InputColumn, MAX_HASH_BITS};
-use super::input::{MISSING, npy};
+use super::folds::{self, Folds};
+use super::input::{MISSING, Text, npy};
 use super::intake::{Intake, Place};
 use super::learn;
 use super::matrix;
@@ -36,6 +37,10 @@ pub struct Training {
     pub train: Dataset,
     /// The rows held out. Class weights do not count here.
     pub holdout: Option<HeldOut>,
+    /// The folds of the rows to fit, where the data says them.
+    pub folds: Option<Folds>,
+    /// Factors on the weights of the two classes, which the weights of the rows to fit hold.
+    pub class_factors: [f64; 2],
     /// How the input's columns became features.
     pub design: Design,
     /// What reading met; the class counts are those of the training rows.
@@ -205,12 +210,16 @@ fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
         let named = [
             (options.target.is_some(), "--target names a column; a .npy matrix takes --target-file Y.npy"),
             (options.weight.is_some(), "--weight names a column; a .npy matrix takes --weight-file W.npy"),
+            (options.fold.is_some(), "--fold names a column; a .npy matrix takes --fold FOLD.npy"),
             (options.offset.is_some(), "--offset names a column; a .npy matrix cannot have one"),
             (!options.categorical.is_empty(), "--categorical cannot apply to a .npy matrix, which holds numbers"),
         ];
         if let Some((_, message)) = named.iter().find(|(found, _)| *found) {
             return usage(message);
         }
+    }
+    if format != Format::Npy && options.fold_file.is_some() {
+        return usage("--fold FOLD.npy goes with a .npy matrix; other files hold their folds in a column");
     }
     let mut options = options.clone();
     if format == Format::Svmlight && options.target.is_none() {
@@ -225,7 +234,9 @@ fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
         }
         other => other,
     })?;
-    wanted.extend(beside::wanted(options.target_file.as_deref(), options.weight_file.as_deref()));
+    let [target, weight, fold] =
+        [&options.target_file, &options.weight_file, &options.fold_file].map(|file| file.as_deref());
+    wanted.extend(beside::wanted(target, weight, fold));
     Ok(wanted)
 }
 
@@ -246,9 +257,10 @@ fn as_it_lies(
     if features.len() != columns || rows.saturating_mul(columns) <= SMALL_DATA || !fits {
         return Ok(None);
     }
-    let (target, weight) = Beside::open(files, wanted.iter())?.whole(rows)?;
+    let (target, weight, fold) = Beside::open(files, wanted.iter())?.whole(rows)?;
     let weight = weight.unwrap_or_default();
-    if target.codes.contains(&MISSING) || weight.iter().any(|s| s.is_nan()) {
+    let missing = |text: &Text| text.codes.contains(&MISSING);
+    if missing(&target) || fold.as_ref().is_some_and(missing) || weight.iter().any(|s| s.is_nan()) {
         return Ok(None);
     }
     let Some(values) = npy::rows_of_f32(source)? else {
@@ -263,6 +275,15 @@ fn as_it_lies(
     codes.iter().enumerate().for_each(|(row, code)| sums.count(*code, weigh(row)));
     let classes = Classes::learn(&target.values, &[&sums], files, options, None)?;
     check_part(&sums, "training", &classes, files)?;
+    let folds = match fold {
+        None => None,
+        Some(fold) => {
+            let mut counts = vec![0; fold.values.len()];
+            fold.codes.iter().for_each(|code| counts[*code as usize] += 1);
+            let (folds, names) = folds::of_labels(&fold.values, &counts)?;
+            Some(Folds { of_row: fold.codes.iter().map(|code| folds[*code as usize] as u8).collect(), names })
+        }
+    };
     let names: Vec<String> = features.iter().map(|wanted| wanted.name.clone()).collect();
     let column = |name: &String| InputColumn::Numeric { name: name.clone(), fill: None, date: false };
     let design = design_of(names.iter().map(column).collect(), classes.target.clone(), options);
@@ -276,7 +297,7 @@ fn as_it_lies(
         pack_seconds: packing.elapsed().as_secs_f64(),
         ..ReadSummary::default()
     };
-    Ok(Some(Training { train, holdout: None, design, summary }))
+    Ok(Some(Training { train, holdout: None, folds, class_factors: factors, design, summary }))
 }
 
 fn design_of(columns: Vec<InputColumn>, target: Target, options: &DataOptions) -> Design {
@@ -318,6 +339,10 @@ fn assemble(
     }
     let filled_cells = if options.missing == Missing::Mean { intake.filled_cells()? } else { 0 };
     let places: Vec<Place> = intake.features.iter().map(|(_, place, _)| *place).collect();
+    let folds = match options.fold.is_some() || options.fold_file.is_some() {
+        true => Some(folds_of(&mut intake)?),
+        false => None,
+    };
     let class_counts = classes.sums(&intake.train.classes).map(|(rows, _)| rows);
     let factors = class_factors(&options.class_weight, &intake.train.classes, &classes)?;
     let packing = Instant::now();
@@ -345,7 +370,18 @@ fn assemble(
         notes,
         pack_seconds: packing.elapsed().as_secs_f64(),
     };
-    Ok(Training { train, holdout, design, summary })
+    Ok(Training { train, holdout, folds, class_factors: factors, design, summary })
+}
+
+/// The folds of the rows to fit, which are the last text column.
+fn folds_of(intake: &mut Intake) -> Result<Folds> {
+    let column = intake.labels.len() - 1;
+    let labels = &intake.labels[column];
+    let (folds, names) = folds::of_labels(&labels.dictionary.values, &labels.counts)?;
+    intake.parts_mut().for_each(|part| part.recode(column, &folds));
+    let mut of_row = Vec::with_capacity(intake.train.rows);
+    intake.train.each_level(column, &mut |folds| of_row.extend(folds.iter().map(|fold| *fold as u8)))?;
+    Ok(Folds { of_row, names })
 }
 
 /// The held-out rows that have a level that no training row has.

@@ -8,6 +8,7 @@ mod classes;
 mod cut;
 mod design;
 mod expand;
+mod folds;
 mod frames;
 pub mod hash;
 mod input;
@@ -40,6 +41,7 @@ pub use blocks::{AwayBlock, Block, each_block};
 pub use cache::{CacheState, CachedFile, cached_files, clear_cache};
 pub use cut::Cut;
 pub use design::{Design, InputColumn, MAX_HASH_BITS};
+pub use folds::{Folds, MOST_FOLDS};
 pub use load::{HeldOut, ReadSummary, Training, load_training};
 pub(crate) use options::folder_with_room;
 pub use options::{
@@ -133,6 +135,16 @@ impl Dataset {
             data(vec![block.into()], weight_sum, Vec::new())
         };
         data(blocks, weight_sum, samples.into_iter().map(sample).collect())
+    }
+
+    /// p slopes on the stored columns, and an intercept, that predict what these on the original columns do.
+    pub fn in_stored_units(&self, coefficients: &[f64], intercept: f64) -> Vec<f64> {
+        let mut w: Vec<f64> =
+            coefficients.iter().zip(&self.columns).map(|(beta, column)| beta * column.scale).collect();
+        let moved =
+            coefficients.iter().zip(&self.columns).fold(intercept, |sum, (beta, column)| sum + beta * column.centre);
+        w.push(moved);
+        w
     }
 
     /// Packs a row-major n×p matrix with targets, weights 1 and no offset, naming the features x0, x1, …

@@ -78,6 +78,10 @@ pub struct DataOptions {
     pub weight: Option<String>,
     /// Name of the offset's column.
     pub offset: Option<String>,
+    /// Name of the column that says which fold of a cross-validation a row is in.
+    pub fold: Option<String>,
+    /// Folds of a .npy matrix.
+    pub fold_file: Option<PathBuf>,
     /// Columns to use as features; empty means all that have no other role.
     pub features: Vec<String>,
     /// Columns to leave out.
@@ -146,6 +150,8 @@ impl Default for DataOptions {
             weight_file: None,
             weight: None,
             offset: None,
+            fold: None,
+            fold_file: None,
             features: Vec::new(),
             drop: Vec::new(),
             categorical: Vec::new(),

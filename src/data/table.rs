@@ -22,6 +22,7 @@ pub(super) enum Use {
     Target,
     Weight,
     Offset,
+    Fold,
     Feature,
     Kept,
 }

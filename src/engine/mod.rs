@@ -7,8 +7,11 @@
 //! reads no X. Points and lines carry stamps: asking for one that is no longer held is an error, never a wrong
 //! answer.
 
+mod batch;
 pub mod cpu;
 pub mod gpu;
+
+pub use batch::{Batch, BatchSums, Draw};
 
 use crate::data::{Dataset, Precision};
 use crate::error::{Error, Result};
@@ -58,6 +61,12 @@ impl Params {
     pub fn model(&self, k: usize) -> &[f64] {
         let width = self.features + 1;
         &self.values[k * width..(k + 1) * width]
+    }
+
+    /// Some of the models.
+    pub(crate) fn models_in(&self, models: std::ops::Range<usize>) -> Self {
+        let width = self.features + 1;
+        Params { features: self.features, values: self.values[models.start * width..models.end * width].to_vec() }
     }
 
     /// The p slopes and the intercept of model `k`, to be changed.
@@ -192,6 +201,13 @@ pub trait Engine {
     /// # Errors
     /// [`Error::Device`] when the device fails, [`Error::Numerics`] when a result is not finite.
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient>;
+
+    /// Loss and gradient of any number of models at once, each of rows of its own. Points and lines stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device fails, [`Error::Numerics`] when W holds a number that is not finite. What leaves the
+    /// range in one model is that model's infinite loss and no error.
+    fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>>;
 
     /// Makes `point`, the latest, the *kept* one: its logits outlive the next [`Engine::loss_gradient`].
     ///

@@ -89,13 +89,8 @@ impl Model {
     /// # Errors
     /// As [`Device::hold`] and [`crate::engine::Engine::logits`].
     pub fn linear_predictors(&self, data: &Dataset, device: &Device) -> Result<(Vec<f64>, DeviceInfo)> {
-        let mut w = Vec::with_capacity(self.coefficients.len() + 1);
-        let mut intercept = self.intercept;
-        for (coefficient, column) in self.coefficients.iter().zip(&data.columns) {
-            w.push(coefficient.value * column.scale);
-            intercept += coefficient.value * column.centre;
-        }
-        w.push(intercept);
+        let coefficients: Vec<f64> = self.coefficients.iter().map(|coefficient| coefficient.value).collect();
+        let w = data.in_stored_units(&coefficients, self.intercept);
         let (mut engine, _) = device.hold(data, 1)?;
         let predictors = engine.logits(&Params::single(w))?;
         Ok((predictors, engine.device().clone()))

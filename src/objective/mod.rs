@@ -1,13 +1,16 @@
 //! The objective J of [`crate`] over an engine: loss, penalty and standardisation. What a solver minimises.
 
+mod batch;
 mod coordinates;
 
+pub use batch::{BatchEvaluation, BatchObjective, Member};
 pub use coordinates::Coordinates;
 
 pub use crate::data::Precision;
 
 use faer::Mat;
 
+use crate::data::Dataset;
 use crate::engine::cpu::{Curvature, Host, RowSample};
 use crate::engine::{DeviceKind, Engine, LineId, PointId};
 use crate::error::Result;
@@ -64,6 +67,16 @@ pub struct Probe {
     pub slope: f64,
 }
 
+/// The ridge of each coordinate on a row sample: half of the most that a standardised column's curvature can be, where its rows
+/// cannot carry the column's variance.
+fn sample_ridge(coordinates: &Coordinates, sample: &Dataset) -> Vec<f64> {
+    let of = |reach: f64| {
+        let supported = sample.rows as f64 >= SUPPORT * reach * reach;
+        if supported { 0.0 } else { 0.125 * sample.weight_sum }
+    };
+    coordinates.reach(&sample.moments).into_iter().map(of).collect()
+}
+
 impl<'a> Objective<'a> {
     /// The objective of the rows of `host` with penalty `l2`, evaluated by `engine`, which holds the same rows.
     pub fn new(engine: &'a mut dyn Engine, host: &'a Host<'a>, coordinates: Coordinates, l2: f64) -> Self {
@@ -77,13 +90,8 @@ impl<'a> Objective<'a> {
     /// one class. The sample has nothing to say about it, so a ridge of its expected curvature holds it in place.
     pub fn of_sample(engine: &'a mut dyn Engine, host: &'a Host<'a>, coordinates: Coordinates, l2: f64) -> Self {
         let mut objective = Objective::new(engine, host, coordinates, l2);
-        let rows = host.data().rows as f64;
-        let reach = objective.coordinates.reach(&host.data().moments);
-        for (penalty, reach) in objective.penalty.iter_mut().zip(reach) {
-            if !(rows >= SUPPORT * reach * reach) {
-                *penalty += 0.125 * objective.weight_sum;
-            }
-        }
+        let ridge = sample_ridge(&objective.coordinates, host.data());
+        objective.penalty.iter_mut().zip(ridge).for_each(|(penalty, ridge)| *penalty += ridge);
         objective
     }
 

@@ -55,6 +55,20 @@ pub trait Octet: Copy {
     fn load_16(self, values: &[[f32; 8]; 2]) -> Self::S;
     /// The same f32 sixteen times.
     fn splat_16(self, value: f32) -> Self::S;
+    /// a + b of sixteen f32.
+    fn add_16(self, a: Self::S, b: Self::S) -> Self::S;
+    /// a − b of sixteen f32.
+    fn sub_16(self, a: Self::S, b: Self::S) -> Self::S;
+    /// a·b of sixteen f32.
+    fn mul_16(self, a: Self::S, b: Self::S) -> Self::S;
+    /// a/b of sixteen f32.
+    fn div_16(self, a: Self::S, b: Self::S) -> Self::S;
+    /// |a| of sixteen f32.
+    fn abs_16(self, a: Self::S) -> Self::S;
+    /// `yes` where a ≥ b of sixteen pairs, else `no`.
+    fn select_ge_16(self, a: Self::S, b: Self::S, yes: Self::S, no: Self::S) -> Self::S;
+    /// The f32 whose bits are those of a, shifted left by the 23 bits of a fraction.
+    fn shift_to_exponent_16(self, a: Self::S) -> Self::S;
     /// a·b + c of sixteen f32, rounded once.
     fn mul_add_16(self, a: Self::S, b: Self::S, c: Self::S) -> Self::S;
     /// To memory.
@@ -224,6 +238,8 @@ mod tests {
     fn sixteen<O: Octet>(o: O, a: O::F, b: O::F, c: O::F) -> [O::F; 2] {
         let (narrow, loaded) = (o.narrow_16([a, b]), o.load_16(&[o.narrow(b), o.narrow(c)]));
         let sum = o.mul_add_16(o.mul_add_16(narrow, loaded, loaded), o.splat_16(1.1), narrow);
+        let other = o.div_16(o.sub_16(o.abs_16(loaded), narrow), o.add_16(o.mul_16(narrow, loaded), o.splat_16(0.3)));
+        let sum = o.select_ge_16(sum, other, o.shift_to_exponent_16(loaded), sum);
         o.widen_16(o.max_16(o.min_16(sum, loaded), o.load_16(&o.store_16(narrow))))
     }
 

@@ -89,6 +89,34 @@ impl Octet for Portable {
         [[value; 8]; 2]
     }
     #[inline(always)]
+    fn add_16(self, a: [[f32; 8]; 2], b: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        std::array::from_fn(|k| std::array::from_fn(|i| a[k][i] + b[k][i]))
+    }
+    #[inline(always)]
+    fn sub_16(self, a: [[f32; 8]; 2], b: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        std::array::from_fn(|k| std::array::from_fn(|i| a[k][i] - b[k][i]))
+    }
+    #[inline(always)]
+    fn mul_16(self, a: [[f32; 8]; 2], b: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        std::array::from_fn(|k| std::array::from_fn(|i| a[k][i] * b[k][i]))
+    }
+    #[inline(always)]
+    fn div_16(self, a: [[f32; 8]; 2], b: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        std::array::from_fn(|k| std::array::from_fn(|i| a[k][i] / b[k][i]))
+    }
+    #[inline(always)]
+    fn abs_16(self, a: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        a.map(|half| half.map(f32::abs))
+    }
+    #[inline(always)]
+    fn select_ge_16(self, a: [[f32; 8]; 2], b: [[f32; 8]; 2], yes: [[f32; 8]; 2], no: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        std::array::from_fn(|k| std::array::from_fn(|i| if a[k][i] >= b[k][i] { yes[k][i] } else { no[k][i] }))
+    }
+    #[inline(always)]
+    fn shift_to_exponent_16(self, a: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
+        a.map(|half| half.map(|a| f32::from_bits(a.to_bits() << 23)))
+    }
+    #[inline(always)]
     fn mul_add_16(self, a: [[f32; 8]; 2], b: [[f32; 8]; 2], c: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
         std::array::from_fn(|k| std::array::from_fn(|i| a[k][i].mul_add(b[k][i], c[k][i])))
     }

@@ -121,6 +121,34 @@ impl Octet for V4 {
         self.splat_f32x16(value)
     }
     #[inline(always)]
+    fn add_16(self, a: f32x16, b: f32x16) -> f32x16 {
+        self.add_f32x16(a, b)
+    }
+    #[inline(always)]
+    fn sub_16(self, a: f32x16, b: f32x16) -> f32x16 {
+        self.sub_f32x16(a, b)
+    }
+    #[inline(always)]
+    fn mul_16(self, a: f32x16, b: f32x16) -> f32x16 {
+        self.mul_f32x16(a, b)
+    }
+    #[inline(always)]
+    fn div_16(self, a: f32x16, b: f32x16) -> f32x16 {
+        self.div_f32x16(a, b)
+    }
+    #[inline(always)]
+    fn abs_16(self, a: f32x16) -> f32x16 {
+        self.abs_f32x16(a)
+    }
+    #[inline(always)]
+    fn select_ge_16(self, a: f32x16, b: f32x16, yes: f32x16, no: f32x16) -> f32x16 {
+        self.select_f32x16(self.cmp_ge_f32x16(a, b), yes, no)
+    }
+    #[inline(always)]
+    fn shift_to_exponent_16(self, a: f32x16) -> f32x16 {
+        cast(self.shl_const_u32x16::<23>(cast(a)))
+    }
+    #[inline(always)]
     fn mul_add_16(self, a: f32x16, b: f32x16, c: f32x16) -> f32x16 {
         self.mul_add_f32x16(a, b, c)
     }
@@ -235,6 +263,37 @@ impl Octet for V3 {
     #[inline(always)]
     fn splat_16(self, value: f32) -> [f32x8; 2] {
         [self.splat_f32x8(value); 2]
+    }
+    #[inline(always)]
+    fn add_16(self, a: [f32x8; 2], b: [f32x8; 2]) -> [f32x8; 2] {
+        [self.add_f32x8(a[0], b[0]), self.add_f32x8(a[1], b[1])]
+    }
+    #[inline(always)]
+    fn sub_16(self, a: [f32x8; 2], b: [f32x8; 2]) -> [f32x8; 2] {
+        [self.sub_f32x8(a[0], b[0]), self.sub_f32x8(a[1], b[1])]
+    }
+    #[inline(always)]
+    fn mul_16(self, a: [f32x8; 2], b: [f32x8; 2]) -> [f32x8; 2] {
+        [self.mul_f32x8(a[0], b[0]), self.mul_f32x8(a[1], b[1])]
+    }
+    #[inline(always)]
+    fn div_16(self, a: [f32x8; 2], b: [f32x8; 2]) -> [f32x8; 2] {
+        [self.div_f32x8(a[0], b[0]), self.div_f32x8(a[1], b[1])]
+    }
+    #[inline(always)]
+    fn abs_16(self, a: [f32x8; 2]) -> [f32x8; 2] {
+        [self.abs_f32x8(a[0]), self.abs_f32x8(a[1])]
+    }
+    #[inline(always)]
+    fn select_ge_16(self, a: [f32x8; 2], b: [f32x8; 2], yes: [f32x8; 2], no: [f32x8; 2]) -> [f32x8; 2] {
+        [
+            self.select_f32x8(self.cmp_ge_f32x8(a[0], b[0]), yes[0], no[0]),
+            self.select_f32x8(self.cmp_ge_f32x8(a[1], b[1]), yes[1], no[1]),
+        ]
+    }
+    #[inline(always)]
+    fn shift_to_exponent_16(self, a: [f32x8; 2]) -> [f32x8; 2] {
+        [cast(self.shl_const_u32x8::<23>(cast(a[0]))), cast(self.shl_const_u32x8::<23>(cast(a[1])))]
     }
     #[inline(always)]
     fn mul_add_16(self, a: [f32x8; 2], b: [f32x8; 2], c: [f32x8; 2]) -> [f32x8; 2] {

@@ -16,7 +16,7 @@ const CURVATURE: f64 = 0.9;
 /// A slope at most this part of the first one ends a search that probes.
 const FLAT: f64 = 0.05;
 /// Part of a step that is tried next when its end is out of the engine's range, and how often that is done.
-const SHORTER: f64 = 1.0 / 64.0;
+pub(super) const SHORTER: f64 = 1.0 / 64.0;
 const SHORTENINGS: usize = 60;
 /// Rounds of probing at the most; each narrows the bracket at least eightfold.
 const ROUNDS: usize = 12;
@@ -98,9 +98,13 @@ fn step_to(from: &Evaluation, direction: &[f64], step: f64) -> Vec<f64> {
 }
 
 fn acceptable(value: f64, slope: f64, end: Probe, noise: f64) -> bool {
-    let flat_enough = end.slope >= CURVATURE * slope;
+    end.slope >= CURVATURE * slope && lowers(value, slope, end, noise)
+}
+
+/// Whether J falls enough from `value`, where its slope is `slope`, to `end`.
+pub(super) fn lowers(value: f64, slope: f64, end: Probe, noise: f64) -> bool {
     let decreased = end.value <= value + DECREASE * end.step * slope;
     let decided_by_slope =
         (end.value - value).abs() <= noise * value.abs() && end.slope <= (2.0 * DECREASE - 1.0) * slope;
-    flat_enough && (decreased || decided_by_slope)
+    decreased || decided_by_slope
 }

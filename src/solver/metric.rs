@@ -2,6 +2,7 @@
 //! (L-BFGS; Nocedal & Wright, Numerical Optimization, 2nd ed., algorithm 7.4).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use faer::Mat;
 
@@ -31,10 +32,10 @@ pub struct Metric {
 }
 
 /// What the corrections stand on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Base {
     /// H⁻¹ of curvature that was computed.
-    Factor(Cholesky),
+    Factor(Arc<Cholesky>),
     /// This multiple of the identity until the first correction gives a better one.
     Scaled(f64),
 }
@@ -57,7 +58,12 @@ impl Metric {
     /// The inverse of `curvature`, with the smallest ridge that makes it positive definite; `None` where it is not finite.
     pub fn of(curvature: &Mat<f64>) -> Option<Self> {
         let factor = Cholesky::with_ridge(curvature)?;
-        Some(Metric { base: Base::Factor(factor), memory: VecDeque::new(), kept: 1.0 })
+        Some(Metric { base: Base::Factor(Arc::new(factor)), memory: VecDeque::new(), kept: 1.0 })
+    }
+
+    /// The same curvature, which is shared, without what was learnt since.
+    pub fn shared(&self) -> Self {
+        Metric { base: self.base.clone(), memory: VecDeque::new(), kept: self.kept }
     }
 
     /// The metric that `metric` makes of products in f32, where those are good enough for it, else of products in f64.
@@ -65,13 +71,17 @@ impl Metric {
     /// # Errors
     /// What `metric` fails with.
     pub fn rough(metric: impl Fn(Precision) -> Result<Option<Self>>) -> Result<Option<Self>> {
-        let well_conditioned = |metric: &Metric| match &metric.base {
-            Base::Factor(factor) => factor.is_exact() && factor.smallest_share() >= ROUGH,
-            Base::Scaled(_) => true,
-        };
-        match metric(Precision::F32)?.filter(well_conditioned) {
+        match metric(Precision::F32)?.filter(Metric::is_well_conditioned) {
             Some(metric) => Ok(Some(metric)),
             None => metric(Precision::F64),
+        }
+    }
+
+    /// Whether products in f32 are good enough for it.
+    pub(super) fn is_well_conditioned(&self) -> bool {
+        match &self.base {
+            Base::Factor(factor) => factor.is_exact() && factor.smallest_share() >= ROUGH,
+            Base::Scaled(_) => true,
         }
     }
 

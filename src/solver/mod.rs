@@ -1,5 +1,6 @@
 //! Solvers: each minimises an [`Objective`] and knows nothing else of data or device.
 
+pub mod batch;
 pub mod gradient_descent;
 pub mod lbfgs;
 mod line_search;

@@ -160,9 +160,14 @@ impl AllRows {
     }
 }
 
+/// Passes over X that the curvature of all rows costs.
+pub(super) fn curvature_passes(parameters: usize) -> f64 {
+    2.0 + parameters as f64 / PARAMETERS_A_PASS
+}
+
 impl Renewal for AllRows {
     fn cost(&self) -> f64 {
-        2.0 + self.parameters as f64 / PARAMETERS_A_PASS
+        curvature_passes(self.parameters)
     }
 
     fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Result<Option<Metric>> {

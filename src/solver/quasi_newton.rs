@@ -97,13 +97,13 @@ pub fn minimise(
 /// Passes until the slope has fallen by `factor`, at the pace of the last iterations; 0 while that is not known.
 ///
 /// The predicted decrease is quadratic in the slope.
-fn passes_to_go(decreases: &[f64], factor: f64) -> f64 {
+pub(super) fn passes_to_go(decreases: &[f64], factor: f64) -> f64 {
     let Some(earlier) = decreases.len().checked_sub(JUDGED + 1) else { return 0.0 };
     let pace = (decreases[earlier] / decreases[decreases.len() - 1]).ln() / JUDGED as f64;
     if pace > 0.0 { 2.0 * factor.max(1.0).ln() / pace } else { f64::INFINITY }
 }
 
-fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+pub(super) fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 

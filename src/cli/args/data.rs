@@ -137,6 +137,8 @@ impl DataArgs {
             weight_file: self.weight_file.clone(),
             weight: self.weight.clone(),
             offset: self.offset.clone(),
+            fold: None,
+            fold_file: None,
             features: trimmed(&self.features),
             drop: trimmed(&self.drop),
             categorical: trimmed(&self.categorical),

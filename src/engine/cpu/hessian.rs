@@ -6,9 +6,11 @@ use faer::traits::ComplexField;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
+use super::batch::Drawn;
 use super::kernels::{self, Column, OCTETS};
 use super::products::products;
 use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};
+use crate::engine::batch::Draw;
 use crate::error::Result;
 use crate::logistic::variance_octet;
 use crate::octet::{Octet, Stored, Work, dispatch};
@@ -67,6 +69,8 @@ pub enum Curvature<'a> {
     Rows(&'a [f64]),
     /// c = y(1−y) at these parameters (stored units, p slopes and the intercept): the Hessian of the loss.
     At(&'a [f64]),
+    /// The same of rows that count as this draw says, given the fold of each row of all blocks.
+    Drawn(&'a [f64], Draw, &'a [u8]),
 }
 
 /// Which rows take part.
@@ -153,70 +157,87 @@ pub fn gram_cost(rows: usize, width: usize) -> f64 {
     rows as f64 * width as f64 * width as f64
 }
 
-/// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, `width × width`, both triangles filled; with products in f32 the sum of a part is
-/// in f32 as well.
-pub(super) fn hessian(
+/// Matrices that are summed up in one read of X: what their parts take is to fit into half a gigabyte.
+pub(super) fn most_at_once(width: usize) -> usize {
+    ((512 << 20) / (most_parts(width) * width * width * size_of::<f64>()).max(1)).max(1)
+}
+
+/// X̃ᵀ diag(s·c) X̃ of the rows in `sample` for each of `curvatures`, `width × width`, both triangles filled; with products in
+/// f32 the sum of a part is in f32 as well.
+pub(super) fn hessians(
     blocks: &[Block],
     map: &ColumnMap,
-    curvature: Curvature<'_>,
+    curvatures: &[Curvature<'_>],
     sample: RowSample,
     products: Precision,
-) -> Result<Mat<f64>> {
+) -> Result<Vec<Mat<f64>>> {
     match products {
-        Precision::F32 => hessian_in::<f32>(blocks, map, curvature, sample),
-        Precision::F64 => hessian_in::<f64>(blocks, map, curvature, sample),
+        Precision::F32 => hessians_in::<f32>(blocks, map, curvatures, sample),
+        Precision::F64 => hessians_in::<f64>(blocks, map, curvatures, sample),
     }
 }
 
-fn hessian_in<P: Stored + ComplexField>(
+fn hessians_in<P: Stored + ComplexField>(
     blocks: &[Block],
     map: &ColumnMap,
-    curvature: Curvature<'_>,
+    curvatures: &[Curvature<'_>],
     sample: RowSample,
-) -> Result<Mat<f64>> {
-    let mut total = Mat::<f64>::zeros(map.width(), map.width());
-    sample.each(blocks, |groups| add_symmetric(&mut total, &parts::<P>(groups, map, curvature)))?;
-    Ok(total)
+) -> Result<Vec<Mat<f64>>> {
+    let mut totals = vec![Mat::<f64>::zeros(map.width(), map.width()); curvatures.len()];
+    sample.each(blocks, |groups| {
+        let parts = parts::<P>(groups, map, curvatures);
+        for (k, total) in totals.iter_mut().enumerate() {
+            let of_one: Vec<&Mat<P>> = parts.iter().map(|part| &part[k]).collect();
+            add_symmetric(total, &of_one);
+        }
+    })?;
+    Ok(totals)
 }
 
-/// The lower triangles of the sums of some groups each.
-fn parts<P: Stored + ComplexField>(groups: &[Group<'_>], map: &ColumnMap, curvature: Curvature<'_>) -> Vec<Mat<P>> {
+/// The lower triangles of the sums of some groups each, for each of `curvatures`.
+fn parts<P: Stored + ComplexField>(
+    groups: &[Group<'_>],
+    map: &ColumnMap,
+    curvatures: &[Curvature<'_>],
+) -> Vec<Vec<Mat<P>>> {
     let width = map.width();
     let part_len = groups.len().div_ceil(most_parts(width)).max(1).next_multiple_of(PANEL_GROUPS);
     groups
         .par_chunks(part_len)
         .map(|part| {
-            let mut sum = Mat::<P>::zeros(width, width);
+            let mut sums = vec![Mat::<P>::zeros(width, width); curvatures.len()];
             let mut panel = Mat::<P>::zeros(PANEL_GROUPS * LANES, width);
             for groups in part.chunks(PANEL_GROUPS) {
                 if groups.len() < PANEL_GROUPS {
                     panel.fill(P::default());
                 }
-                for (i, place) in groups.iter().enumerate() {
-                    match place.block.x() {
-                        Values::F32(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
-                        Values::F64(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
+                for (sum, &curvature) in sums.iter_mut().zip(curvatures) {
+                    for (i, place) in groups.iter().enumerate() {
+                        match place.block.x() {
+                            Values::F32(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
+                            Values::F64(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
+                        }
                     }
+                    matmul(
+                        sum.as_mut(),
+                        BlockStructure::TriangularLower,
+                        Accum::Add,
+                        panel.transpose(),
+                        BlockStructure::Rectangular,
+                        panel.as_ref(),
+                        BlockStructure::Rectangular,
+                        P::narrow(1.0),
+                        Par::Seq,
+                    );
                 }
-                matmul(
-                    sum.as_mut(),
-                    BlockStructure::TriangularLower,
-                    Accum::Add,
-                    panel.transpose(),
-                    BlockStructure::Rectangular,
-                    panel.as_ref(),
-                    BlockStructure::Rectangular,
-                    P::narrow(1.0),
-                    Par::Seq,
-                );
             }
-            sum
+            sums
         })
         .collect()
 }
 
 /// Adds matrices of which the lower triangles are given to both triangles of `total`.
-fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[Mat<P>]) {
+fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[&Mat<P>]) {
     let width = total.nrows();
     let mut strips = Vec::new();
     let mut rest = total.as_mut();
@@ -311,12 +332,18 @@ fn roots<O: Octet, T: Stored>(o: O, x: &[Column<T>], place: &Group<'_>, curvatur
             lanes[..present].copy_from_slice(&rows[place.first_row..place.first_row + present]);
             kernels::stored(o, &lanes)
         }
-        Curvature::At(w) => {
+        Curvature::At(w) | Curvature::Drawn(w, ..) => {
             let offset = block.offset().map(|offset| offset.group(g));
             let a = kernels::with_intercept(o, products(o, x, &w[..x.len()]), w[x.len()], offset);
             let mut square = weight;
             for k in 0..OCTETS {
                 square[k] = o.mul(weight[k], variance_octet(o, a[k]));
+            }
+            if let Curvature::Drawn(_, draw, folds) = curvature {
+                let drawn = Drawn::new(folds, place.first_row, LANES.min(block.rows() - g * LANES));
+                for (square, count) in square.iter_mut().zip(drawn.counts(draw, 0).as_chunks().0) {
+                    *square = o.mul(*square, o.widen(count));
+                }
             }
             square
         }

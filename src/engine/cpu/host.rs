@@ -6,10 +6,13 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use super::CpuEngine;
-use super::hessian::{ColumnMap, Curvature, RowSample, hessian};
+use super::batch::{WeightSums, weight_sums};
+use super::hessian::{ColumnMap, Curvature, RowSample, hessians, most_at_once};
 use super::kernels::{self, Column, OCTETS};
 use super::products::InF64;
+use super::rows::logits;
 use crate::data::{Dataset, LANES, Precision, RowBlock, Values, each_block};
+use crate::engine::{Draw, Params};
 use crate::error::Result;
 use crate::octet::{Octet, Stored, Work, dispatch};
 
@@ -53,10 +56,37 @@ impl<'a> Host<'a> {
         sample: RowSample,
         products: Precision,
     ) -> Result<Mat<f64>> {
-        if sample == RowSample::All {
-            self.count_pass();
+        let mut one = self.hessians(map, &[curvature], sample, products)?;
+        Ok(one.swap_remove(0))
+    }
+
+    /// One such matrix for each of `curvatures`; X is read once for as many of them as memory allows.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn hessians(
+        &self,
+        map: &ColumnMap,
+        curvatures: &[Curvature<'_>],
+        sample: RowSample,
+        products: Precision,
+    ) -> Result<Vec<Mat<f64>>> {
+        let mut all = Vec::with_capacity(curvatures.len());
+        for some in curvatures.chunks(most_at_once(map.width())) {
+            if sample == RowSample::All {
+                self.count_pass();
+            }
+            all.extend(hessians(&self.data.blocks, map, some, sample, products)?);
         }
-        hessian(&self.data.blocks, map, curvature, sample, products)
+        Ok(all)
+    }
+
+    /// The weights of the rows under each of `draws`; `folds` holds the fold of each row.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn weight_sums(&self, draws: &[Draw], folds: &[u8]) -> Result<Vec<WeightSums>> {
+        weight_sums(&self.data.blocks, draws, folds)
     }
 
     /// The part of Σ s that the rows in `sample` have.
@@ -98,6 +128,36 @@ impl<'a> Host<'a> {
             Ok(())
         })?;
         Ok(sums)
+    }
+
+    /// Calls `each` for every row in input order with its fold, its linear predictor (offset included) under the model of that
+    /// fold, its target and its weight; W has a column for each fold.
+    ///
+    /// # Errors
+    /// What reading blocks that are not in memory or `each` fails with.
+    pub fn each_left_out(
+        &self,
+        w: &Params,
+        folds: &[u8],
+        mut each: impl FnMut(usize, f64, f64, f64) -> Result<()>,
+    ) -> Result<()> {
+        self.count_pass();
+        let mut folds = folds.iter();
+        each_block(&self.data.blocks, |_, block| {
+            let mut predictors = vec![vec![0.0; block.rows()]; w.models()];
+            for (k, out) in predictors.iter_mut().enumerate() {
+                match block.x() {
+                    Values::F32(x) => logits(block, kernels::columns(x), w.model(k), out),
+                    Values::F64(x) => logits(block, kernels::columns(x), w.model(k), out),
+                }
+            }
+            let beside = block.target().iter().zip(block.weight().iter());
+            for (row, ((t, s), fold)) in beside.zip(&mut folds).enumerate() {
+                let fold = usize::from(*fold);
+                each(fold, predictors[fold][row], t, s)?;
+            }
+            Ok(())
+        })
     }
 
     fn count_pass(&self) {

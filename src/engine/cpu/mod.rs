@@ -4,6 +4,7 @@
 //! bits whatever the number of threads; and the arithmetic is that of [`crate::octet`], so it has the same bits on every
 //! processor.
 
+mod batch;
 mod hessian;
 mod host;
 pub mod kernels;
@@ -13,14 +14,15 @@ mod rows;
 
 use std::time::Instant;
 
+pub use batch::WeightSums;
 pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost};
 pub use host::Host;
 pub use lines::Lines;
 use rows::{Held, Role, logits, sum};
 
 use super::{
-    Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, LineId, LossGradient, LossSlope, Params,
-    PointId, Shape, check_params,
+    Batch, BatchSums, Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, LineId, LossGradient,
+    LossSlope, Params, PointId, Shape, check_params,
 };
 use crate::data::{Block, Precision, Values, each_block};
 use crate::error::{Error, Result};
@@ -29,6 +31,7 @@ use crate::error::{Error, Result};
 pub struct CpuEngine<'a> {
     blocks: &'a [Block],
     lines: Lines<'a>,
+    products: Precision,
     shape: Shape,
     device: DeviceInfo,
     cost: Cost,
@@ -42,6 +45,7 @@ impl<'a> CpuEngine<'a> {
         CpuEngine {
             blocks,
             lines: Lines::new(blocks, models, products),
+            products,
             shape: Shape { rows, features, models },
             device: device_info(),
             cost: Cost::default(),
@@ -133,6 +137,14 @@ impl Engine for CpuEngine<'_> {
             return Err(Error::Numerics("the loss or its gradient became infinite or not a number".into()));
         }
         Ok(LossGradient { point: self.lines.evaluated(), loss, gradient })
+    }
+
+    fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
+        batch.check(self.shape)?;
+        let start = Instant::now();
+        let sums = batch::loss_gradients(self.blocks, self.shape.features, self.products, batch)?;
+        self.count_pass("loss_gradients", 0, start);
+        Ok(sums)
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {

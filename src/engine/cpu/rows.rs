@@ -219,7 +219,7 @@ fn rows_of(groups: &Range<usize>) -> Range<usize> {
 }
 
 /// The groups of each task, cut by their number alone.
-fn tasks(groups: usize) -> Vec<Range<usize>> {
+pub(super) fn tasks(groups: usize) -> Vec<Range<usize>> {
     let chunk = CHUNK_GROUPS.max(groups.div_ceil(MAX_CHUNKS));
     (0..groups).step_by(chunk).map(|start| start..groups.min(start + chunk)).collect()
 }

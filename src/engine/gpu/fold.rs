@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::out_of_range;
 use super::plan::{Chunk, Plan, Region};
+use crate::engine::batch::BatchSums;
 use crate::engine::{LossSlope, Params};
 use crate::error::Result;
 
@@ -13,25 +14,30 @@ const REFUSED: f32 = 1e37;
 /// Entries of the gradient that one thread adds up.
 const ENTRIES: usize = 1024;
 
-/// Loss and gradient of every model so far, laid out as on the device: batches × (features + 2) × batch, the sum of the
-/// residuals and the loss last.
+/// Loss and gradient of every model so far, laid out as on the device: batches × [`Plan::sums`] × batch, the sum of the
+/// residuals and losses last.
 #[derive(Debug)]
 pub(super) struct GradientSums {
     sums: Vec<f64>,
+    /// Whether a tile of each model had a logit out of range.
+    refused: Vec<bool>,
 }
 
 impl GradientSums {
     pub(super) fn new(plan: &Plan) -> Self {
-        GradientSums { sums: vec![0.0; plan.padded_models() * (plan.features + 2)] }
+        GradientSums { sums: vec![0.0; plan.padded_models() * plan.sums], refused: vec![false; plan.padded_models()] }
     }
 
     /// Adds what the kernel left of `chunk`, tile by tile.
-    pub(super) fn add(&mut self, plan: &Plan, chunk: &Chunk, results: &[f32]) -> Result<()> {
+    pub(super) fn add(&mut self, plan: &Plan, chunk: &Chunk, results: &[f32]) {
         let tiles = slice(results, chunk.sums);
-        let width = plan.batch * (plan.features + 2);
-        let losses = tiles.chunks(width).map(|of_batch| &of_batch[width - plan.batch..]);
-        if !losses.flatten().all(|loss| *loss < REFUSED) {
-            return Err(out_of_range());
+        let of_batch = plan.batch * plan.sums;
+        let losses = plan.batch * (plan.features + 1)..plan.batch * (plan.features + 2);
+        for tile in tiles.chunks(self.sums.len()) {
+            for (of_batch, refused) in tile.chunks(of_batch).zip(self.refused.chunks_mut(plan.batch)) {
+                let losses = &of_batch[losses.clone()];
+                refused.iter_mut().zip(losses).for_each(|(refused, loss)| *refused |= !(*loss < REFUSED));
+            }
         }
         let width = self.sums.len();
         self.sums.par_chunks_mut(ENTRIES).enumerate().for_each(|(i, sums)| {
@@ -41,16 +47,29 @@ impl GradientSums {
                 }
             }
         });
-        Ok(())
+    }
+
+    /// Sum `j` of model `k`.
+    fn entry(&self, plan: &Plan, k: usize, j: usize) -> f64 {
+        self.sums[(k / plan.batch * plan.sums + j) * plan.batch + k % plan.batch]
+    }
+
+    /// The sums of each model of a batch.
+    pub(super) fn batch(self, plan: &Plan) -> impl Iterator<Item = BatchSums> {
+        (0..plan.models).map(move |k| {
+            let entry = |j| self.entry(plan, k, j);
+            let gradient = (0..=plan.features).map(entry).collect();
+            let loss = if self.refused[k] { f64::INFINITY } else { entry(plan.features + 1) };
+            BatchSums { loss, loss_left_out: entry(plan.features + 2), gradient }.checked()
+        })
     }
 
     /// The loss of each model and the gradient.
     pub(super) fn finish(self, plan: &Plan) -> Result<(Vec<f64>, Params)> {
-        if !self.sums.iter().all(|sum| sum.is_finite()) {
+        if self.refused.contains(&true) || !self.sums.iter().all(|sum| sum.is_finite()) {
             return Err(out_of_range());
         }
-        let width = plan.features + 2;
-        let entry = |k: usize, j: usize| self.sums[(k / plan.batch * width + j) * plan.batch + k % plan.batch];
+        let entry = |k: usize, j: usize| self.entry(plan, k, j);
         let mut gradient = Params::zeros(plan.features, plan.models);
         for k in 0..plan.models {
             for (j, value) in gradient.model_mut(k).iter_mut().enumerate() {

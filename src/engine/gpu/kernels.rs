@@ -12,8 +12,9 @@ macro_rules! shader {
 }
 
 /// The files of `shaders/common`: stem and text.
-const COMMON: [(&str, &str); 16] = [
+const COMMON: [(&str, &str); 17] = [
     ("chunk", shader!("common/chunk")),
+    ("draws", shader!("common/draws")),
     ("logistic", shader!("common/logistic")),
     ("models_1", shader!("common/models_1")),
     ("models_4", shader!("common/models_4")),
@@ -58,14 +59,25 @@ pub enum BindingKind {
 pub struct Kernel {
     /// File stem, entry point and name in every report.
     pub name: &'static str,
-    /// The function of `src/engine/cpu/kernels.rs` that computes the same.
+    /// The file and function of `src/engine/cpu` that compute the same.
     pub counterpart: &'static str,
     /// The shader file's text.
     pub source: &'static str,
     /// Its resources, in the order of their bindings.
     pub bindings: &'static [Binding],
-    /// Whether it takes residuals and losses.
-    pub(super) residuals: bool,
+    /// How it takes residuals and losses.
+    pub(super) residuals: Residuals,
+}
+
+/// How a kernel takes residuals and losses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Residuals {
+    /// Not at all.
+    None,
+    /// Of every row once.
+    Plain,
+    /// Of every row as often as each model counts it.
+    Counted,
 }
 
 const fn binding(name: &'static str, kind: BindingKind) -> Binding {
@@ -80,31 +92,31 @@ const SUMS: Binding = binding("sums", BindingKind::Write);
 
 pub(super) const LOGITS: Kernel = Kernel {
     name: "logits",
-    counterpart: "logits",
+    counterpart: "kernels.rs, logits",
     source: shader!("logits"),
     bindings: &[CHUNK, X, W, A],
-    residuals: false,
+    residuals: Residuals::None,
 };
 
 pub(super) const LOSS_GRADIENT: Kernel = Kernel {
     name: "loss_gradient",
-    counterpart: "loss_gradient",
+    counterpart: "kernels.rs, loss_gradient",
     source: shader!("loss_gradient"),
     bindings: &[CHUNK, X, W, A, SUMS],
-    residuals: true,
+    residuals: Residuals::Plain,
 };
 
 pub(super) const LOSS_GRADIENT_WIDE: Kernel = Kernel {
     name: "loss_gradient_wide",
-    counterpart: "loss_gradient",
+    counterpart: "kernels.rs, loss_gradient",
     source: shader!("loss_gradient_wide"),
     bindings: &[CHUNK, X, W, A, SUMS],
-    residuals: true,
+    residuals: Residuals::Plain,
 };
 
 pub(super) const LINE_PROBE: Kernel = Kernel {
     name: "line_probe",
-    counterpart: "line_probe",
+    counterpart: "kernels.rs, line_probe",
     source: shader!("line_probe"),
     bindings: &[
         CHUNK,
@@ -114,10 +126,18 @@ pub(super) const LINE_PROBE: Kernel = Kernel {
         binding("end", BindingKind::Read),
         SUMS,
     ],
-    residuals: true,
+    residuals: Residuals::Plain,
 };
 
-const KERNELS: [Kernel; 4] = [LOGITS, LOSS_GRADIENT, LOSS_GRADIENT_WIDE, LINE_PROBE];
+pub(super) const LOSS_GRADIENTS: Kernel = Kernel {
+    name: "loss_gradients",
+    counterpart: "batch.rs, loss_gradients",
+    source: shader!("loss_gradients"),
+    bindings: &[CHUNK, X, W, binding("draws", BindingKind::Read), SUMS],
+    residuals: Residuals::Counted,
+};
+
+const KERNELS: [Kernel; 5] = [LOGITS, LOSS_GRADIENT, LOSS_GRADIENT_WIDE, LOSS_GRADIENTS, LINE_PROBE];
 
 /// Every kernel of this engine.
 pub fn kernels() -> &'static [Kernel] {

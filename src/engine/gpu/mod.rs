@@ -6,6 +6,7 @@
 //! the device.
 
 mod adapter;
+mod batched;
 mod choose;
 mod device;
 mod fold;
@@ -28,6 +29,7 @@ pub use kernels::{Binding, BindingKind, Kernel, ShaderSources, common, kernels};
 pub use memory::IMAGE_LINE;
 pub(super) use open::Device;
 
+use self::batched::Batched;
 use self::device::Gpu;
 use self::kernels::{LINE_PROBE, LOGITS};
 use self::memory::{Loose, Parts, Rows, Slot, Values, parameters};
@@ -37,8 +39,8 @@ use self::stream::Stream;
 use self::tuning::DeviceClass;
 use self::uniforms::ProbeUniform;
 use super::{
-    Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape, Stamps,
-    check_params,
+    Batch, BatchSums, Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params,
+    PointId, Shape, Stamps, check_params,
 };
 use crate::data::Block;
 use crate::error::{Error, Result};
@@ -93,6 +95,7 @@ pub struct GpuEngine {
     info: DeviceInfo,
     opening: Opening,
     shape: Shape,
+    class: DeviceClass,
     plan: Plan,
     pipelines: Pipelines,
     /// W.
@@ -106,6 +109,8 @@ pub struct GpuEngine {
     latest: Option<usize>,
     /// The slots at the ends of the line, and what binds the `line_probe` kernel to each chunk.
     line: Option<(usize, usize, Vec<wgpu::BindGroup>)>,
+    /// What batches of models need beside the rows, from the first one on.
+    batched: Option<Batched>,
     /// Where logits go that belong to no point, from the first time they are asked for.
     loose: Option<Loose>,
     cost: Cost,
@@ -158,6 +163,7 @@ impl GpuEngine {
             info: device.info.clone(),
             opening,
             shape,
+            class,
             plan,
             pipelines,
             parameters,
@@ -169,6 +175,7 @@ impl GpuEngine {
             kept: None,
             latest: None,
             line: None,
+            batched: None,
             loose: None,
             cost: Cost::default(),
             gpu,
@@ -233,6 +240,42 @@ impl GpuEngine {
         Ok(out)
     }
 
+    /// One read of X for the models of `batch`.
+    fn batch(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
+        let models = batch.draws.len();
+        let mut batched = match self.batched.take().filter(|batched| batched.holds(models)) {
+            Some(batched) => batched,
+            None => Batched::new(&self.gpu, self.class, &self.plan, models, self.rows.len())?,
+        };
+        let mut sums = batched.begin(&self.gpu, &self.plan, batch)?;
+        let pipeline = self.pipelines.loss_gradients(&self.gpu)?;
+        let mut bound = Vec::with_capacity(self.rows.len());
+        for (c, (rows, chunk)) in self.rows.iter().zip(&batched.plan.chunks).enumerate() {
+            batched.describe(&self.gpu, c, chunk, batch);
+            bound.push(batched.bind(&self.gpu, pipeline, rows, c, chunk.sums)?);
+        }
+        let Batched { plan, stream, .. } = &mut batched;
+        stream.run_plan(
+            &self.gpu,
+            &mut self.cost,
+            plan,
+            |recording, c| {
+                let [x, y] = plan.chunks[c].grid;
+                recording.dispatch(pipeline, &bound[c], [x, y, 1]);
+                plan.chunks[c].sums
+            },
+            |chunk, results| {
+                sums.add(plan, chunk, results);
+                Ok(())
+            },
+        )?;
+        let traffic = plan.batch_traffic();
+        self.cost.count_pass(pipeline.name, traffic.x, traffic.bytes());
+        let sums = sums.batch(plan).collect();
+        self.batched = Some(batched);
+        Ok(sums)
+    }
+
     /// Puts W on the device.
     fn write_parameters(&self, w: &Params) -> Result<()> {
         check_params(w, self.shape)?;
@@ -294,13 +337,22 @@ impl Engine for GpuEngine {
                 recording.dispatch(&pipelines.loss_gradient, &point.bound[c], [x, y, 1]);
                 plan.chunks[c].sums
             },
-            |chunk, results| sums.add(plan, chunk, results),
+            |chunk, results| {
+                sums.add(plan, chunk, results);
+                Ok(())
+            },
         )?;
         let traffic = self.plan.traffic();
         self.cost.count_pass(self.pipelines.loss_gradient.name, traffic.x, traffic.bytes());
         let (loss, gradient) = sums.finish(&self.plan)?;
         self.latest = Some(slot);
         Ok(LossGradient { point: self.stamps.evaluated(), loss, gradient })
+    }
+
+    fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
+        batch.check(self.shape)?;
+        let most = self.plan.most_batched();
+        batched::in_parts(batch, most, |batch| self.batch(batch))
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {

@@ -32,9 +32,11 @@ impl Pipeline {
 #[derive(Debug)]
 pub(super) struct Pipelines {
     class: DeviceClass,
+    features: usize,
     models: usize,
     sources: ShaderSources,
     pub(super) loss_gradient: Pipeline,
+    loss_gradients: OnceCell<Pipeline>,
     logits: OnceCell<Pipeline>,
     line_probe: OnceCell<Pipeline>,
 }
@@ -50,12 +52,18 @@ impl Pipelines {
         let build = tuning::loss_gradient(class, features, models);
         Ok(Pipelines {
             class,
+            features,
             models,
             sources: sources.clone(),
             loss_gradient: compile(gpu, sources, class, &build)?,
+            loss_gradients: OnceCell::new(),
             logits: OnceCell::new(),
             line_probe: OnceCell::new(),
         })
+    }
+
+    pub(super) fn loss_gradients(&self, gpu: &Gpu) -> Result<&Pipeline> {
+        self.get(gpu, &self.loss_gradients, || tuning::loss_gradients(self.class, self.features))
     }
 
     pub(super) fn logits(&self, gpu: &Gpu) -> Result<&Pipeline> {

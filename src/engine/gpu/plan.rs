@@ -13,6 +13,8 @@ pub const PROBE_STEPS: usize = 8;
 /// X that a submission of several chunks reads at the most, in bytes, once for each batch of models: 256 MiB take a few
 /// milliseconds on a discrete GPU and 50 on a slow integrated one. A chunk that reads more is a submission of its own.
 pub(super) const SUBMISSION_BYTES: u64 = 256 << 20;
+/// Bytes of results of a batch of models at the most.
+const BATCH_RESULTS: u64 = 128 << 20;
 /// Bytes a binding has at the most whatever the device offers, so that 32-bit indices of f32 always suffice.
 const MAX_BINDING: u64 = 4 << 30;
 /// Regions of the results buffer start at multiples of this, WebGPU's alignment of storage bindings.
@@ -62,6 +64,8 @@ pub struct Chunk {
     pub(super) block: usize,
     /// First row within the block; a multiple of [`TILE`].
     pub(super) first_row: usize,
+    /// The same among the rows of all blocks.
+    pub(super) first_of_all: usize,
     /// Rows, without padding.
     pub(super) rows: usize,
     /// Tiles of [`TILE`] rows; on the device the last one is filled with rows of weight 0.
@@ -87,6 +91,9 @@ pub struct Plan {
     pub(super) batch: usize,
     /// Batches of models.
     pub(super) batches: usize,
+    /// Sums that loss and gradient leave of each tile for each model: those of the gradient, that of the residuals, then losses.
+    pub(super) sums: usize,
+    limits: PlanLimits,
     /// Chunks in row order.
     pub chunks: Vec<Chunk>,
     /// Chunks submitted together.
@@ -120,11 +127,13 @@ impl Plan {
             models,
             batch,
             batches: models.div_ceil(batch),
+            sums: features + 2,
+            limits,
             chunks: Vec::new(),
             submissions: Vec::new(),
             results_bytes: 0,
         };
-        let binding = limits.binding.min(limits.buffer).min(MAX_BINDING);
+        let binding = plan.binding();
         let per_tile = TileBytes::new(&plan);
         let batches = plan.batches as u64;
         let workgroups = u64::from(limits.workgroups).pow(2);
@@ -139,38 +148,77 @@ impl Plan {
             (binding / per_tile.largest()).min(workgroups / batches).min(limits.chunk / per_tile.stored).max(1);
         let chunk_rows = usize::try_from(most_tiles * TILE as u64).unwrap_or(usize::MAX);
 
-        let (mut read, mut results) = (0, Results::default());
+        let mut cuts = Vec::new();
         for (block, &of_block) in block_rows.iter().enumerate() {
-            for first_row in (0..of_block).step_by(chunk_rows) {
-                let rows = chunk_rows.min(of_block - first_row);
-                let tiles = rows.div_ceil(TILE);
-                let bytes = per_tile.scaled(tiles as u64);
-                let reads = bytes.stored * batches;
-                let full = read + reads > limits.submission || results.with(&bytes).largest() > binding;
-                if plan.submissions.is_empty() || full {
-                    plan.submissions.push(plan.chunks.len()..plan.chunks.len());
-                    (read, results) = (0, Results::default());
-                }
-                let pieces = tiles as u64 * batches;
-                let width = pieces.min(u64::from(limits.workgroups));
-                plan.chunks.push(Chunk {
-                    block,
-                    first_row,
-                    rows,
-                    tiles,
-                    grid: [width as u32, pieces.div_ceil(width) as u32],
-                    sums: Region { offset: results.sums, bytes: bytes.sums },
-                    probes: Region { offset: results.probes, bytes: bytes.probes },
-                });
-                if let Some(submission) = plan.submissions.last_mut() {
-                    submission.end = plan.chunks.len();
-                }
-                read += reads;
-                results = results.with(&bytes);
-                plan.results_bytes = plan.results_bytes.max(results.largest());
-            }
+            let cut = |first_row: usize| (block, first_row, chunk_rows.min(of_block - first_row));
+            cuts.extend((0..of_block).step_by(chunk_rows).map(cut));
         }
+        plan.lay_out(&cuts);
         Ok(plan)
+    }
+
+    /// The chunks of these blocks, first rows and rows: grids, places of results, submissions.
+    fn lay_out(&mut self, cuts: &[(usize, usize, usize)]) {
+        let (binding, workgroups) = (self.binding(), u64::from(self.limits.workgroups));
+        let (per_tile, batches) = (TileBytes::new(self), self.batches as u64);
+        (self.chunks, self.submissions, self.results_bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut read, mut results, mut first_of_all) = (0, Results::default(), 0);
+        for &(block, first_row, rows) in cuts {
+            let tiles = rows.div_ceil(TILE);
+            let bytes = per_tile.scaled(tiles as u64);
+            let reads = bytes.stored * batches;
+            let full = read + reads > self.limits.submission || results.with(&bytes).largest() > binding;
+            if self.submissions.is_empty() || full {
+                self.submissions.push(self.chunks.len()..self.chunks.len());
+                (read, results) = (0, Results::default());
+            }
+            let pieces = tiles as u64 * batches;
+            let width = pieces.min(workgroups);
+            self.chunks.push(Chunk {
+                block,
+                first_row,
+                first_of_all,
+                rows,
+                tiles,
+                grid: [width as u32, pieces.div_ceil(width) as u32],
+                sums: Region { offset: results.sums, bytes: bytes.sums },
+                probes: Region { offset: results.probes, bytes: bytes.probes },
+            });
+            if let Some(submission) = self.submissions.last_mut() {
+                submission.end = self.chunks.len();
+            }
+            first_of_all += rows;
+            read += reads;
+            results = results.with(&bytes);
+            self.results_bytes = self.results_bytes.max(results.largest());
+        }
+    }
+
+    /// Bytes of a binding at the most.
+    fn binding(&self) -> u64 {
+        self.limits.binding.min(self.limits.buffer).min(MAX_BINDING)
+    }
+
+    /// The same chunks for a batch of `models` models of rows of their own, at most [`Plan::most_batched`].
+    pub(super) fn batched(&self, models: usize) -> Self {
+        let batch = tuning::BATCH;
+        let (batches, sums) = (models.div_ceil(batch), self.features + 3);
+        let mut plan = Plan { models, batch, batches, sums, ..self.clone() };
+        let cuts: Vec<_> = self.chunks.iter().map(|chunk| (chunk.block, chunk.first_row, chunk.rows)).collect();
+        plan.lay_out(&cuts);
+        plan
+    }
+
+    /// Models that a batch may have: what the largest chunk leaves of them fits into a binding and is no more than the rows of
+    /// a few submissions, and its work into a grid.
+    pub(super) fn most_batched(&self) -> usize {
+        let tiles = self.chunks.iter().map(|chunk| chunk.tiles as u64).max().unwrap_or(1);
+        let of_four = align(TileBytes::new(&self.batched(tuning::BATCH)).sums * tiles);
+        let parameters = (4 * (self.fours() + 1) * 16) as u64;
+        let batches = (self.binding().min(BATCH_RESULTS).min(self.limits.chunk) / of_four)
+            .min(self.binding() / parameters)
+            .min(u64::from(self.limits.workgroups).pow(2) / tiles);
+        tuning::BATCH * (batches.max(1) as usize)
     }
 
     /// Models, padded to whole batches.
@@ -208,6 +256,16 @@ impl Plan {
         let sums = self.chunks.iter().map(|chunk| chunk.sums.bytes).sum::<u64>();
         let logits = self.logits_traffic();
         Traffic { written: logits.written + sums, ..logits }
+    }
+
+    /// What a loss and gradient of a batch moves: no logits are written, and the draws are read for each batch of models from
+    /// cache.
+    pub(super) fn batch_traffic(&self) -> Traffic {
+        let tiles: usize = self.chunks.iter().map(|chunk| chunk.tiles).sum();
+        let draws = (tiles * TILE + self.chunks.len() * self.padded_models() * 8) as u64;
+        let logits = self.logits_traffic();
+        let written = self.chunks.iter().map(|chunk| chunk.sums.bytes).sum();
+        Traffic { beside_x: logits.beside_x + draws, written, ..logits }
     }
 
     /// What the `logits` kernel moves.
@@ -255,7 +313,7 @@ impl TileBytes {
         TileBytes {
             stored: (TILE * plan.columns * 4) as u64,
             logits: TILE as u64 * models * 4,
-            sums: models * (plan.features as u64 + 2) * 4,
+            sums: models * plan.sums as u64 * 4,
             probes: PROBE_STEPS as u64 * 2 * models * 4,
         }
     }
@@ -297,149 +355,4 @@ fn align(bytes: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WEBGPU: PlanLimits = PlanLimits {
-        binding: 128 << 20,
-        buffer: 256 << 20,
-        workgroups: 65_535,
-        chunk: u64::MAX,
-        submission: SUBMISSION_BYTES,
-    };
-
-    fn planned(block_rows: &[usize], features: usize, models: usize, limits: PlanLimits) -> Plan {
-        Plan::new(Problem { block_rows, features, models, offsets: features % 2 == 1 }, limits).unwrap()
-    }
-
-    /// What every plan promises, whatever the shape.
-    fn check(plan: &Plan, block_rows: &[usize], limits: PlanLimits) {
-        let mut at = vec![0; block_rows.len()];
-        let mut last_block = 0;
-        for chunk in &plan.chunks {
-            assert!(chunk.block >= last_block);
-            last_block = chunk.block;
-            assert_eq!(chunk.first_row, at[chunk.block], "chunks follow each other");
-            assert_eq!(chunk.first_row % TILE, 0);
-            assert!(chunk.rows > 0);
-            assert_eq!(chunk.tiles, chunk.rows.div_ceil(TILE));
-            at[chunk.block] += chunk.rows;
-            let [x, y] = chunk.grid;
-            assert!(x <= limits.workgroups && y <= limits.workgroups);
-            let (covered, pieces) = (u64::from(x) * u64::from(y), (chunk.tiles * plan.batches) as u64);
-            assert!(covered >= pieces && covered < pieces + u64::from(x));
-            for bytes in [plan.stored_bytes(chunk), plan.logit_bytes(chunk), chunk.sums.bytes, chunk.probes.bytes] {
-                assert!(bytes <= limits.binding, "{bytes} bytes in a binding of {}", limits.binding);
-            }
-            for region in [chunk.sums, chunk.probes] {
-                assert_eq!(region.offset % ALIGN, 0);
-                assert!(region.offset + region.bytes <= plan.results_bytes);
-            }
-        }
-        assert_eq!(at, block_rows, "every row once");
-        assert!(plan.results_bytes <= limits.buffer.min(limits.binding));
-        let mut next = 0;
-        for submission in &plan.submissions {
-            assert_eq!(submission.start, next);
-            assert!(submission.end > submission.start);
-            next = submission.end;
-            let reads: u64 = plan.chunks[submission.clone()].iter().map(|chunk| plan.stored_bytes(chunk)).sum();
-            assert!(submission.len() == 1 || reads * plan.batches as u64 <= SUBMISSION_BYTES, "{reads} bytes of X");
-            let regions: [&dyn Fn(&Chunk) -> Region; 2] = [&|chunk| chunk.sums, &|chunk| chunk.probes];
-            for region in regions {
-                let used: Vec<Region> = plan.chunks[submission.clone()].iter().map(region).collect();
-                assert!(used.windows(2).all(|w| w[0].offset + w[0].bytes <= w[1].offset), "regions overlap");
-            }
-        }
-        assert_eq!(next, plan.chunks.len());
-    }
-
-    #[test]
-    fn plans_hold_their_promises_for_awkward_shapes() {
-        let tiny = PlanLimits { binding: 1 << 20, buffer: 1 << 20, workgroups: 40, chunk: 100_000, ..WEBGPU };
-        let mut seen = 0;
-        for limits in [WEBGPU, tiny] {
-            for rows in [1, 31, 32, 33, 255, 256, 257, 70_000, 3_000_000] {
-                for features in [0, 1, 31, 32, 33, 900] {
-                    for models in [1, 2, 4, 5, 9] {
-                        let blocks = [rows, 1, rows];
-                        let blocks = if limits == tiny && features > 30 { &blocks[1..2] } else { &blocks[..] };
-                        let plan = planned(blocks, features, models, limits);
-                        check(&plan, blocks, limits);
-                        seen += 1;
-                    }
-                }
-            }
-        }
-        assert_eq!(seen, 2 * 9 * 6 * 5);
-    }
-
-    #[test]
-    fn a_gradient_reads_x_once_and_moves_little_else() {
-        let little = |features, models| {
-            let plan = planned(&[399_872, 100_128], features, models, WEBGPU);
-            let (moved, rows) = (plan.traffic(), plan.chunks.iter().map(|chunk| chunk.tiles * TILE).sum::<usize>());
-            assert_eq!(moved.x, (4 * features * rows) as u64);
-            assert!(rows < 500_000 + 2 * TILE);
-            let else_allowed = 16.0 * 500_000.0 + 0.01 * (moved.x as f64 + 16.0 * 500_000.0);
-            (moved.beside_x + moved.written) as f64 <= else_allowed
-        };
-        for features in 1..=64 {
-            for class in [tuning::DeviceClass::Hardware, tuning::DeviceClass::Software] {
-                // The kernel that keeps what it read in registers.
-                assert_eq!(tuning::loss_gradient(class, features, 1).kernel.name, "loss_gradient");
-            }
-            assert!(little(features, 1), "{features} features");
-        }
-        assert!(!little(32, 5), "the logits of five models are more");
-    }
-
-    #[test]
-    fn more_tiles_than_one_dimension_holds_go_into_two() {
-        let blocks = [65_536 * TILE];
-        let plan = planned(&blocks, 0, 1, WEBGPU);
-        assert_eq!(plan.chunks.len(), 1);
-        assert_eq!(plan.chunks[0].grid, [65_535, 2]);
-    }
-
-    #[test]
-    fn a_block_larger_than_a_binding_is_cut_at_tiles() {
-        let limits = PlanLimits { binding: 3 * 256 * 66 * 4, ..WEBGPU };
-        let blocks = [1000];
-        let plan = planned(&blocks, 64, 1, limits);
-        assert_eq!(plan.chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), [768, 232]);
-        // Two tiles at a time, and one where none fits.
-        for (bytes, rows) in [(2 * 256 * 66 * 4, [512, 488].as_slice()), (1, &[256, 256, 256, 232])] {
-            let plan = planned(&blocks, 64, 1, PlanLimits { chunk: bytes, ..WEBGPU });
-            assert_eq!(plan.chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), rows);
-        }
-    }
-
-    #[test]
-    fn submissions_are_bounded() {
-        let blocks = vec![1 << 18; 32];
-        let plan = planned(&blocks, 64, 1, WEBGPU);
-        assert_eq!(plan.chunks.len(), 32);
-        // 66 MiB a chunk, target and weight included: three of them are less than 256.
-        assert_eq!(plan.submissions.len(), 11);
-        // Five batches of models read a chunk five times.
-        let plan = planned(&blocks, 64, 17, WEBGPU);
-        check(&plan, &blocks, WEBGPU);
-        assert_eq!(plan.submissions.len(), plan.chunks.len());
-    }
-
-    #[test]
-    fn what_no_chunk_can_hold_is_refused() {
-        let limits = PlanLimits { binding: 1000, ..WEBGPU };
-        let problem = Problem { block_rows: &[1], features: 1, models: 1, offsets: false };
-        assert!(matches!(Plan::new(problem, limits), Err(Error::NoDevice(_))));
-    }
-
-    #[test]
-    fn the_checks_of_these_tests_can_fail() {
-        let blocks = [1000];
-        let mut plan = planned(&blocks, 3, 1, WEBGPU);
-        plan.chunks[0].rows = 999;
-        assert!(std::panic::catch_unwind(|| check(&plan, &blocks, WEBGPU)).is_err());
-    }
-}
+mod tests;

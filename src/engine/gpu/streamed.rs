@@ -6,20 +6,22 @@
 
 use std::time::Instant;
 
+use super::batched::{self, Batched};
 use super::device::Gpu;
 use super::kernels::LOGITS;
 use super::memory::{Lane, Parts, Values, parameters};
 use super::open::Device;
 use super::pipelines::Pipelines;
-use super::plan::{Plan, PlanLimits, Region, TILE};
+use super::plan::{Chunk, Plan, PlanLimits, Region, TILE};
 use super::stream::{Recording, Stream};
+use super::tuning::DeviceClass;
 use super::upload::{STAGING_BYTES, StoredRows, Uploader};
 use super::{GpuOptions, fold, out_of_range};
-use crate::data::{Block, Precision, each_block};
+use crate::data::{Block, Precision, RowBlock, each_block};
 use crate::engine::cpu::Lines;
 use crate::engine::{
-    Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params, PointId, Shape,
-    check_params,
+    Batch, BatchSums, Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params,
+    PointId, Shape, check_params,
 };
 use crate::error::Result;
 
@@ -49,6 +51,9 @@ pub(super) struct StreamedGpu<'a> {
     /// Where logits stand in the results, behind the sums.
     logits_at: u64,
     lines: Lines<'a>,
+    /// What batches of models need beside the rows, from the first one on.
+    batched: Option<Batched>,
+    class: DeviceClass,
     cost: Cost,
     gpu: Gpu,
 }
@@ -83,6 +88,8 @@ impl<'a> StreamedGpu<'a> {
             stream,
             logits_at,
             lines: Lines::new(blocks, models, Precision::F64),
+            batched: None,
+            class,
             cost: Cost::default(),
             gpu,
         })
@@ -124,29 +131,81 @@ impl<'a> StreamedGpu<'a> {
         let mut uploader = Uploader::new(gpu, largest)?;
         let mut in_flight = None;
         let mut fold = |c: usize, results: &[f32]| fold(c, results, lines);
-        let mut next = 0;
-        let outcome = each_block(blocks, |b, block| {
-            while let Some(chunk) = plan.chunks.get(next).filter(|chunk| chunk.block == b) {
-                let (c, lane) = (next, &lanes[next % LANES]);
-                next += 1;
-                uploader.upload(&lane.rows.x, StoredRows::new(block, chunk.first_row, plan.columns))?;
-                lane.rows.describe(gpu, plan, chunk);
-                let bound = &bound[c % LANES];
-                let mut record = |recording: &mut Recording<'_>, _: usize| {
-                    let [x, y] = chunk.grid;
-                    recording.dispatch(pipeline, bound, [x, y, 1]);
-                    let bytes = plan.logit_bytes(chunk);
-                    recording.copy_behind(&lane.logits, bytes, *logits_at);
-                    *logits_at + bytes
-                };
-                stream.push(gpu, cost, &mut in_flight, c, &mut record, &mut fold)?;
-            }
-            Ok(())
+        let outcome = each_chunk(blocks, plan, |c, chunk, block| {
+            let lane = &lanes[c % LANES];
+            uploader.upload(&lane.rows.x, StoredRows::new(block, chunk.first_row, plan.columns))?;
+            lane.rows.describe(gpu, plan, chunk);
+            let bound = &bound[c % LANES];
+            let mut record = |recording: &mut Recording<'_>, _: usize| {
+                let [x, y] = chunk.grid;
+                recording.dispatch(pipeline, bound, [x, y, 1]);
+                let bytes = plan.logit_bytes(chunk);
+                recording.copy_behind(&lane.logits, bytes, *logits_at);
+                *logits_at + bytes
+            };
+            stream.push(gpu, cost, &mut in_flight, c, &mut record, &mut fold)
         });
         let outcome = stream.finish(gpu, cost, in_flight, outcome, &mut fold);
         // What was sent must have arrived, or have failed, before its memory is given back.
         outcome.and(uploader.finish())
     }
+
+    /// Sends all rows once for the models of `batch`.
+    fn batch(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
+        let models = batch.draws.len();
+        let mut batched = match self.batched.take().filter(|batched| batched.holds(models)) {
+            Some(batched) => batched,
+            None => Batched::new(&self.gpu, self.class, &self.plan, models, LANES)?,
+        };
+        let mut sums = batched.begin(&self.gpu, &self.plan, batch)?;
+        let StreamedGpu { gpu, cost, lanes, pipelines, blocks, .. } = self;
+        let pipeline = pipelines.loss_gradients(gpu)?;
+        let plan = batched.plan.clone();
+        let largest = plan.chunks.iter().map(|chunk| plan.stored_bytes(chunk)).max().unwrap_or(0);
+        let all_sums = Region { offset: 0, bytes: plan.chunks.iter().map(|chunk| chunk.sums.bytes).max().unwrap_or(0) };
+        let bind = |(place, lane): (usize, &Lane)| batched.bind(gpu, pipeline, &lane.rows, place, all_sums);
+        let bound = lanes.iter().enumerate().map(bind).collect::<Result<Vec<_>>>()?;
+        let mut uploader = Uploader::new(gpu, largest)?;
+        let mut in_flight = None;
+        let mut fold = |c: usize, results: &[f32]| {
+            sums.add(&plan, &plan.chunks[c], results);
+            Ok(())
+        };
+        let outcome = each_chunk(blocks, &plan, |c, chunk, block| {
+            let (place, lane) = (c % LANES, &lanes[c % LANES]);
+            uploader.upload(&lane.rows.x, StoredRows::new(block, chunk.first_row, plan.columns))?;
+            batched.describe(gpu, place, chunk, batch);
+            let bound = &bound[place];
+            let mut record = |recording: &mut Recording<'_>, _: usize| {
+                let [x, y] = chunk.grid;
+                recording.dispatch(pipeline, bound, [x, y, 1]);
+                chunk.sums.offset + chunk.sums.bytes
+            };
+            batched.stream.push(gpu, cost, &mut in_flight, c, &mut record, &mut fold)
+        });
+        let outcome = batched.stream.finish(gpu, cost, in_flight, outcome, &mut fold);
+        outcome.and(uploader.finish())?;
+        let traffic = plan.batch_traffic();
+        self.cost.count_pass(pipeline.name, traffic.x, traffic.bytes());
+        self.batched = Some(batched);
+        Ok(sums.batch(&plan).collect())
+    }
+}
+
+/// Calls `each` with the chunks of `plan` in order, their numbers, and the blocks they are of.
+fn each_chunk(
+    blocks: &[Block],
+    plan: &Plan,
+    mut each: impl FnMut(usize, &Chunk, &RowBlock) -> Result<()>,
+) -> Result<()> {
+    let mut next = 0;
+    each_block(blocks, |b, block| {
+        while let Some(chunk) = plan.chunks.get(next).filter(|chunk| chunk.block == b) {
+            each(next, chunk, block)?;
+            next += 1;
+        }
+        Ok(())
+    })
 }
 
 /// The logits of each model in the rows of chunk `c` of `plan`, among `results`.
@@ -183,7 +242,7 @@ impl Engine for StreamedGpu<'_> {
         let mut sums = fold::GradientSums::new(&plan);
         self.pass(Pass::LossGradient, w, |c, results, lines| {
             let chunk = &plan.chunks[c];
-            sums.add(&plan, chunk, results)?;
+            sums.add(&plan, chunk, results);
             for (model, logits) in logits_of(&plan, c, results, at) {
                 lines.set_latest(chunk.block, model, chunk.first_row, logits)?;
             }
@@ -193,6 +252,11 @@ impl Engine for StreamedGpu<'_> {
         self.cost.count_pass(self.pipelines.loss_gradient.name, traffic.x, traffic.bytes());
         let (loss, gradient) = sums.finish(&plan)?;
         Ok(LossGradient { point: self.lines.evaluated(), loss, gradient })
+    }
+
+    fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
+        batch.check(self.shape)?;
+        batched::in_parts(batch, self.plan.most_batched(), |batch| self.batch(batch))
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {

@@ -1,7 +1,7 @@
 //! How a kernel is built for a device and a problem: which preludes are joined before it, and its numbers. Pure
 //! functions; nothing here changes what is computed, only how the work is laid out.
 
-use super::kernels::{Kernel, LINE_PROBE, LOGITS, LOSS_GRADIENT, LOSS_GRADIENT_WIDE};
+use super::kernels::{Kernel, LINE_PROBE, LOGITS, LOSS_GRADIENT, LOSS_GRADIENT_WIDE, LOSS_GRADIENTS, Residuals};
 use super::plan::TILE;
 use crate::data::LANES;
 
@@ -55,15 +55,22 @@ pub fn loss_gradient(class: DeviceClass, features: usize, models: usize) -> Buil
             let constants = [("QUADS", quads), ("SLICES", slices), ("ROUND", round)];
             build(LOSS_GRADIENT, class, batch, Some(slots), &constants)
         }
-        None => {
-            let (Shape { slots, quads, slices }, repeat) = match class {
-                DeviceClass::Hardware => wide_hardware(features, batch),
-                DeviceClass::Software => (Shape { slots: 16, quads: GROUP_QUADS, slices: 1 }, TILE_QUADS / GROUP_QUADS),
-            };
-            let constants = [("QUADS", quads), ("SLICES", slices), ("REPEAT", repeat)];
-            build(LOSS_GRADIENT_WIDE, class, batch, Some(slots), &constants)
-        }
+        None => wide(LOSS_GRADIENT_WIDE, class, features, batch),
     }
+}
+
+/// The kernel of loss and gradient of many models of rows of their own on `features` features.
+pub fn loss_gradients(class: DeviceClass, features: usize) -> Build {
+    wide(LOSS_GRADIENTS, class, features, BATCH)
+}
+
+/// A kernel that reads X twice, the second time from cache.
+fn wide(kernel: Kernel, class: DeviceClass, features: usize, batch: usize) -> Build {
+    let (Shape { slots, quads, slices }, repeat) = match class {
+        DeviceClass::Hardware => wide_hardware(features, batch),
+        DeviceClass::Software => (Shape { slots: 16, quads: GROUP_QUADS, slices: 1 }, TILE_QUADS / GROUP_QUADS),
+    };
+    build(kernel, class, batch, Some(slots), &[("QUADS", quads), ("SLICES", slices), ("REPEAT", repeat)])
 }
 
 /// The kernel of the logits of `models` models.
@@ -81,9 +88,12 @@ pub fn line_probe(class: DeviceClass, models: usize) -> Build {
     build(LINE_PROBE, class, batch(models), None, &[("QUADS", quads)])
 }
 
+/// Models that share a register, where there are several.
+pub(super) const BATCH: usize = 4;
+
 /// Models that share a register.
 pub(super) fn batch(models: usize) -> usize {
-    if models == 1 { 1 } else { 4 }
+    if models == 1 { 1 } else { BATCH }
 }
 
 /// How a workgroup's threads share a tile: slots of features a thread, quads of rows side by side, threads a quad.
@@ -149,8 +159,10 @@ fn build(
     if kernel.reads_parameters() {
         common.extend([w, "parameters"]);
     }
-    if kernel.residuals {
-        common.extend(["logistic", "residual"]);
+    match kernel.residuals {
+        Residuals::None => {}
+        Residuals::Plain => common.extend(["logistic", "residual"]),
+        Residuals::Counted => common.extend(["logistic", "draws"]),
     }
     common.extend(slots);
     Build { kernel, common, constants: constants.iter().map(|(name, value)| (*name, *value as u32)).collect() }

@@ -16,12 +16,12 @@ pub(super) struct ChunkUniform {
     pub(super) batches: u32,
     /// Workgroups along x.
     pub(super) width: u32,
+    /// Number of the first row among those of all chunks, modulo 2³².
+    pub(super) first_row: u32,
     /// Fills the struct.
     pub(super) fill_0: u32,
     /// Fills the struct.
     pub(super) fill_1: u32,
-    /// Fills the struct.
-    pub(super) fill_2: u32,
 }
 
 impl ChunkUniform {
@@ -33,9 +33,9 @@ impl ChunkUniform {
             columns: plan.columns as u32,
             batches: plan.batches as u32,
             width: chunk.grid[0],
+            first_row: chunk.first_of_all as u32,
             fill_0: 0,
             fill_1: 0,
-            fill_2: 0,
         }
     }
 }
@@ -78,9 +78,9 @@ pub(super) const CHUNK_MEMBERS: [Member; 8] = [
     ("columns", std::mem::offset_of!(ChunkUniform, columns)),
     ("batches", std::mem::offset_of!(ChunkUniform, batches)),
     ("width", std::mem::offset_of!(ChunkUniform, width)),
+    ("first_row", std::mem::offset_of!(ChunkUniform, first_row)),
     ("fill_0", std::mem::offset_of!(ChunkUniform, fill_0)),
     ("fill_1", std::mem::offset_of!(ChunkUniform, fill_1)),
-    ("fill_2", std::mem::offset_of!(ChunkUniform, fill_2)),
 ];
 
 /// Members of [`ProbeUniform`].

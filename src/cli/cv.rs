@@ -1,0 +1,186 @@
+//! `gpulogit cv`: which penalty predicts rows best that it has not seen.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::args::CvArgs;
+use super::exit::Outcome;
+use super::output::{count, device_words, host_peak, json, plural, some_names, stdout};
+use super::progress::Terminal;
+use crate::certificate::Status;
+use crate::data::{Training, files_of, load_training};
+use crate::error::{Error, Result};
+use crate::fit::{CrossValidation, Fit, FitOptions, fit};
+use crate::model::{check_output, write_atomically};
+use crate::report;
+
+pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
+    let reading = Instant::now();
+    if args.grid.chooses() && args.model.is_none() {
+        return Err(Error::Usage("--choose says which model is written: add --model FILE".into()));
+    }
+    let mut data_options = args.data.options(args.grid.is_penalised(), None, args.optimum.seed)?;
+    args.grid.read_folds(&mut data_options);
+    let mut inputs = files_of(&args.data.files)?;
+    let beside = [&data_options.target_file, &data_options.weight_file, &data_options.fold_file];
+    inputs.extend(beside.into_iter().flatten().cloned());
+    let outputs: Vec<&PathBuf> = [&args.model, &args.table, &args.plot].into_iter().flatten().collect();
+    outputs.iter().try_for_each(|path| check_output(path, &inputs))?;
+    let training = load_training(&args.data.files, &data_options, terminal)?;
+    training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
+    let packed = training.summary.pack_seconds;
+    let read = reading.elapsed().as_secs_f64() - packed;
+    let options = args.optimum.options(args.common.device());
+    let mut cv = args.grid.cross_validate(&training, &options, args.optimum.seed, terminal)?;
+    let seconds = &mut cv.models.seconds;
+    (seconds.read, seconds.upload, seconds.total) = (read, seconds.upload + packed, seconds.total + read + packed);
+    terminal.clear();
+    warn(&cv, args.optimum.tol, terminal);
+    if let Some(path) = &args.table {
+        let text = report::cv_table(&cv);
+        write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))?;
+    }
+    if let Some(path) = &args.plot {
+        let text = report::cv_curve(&cv)?;
+        write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))?;
+    }
+    let chosen = args.grid.chosen(&cv);
+    let refit = match &args.model {
+        Some(path) => Some(refit(&training, chosen, &options, args.optimum.seed, path, terminal)?),
+        None => None,
+    };
+    if args.common.json {
+        json(&report(&cv, &training, refit.as_ref()))?;
+    } else {
+        stdout(&text(&cv, &training, args.model.as_deref().map(|path| (path, chosen))))?;
+    }
+    let good = cv.converged() && refit.is_none_or(|fit| fit.status == Status::Converged);
+    Ok(if good { Outcome::Done } else { Outcome::NotGood })
+}
+
+/// Fits the model of the chosen penalty to all rows, and writes it.
+fn refit(
+    training: &Training,
+    l2: f64,
+    options: &FitOptions,
+    seed: u64,
+    path: &Path,
+    terminal: &Terminal,
+) -> Result<Fit> {
+    let options = FitOptions { l2, ..options.clone() };
+    let fit = fit(&training.train, &options, terminal)?;
+    fit.model(&training.train, &training.design, &options, seed).save(path)?;
+    terminal.clear();
+    if fit.status != Status::Converged {
+        terminal.warn(&format!("the model of all rows ended as {}: see `gpulogit train`.", fit.status.name()));
+    }
+    Ok(fit)
+}
+
+/// What a person must know about the answer.
+pub(super) fn warn(cv: &CrossValidation, tolerance: f64, terminal: &Terminal) {
+    let fits = cv.members().zip(&cv.models.fits);
+    let short: Vec<String> = fits
+        .filter(|(_, fit)| fit.status != Status::Converged)
+        .map(|((l2, fold), fit)| format!("l2 = {l2} without fold {fold} (slope {:.1e})", fit.gradient_inf_norm))
+        .collect();
+    if !short.is_empty() {
+        terminal.warn(&format!(
+            "{} not converged to a slope of {tolerance:.0e}: {}; raise --max-iter or --tol, or leave small penalties out.",
+            plural(short.len() as u64, "model"),
+            some_names(short.iter().map(String::as_str), 4)
+        ));
+    }
+    if cv.l2.len() > 1 && cv.best == 0 {
+        terminal.warn("the best penalty is the largest one tried; the data may have little to say about the target.");
+    }
+    if cv.l2.len() > 1 && cv.best == cv.l2.len() - 1 && cv.l2[cv.best] > 0.0 {
+        terminal.warn("the best penalty is the smallest one tried: a smaller one, or none, may be better still.");
+    }
+}
+
+/// What `--json` prints.
+fn report(cv: &CrossValidation, training: &Training, refit: Option<&Fit>) -> serde_json::Value {
+    let data = &training.train;
+    let mut report = json!({
+        "rows": data.rows,
+        "features": data.features.len(),
+        "weight_sum": data.weight_sum,
+        "classes": training.design.target.classes,
+        "device": cv.device(),
+        "models": cv.members().zip(&cv.models.fits).map(|((l2, fold), fit)| json!({
+            "l2": l2,
+            "without_fold": fold,
+            "status": fit.status,
+            "passes": fit.evaluations,
+            "objective": fit.objective,
+            "gradient_inf_norm": fit.gradient_inf_norm,
+        })).collect::<Vec<_>>(),
+        "seconds": cv.seconds(),
+        "bytes": {
+            "host_peak": host_peak(),
+            "device_peak": cv.cost().device_peak,
+            "device_read": cv.cost().bytes_read,
+        },
+    });
+    if let (Some(report), serde_json::Value::Object(curve)) = (report.as_object_mut(), curve(cv)) {
+        report.extend(curve);
+    }
+    if let Some(fit) = refit {
+        report["refit"] = json!({
+            "status": fit.status,
+            "passes": fit.passes,
+            "objective": fit.objective,
+            "gradient_inf_norm": fit.gradient_inf_norm,
+        });
+    }
+    report
+}
+
+/// The curve, and what is chosen by it.
+pub(super) fn curve(cv: &CrossValidation) -> serde_json::Value {
+    json!({
+        "folds": cv.folds,
+        "l2": cv.l2,
+        "metric": cv.score,
+        "fold_log_loss": cv.fold_log_loss,
+        "mean_log_loss": cv.mean_log_loss,
+        "fold_metric": cv.fold_score,
+        "mean_metric": cv.mean_score,
+        "standard_error": cv.standard_error,
+        "best_l2": cv.l2[cv.best],
+        "one_se_l2": cv.l2[cv.one_se],
+        "passes": cv.models.passes,
+    })
+}
+
+fn text(cv: &CrossValidation, training: &Training, model: Option<(&Path, f64)>) -> String {
+    let data = &training.train;
+    let alone = cv.models.fits.iter().map(|fit| fit.evaluations).max().unwrap_or(0);
+    let mut text = format!("device     {}\n", device_words(cv.device()));
+    text += &format!("data       {} × {}\n", count(data.rows as u64), count(data.features.len() as u64));
+    text += &format!(
+        "models     {} penalties × {} folds, fitted at once in {} over the data; the slowest alone took part in {alone}\n",
+        cv.l2.len(),
+        cv.folds.len(),
+        plural(cv.models.passes, "pass").replace("passs", "passes"),
+    );
+    let worst = cv.models.fits.iter().map(|fit| fit.gradient_inf_norm).fold(0.0, f64::max);
+    text += &format!("certified  largest slope of any model {worst:.1e} of S·sd, re-computed in f64\n\n");
+    text += &format!("  {:>12}  {:>12}  {:>10}\n", "l2", format!("mean {}", cv.score.words()), "± 1 SE");
+    for (k, l2) in cv.l2.iter().enumerate() {
+        let note = match (k == cv.best, k == cv.one_se) {
+            (true, true) => "  best, and the largest within 1 SE",
+            (true, false) => "  best",
+            (false, true) => "  largest within 1 SE of the best",
+            (false, false) => "",
+        };
+        text += &format!("  {l2:>12}  {:>12.6}  {:>10.6}{note}\n", cv.mean_score[k], cv.standard_error[k]);
+    }
+    match model {
+        Some((path, l2)) => text + &format!("\nmodel      {} (all rows, l2 = {l2})\n", path.display()),
+        None => text + &format!("\nnext       gpulogit train ... --l2 {}\n", cv.l2[cv.best]),
+    }
+}

@@ -1,0 +1,340 @@
+//! What `train` says of a fit: warnings, JSON, text.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::certificate::Status;
+use crate::cli::cv::curve;
+use crate::cli::evaluate::Scored;
+use crate::cli::output::{count, device_words, host_peak, plural, short, shorten, some_names};
+use crate::cli::progress::Terminal;
+use crate::data::{Dataset, Training};
+use crate::engine::DeviceKind;
+use crate::fit::{Bootstrap, CrossValidation, Fit, Interval};
+use crate::model::Model;
+use crate::solver::Solver;
+
+/// Coefficients printed as text; the model file has all of them.
+const MOST_PRINTED: usize = 100;
+
+/// The name of the column of ones.
+const INTERCEPT: &str = "(intercept)";
+/// Redundant columns explained one by one.
+const MOST_REDUNDANT: usize = 10;
+/// Decrease of J by the host's own steps, as a part of it, above which the engine is suspected.
+const MISTRUSTED: f64 = 1e-6;
+
+/// What was computed beside the fit.
+pub(super) struct Extras<'a> {
+    /// How its penalty was chosen.
+    pub(super) cv: Option<&'a CrossValidation>,
+    /// What resampling says of it.
+    pub(super) bootstrap: Option<&'a Bootstrap>,
+}
+
+/// What a person must know about the replicates.
+pub(super) fn warn_of_replicates(bootstrap: &Bootstrap, terminal: &Terminal) {
+    if bootstrap.without_a_class > 0 {
+        let replicates = plural(bootstrap.without_a_class as u64, "bootstrap replicate");
+        terminal.warn(&format!("{replicates} drew no row of one class and were left out; the class is small."));
+    }
+    if bootstrap.not_converged > 0 {
+        let replicates = plural(bootstrap.not_converged as u64, "bootstrap replicate");
+        terminal.warn(&format!(
+            "{replicates} did not converge, perhaps because the rows drawn are separated; their coefficients count as they \
+             are. A penalty (--l2) makes them finite.",
+        ));
+    }
+}
+
+/// What a person must know about the answer.
+pub(super) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: &Terminal) {
+    if let Some(separation) = &fit.separation {
+        let names = some_names(separation.columns.iter().map(|&j| data.features[j].as_str()), 8);
+        let kind = if separation.complete { "completely" } else { "quasi-completely" };
+        terminal.warn(&format!(
+            "the classes are {kind} separated ({} of {} rows), so no maximum-likelihood estimate exists: the \
+             coefficients of {names} grow without end. Predictions are usable, those coefficients are not; add a \
+             penalty (--l2 1) for finite ones.",
+            count(separation.rows as u64),
+            count(data.rows as u64),
+        ));
+    }
+    if !fit.redundant.is_empty() {
+        let mut text = format!(
+            "redundant columns: {}. Of all coefficients that predict the same, the shortest are returned; those of constant \
+             columns are 0.",
+            fit.redundant.len()
+        );
+        for (name, parts) in fit.redundant.iter().take(MOST_REDUNDANT) {
+            let what = match parts.as_slice() {
+                [] => "constant".to_owned(),
+                parts => format!("a combination of {}", some_names(parts.iter().map(|(name, _)| name.as_str()), 4)),
+            };
+            text += &format!("\n  {}: {what}", shorten(name, 60));
+        }
+        if fit.redundant.len() > MOST_REDUNDANT {
+            let rest = &fit.redundant[MOST_REDUNDANT..];
+            text += &format!("\n  and {}", some_names(rest.iter().map(|(name, _)| name.as_str()), 20));
+        }
+        terminal.warn(&text);
+    }
+    if let Some(c) = &fit.certificate {
+        let scale = fit.objective.max(data.weight_sum / 1000.0);
+        let expected = fit.device.kind == DeviceKind::Cpu || tolerance > 1e-6 || fit.separation.is_some();
+        if !expected && c.polish_steps > 0 && c.polish_decrease > MISTRUSTED * scale {
+            terminal.warn(&format!(
+                "J at the point that {} ended at was {:.1e} times too large, more than its arithmetic explains; the \
+                 host went on in f64, and what is returned holds. Run `gpulogit validate --device {0}`.",
+                fit.device.id,
+                c.polish_decrease / scale,
+            ));
+        }
+    }
+    match fit.status {
+        Status::MaxIterations => terminal.warn(&format!(
+            "not converged: the {} allowed are used up, largest slope {:.1e}; raise --max-iter{}.",
+            plural(fit.iterations as u64, "iteration"),
+            fit.gradient_inf_norm,
+            if fit.solver == Solver::Gd { ", or leave --solver to auto" } else { "" },
+        )),
+        Status::Stalled if fit.stopped_by == "diverged" => {
+            terminal.warn("not converged: J grew without bound; lower --learning-rate, or leave it out.");
+        }
+        Status::Stalled => terminal.warn(&format!(
+            "not converged: no step lowers J any more in this arithmetic, largest slope {:.1e}; a larger --tol accepts \
+             that, a penalty (--l2) makes the problem easier.",
+            fit.gradient_inf_norm
+        )),
+        Status::Interrupted => {
+            terminal.warn("interrupted: the model holds the best point so far, which is not the optimum.");
+        }
+        Status::Converged | Status::Separated => {}
+    }
+}
+
+/// Why separation was not looked for, where it was not although there is no penalty.
+pub(super) fn unchecked(fit: &Fit, penalised: bool) -> Option<&'static str> {
+    if penalised {
+        return None;
+    }
+    let Some(certificate) = &fit.certificate else {
+        return Some("that is part of the verification, which --no-verify leaves out");
+    };
+    // What has an optimum is not separated.
+    if fit.rank.is_none() && certificate.standard_error_gap.is_none() {
+        Some("the data has too many columns for it; with --l2 the question does not arise")
+    } else {
+        None
+    }
+}
+
+/// What `--json` prints.
+pub(super) fn report(
+    fit: &Fit,
+    training: &Training,
+    l2: f64,
+    held_out: Option<&Scored>,
+    extras: &Extras<'_>,
+    path: &Path,
+) -> serde_json::Value {
+    let mut report = json!({
+        "rows": training.train.rows,
+        "features": training.train.features.len(),
+        "ranks": 1,
+        "weight_sum": training.train.weight_sum,
+        "classes": training.design.target.classes,
+        "rows_read": training.summary.rows,
+        "rows_dropped": training.summary.dropped_rows,
+        "cells_filled": training.summary.filled_cells,
+        "device": fit.device,
+        "solver": fit.solver,
+        "l2": l2,
+        "samples": fit.samples,
+        "status": fit.status,
+        "stopped_by": fit.stopped_by,
+        "iterations": fit.iterations,
+        "passes": fit.passes,
+        "objective": fit.objective,
+        "gradient_inf_norm": fit.gradient_inf_norm,
+        "gradient_inf_norm_raw": fit.gradient_inf_norm_raw,
+        "log_loss": fit.log_loss,
+        "intercept": fit.intercept,
+        "column_rank": fit.rank,
+        "redundant": fit.redundant.iter().map(|(name, parts)| json!({
+            "name": name,
+            "combination_of": parts.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "separation": fit.separation.as_ref().map(|s| json!({
+            "complete": s.complete,
+            "rows": s.rows,
+            "columns": s.columns.iter().map(|&j| &training.train.features[j]).collect::<Vec<_>>(),
+        })),
+        "certificate": fit.certificate,
+        "storage_rounding": fit.rounding,
+        "holdout": held_out.map(|scored| &scored.metrics),
+        "model": path.display().to_string(),
+        "seconds": fit.seconds,
+        "bytes": {
+            "host_peak": host_peak(),
+            "device_peak": fit.cost.device_peak,
+            "device_read": fit.cost.bytes_read,
+        },
+        "kernels": fit.cost.kernels.iter().map(|k| json!({
+            "name": k.name, "calls": k.calls, "seconds": k.seconds,
+        })).collect::<Vec<_>>(),
+    });
+    if let Some(cv) = extras.cv {
+        report["cross_validation"] = curve(cv);
+    }
+    if let Some(bootstrap) = extras.bootstrap {
+        report["bootstrap"] = intervals(bootstrap, &training.train.features);
+    }
+    report
+}
+
+/// What the replicates say, as JSON.
+fn intervals(bootstrap: &Bootstrap, names: &[String]) -> serde_json::Value {
+    let of = |name: &str, interval: &Interval| {
+        let Interval { mean, se, low, high } = *interval;
+        json!({ "name": name, "mean": mean, "se": se, "low": low, "high": high })
+    };
+    let intercept = bootstrap.intercept.iter().map(|interval| of(INTERCEPT, interval));
+    let features = names.iter().zip(&bootstrap.coefficients).map(|(name, interval)| of(name, interval));
+    json!({
+        "replicates": bootstrap.replicates,
+        "without_a_class": bootstrap.without_a_class,
+        "not_converged": bootstrap.not_converged,
+        "level": bootstrap.level,
+        "coefficients": intercept.chain(features).collect::<Vec<_>>(),
+        "log_loss": bootstrap.log_loss,
+        "out_of_bag_log_loss": bootstrap.out_of_bag_log_loss,
+        "passes": bootstrap.passes,
+        "seconds": bootstrap.seconds,
+    })
+}
+
+pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extras<'_>, path: &Path) -> String {
+    let data = &training.train;
+    let [negative, positive] = &training.design.target.classes;
+    let target = training.design.target.name.as_deref().unwrap_or("the target file");
+    let mut text = format!("device     {}\n", device_words(&fit.device));
+    text += &format!(
+        "data       {} × {}; {target}: {positive} is modelled as 1, {negative} as 0\n",
+        plural(data.rows as u64, "row"),
+        plural(data.features.len() as u64, "feature"),
+    );
+    if fit.rounding > 0.0 {
+        text += &format!(
+            "stored     in f32, standardised: the largest rounding is {:.1e} standard deviations\n",
+            fit.rounding
+        );
+    }
+    let penalty =
+        if model.objective.l2 > 0.0 { format!(", l2 = {}", short(model.objective.l2)) } else { String::new() };
+    if let Some(cv) = extras.cv {
+        text += &format!(
+            "penalty    l2 = {} chosen among {} by {}-fold cross-validation: {} {:.6} (best mean {:.6} ± {:.6})\n",
+            short(model.objective.l2),
+            cv.l2.len(),
+            cv.folds.len(),
+            cv.score.words(),
+            cv.l2.iter().position(|l2| *l2 == model.objective.l2).map_or(f64::NAN, |k| cv.mean_score[k]),
+            cv.mean_score[cv.best],
+            cv.standard_error[cv.best],
+        );
+    }
+    if !fit.samples.is_empty() {
+        let rows: Vec<String> = fit.samples.iter().map(|sample| count(sample.rows as u64)).collect();
+        let iterations: Vec<String> = fit.samples.iter().map(|sample| sample.iterations.to_string()).collect();
+        text += &format!(
+            "samples    {} rows fitted first, on the host in f64: {} iterations\n",
+            rows.join(", then "),
+            iterations.join(" and "),
+        );
+    }
+    text += &format!(
+        "solver     {}{penalty}: {}, {} of X in {:.3} s\n",
+        fit.solver.name(),
+        plural(fit.iterations as u64, "iteration"),
+        plural(fit.passes, "read"),
+        fit.seconds.solve + fit.seconds.verify,
+    );
+    let status = fit.status.name();
+    text += &match fit.stopped_by {
+        "gradient" | "predicted-decrease" | "no-progress" | "diverged" => {
+            format!("status     {status} (by {})\n", fit.stopped_by.replace('-', " "))
+        }
+        _ => format!("status     {status}\n"),
+    };
+    text += &match &fit.certificate {
+        Some(c) => {
+            let steps = match c.polish_steps {
+                0 => String::new(),
+                steps => format!(" after {steps} f64 step{}", if steps == 1 { "" } else { "s" }),
+            };
+            let gaps = match (c.objective_gap, c.coefficient_gap) {
+                (Some(gap), Some(distance)) => format!(
+                    "\nproved     J is within {gap:.1e} of its minimum, β within {distance:.1e} of the optimum's{}",
+                    match c.standard_error_gap {
+                        Some(errors) if model.objective.l2 == 0.0 => {
+                            format!(", each within {errors:.1e} standard errors")
+                        }
+                        _ => String::new(),
+                    }
+                ),
+                _ => String::new(),
+            };
+            format!("certified  largest slope {:.1e} of S·sd, re-computed in f64{steps}{gaps}\n", c.gradient_inf_norm)
+        }
+        None => format!("slope      {:.1e} of S·sd as the engine saw it; not verified\n", fit.gradient_inf_norm),
+    };
+    text += &format!("log loss   {:.9} (J = {})\n", fit.log_loss, short(fit.objective));
+    if let Some(bootstrap) = extras.bootstrap {
+        let Interval { low, high, .. } = bootstrap.log_loss;
+        let unseen = bootstrap.out_of_bag_log_loss;
+        text += &format!(
+            "bootstrap  {} replicates in {} of X, {:.3} s: log loss {low:.6} to {high:.6}, on rows not drawn {:.6} to {:.6}\n",
+            count(bootstrap.replicates as u64),
+            plural(bootstrap.passes, "read"),
+            bootstrap.seconds,
+            unseen.low,
+            unseen.high,
+        );
+    }
+    text += "\ncoefficients";
+    if let Some(bootstrap) = extras.bootstrap {
+        text += &format!(", and {}% of the replicates", short(100.0 * bootstrap.level));
+    }
+    text += "\n";
+    let shown = model.coefficients.iter().take(MOST_PRINTED);
+    let names: Vec<String> = shown.clone().map(|c| shorten(&c.name, 40)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(INTERCEPT.len());
+    let line = |name: &str, value: f64, interval: Option<&Interval>| {
+        let interval = interval.map_or(String::new(), |i| format!("  {:>18} to {:>18}", number(i.low), number(i.high)));
+        format!("  {name:width$}  {:>18}{interval}\n", number(value))
+    };
+    if model.objective.intercept {
+        let interval = extras.bootstrap.and_then(|bootstrap| bootstrap.intercept.as_ref());
+        text += &line(INTERCEPT, model.intercept, interval);
+    }
+    for (j, (name, coefficient)) in names.iter().zip(shown).enumerate() {
+        text += &line(name, coefficient.value, extras.bootstrap.map(|bootstrap| &bootstrap.coefficients[j]));
+    }
+    if model.coefficients.len() > MOST_PRINTED {
+        text += &format!("  … {} more in the model\n", model.coefficients.len() - MOST_PRINTED);
+    }
+    text + &format!("\nmodel      {}\n", path.display())
+}
+
+/// A coefficient with ten digits.
+fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 || (1e-4..1e6).contains(&magnitude) {
+        let decimals = 9 - magnitude.max(1e-4).log10().floor() as i32;
+        format!("{value:.*}", decimals.clamp(0, 10) as usize)
+    } else {
+        format!("{value:.9e}")
+    }
+}

@@ -1,0 +1,132 @@
+//! The folds of a cross-validation: one byte a row.
+
+use super::Dataset;
+use super::hash;
+use super::input::cell;
+use crate::error::{Error, Result};
+
+/// Folds at the most: what a byte counts.
+pub const MOST_FOLDS: usize = 256;
+
+/// Which fold each row is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folds {
+    /// The fold of each row, in input order.
+    pub of_row: Vec<u8>,
+    /// What the folds are called.
+    pub names: Vec<String>,
+}
+
+impl Folds {
+    /// Deals the rows of `data` to `folds` folds, each class by itself: of every `folds` rows of a class that follow each other one
+    /// goes to each fold, in an order that `seed` decides. So folds differ by one row of a class at the most, and sorted rows are
+    /// spread evenly.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there are fewer than 2 folds, more than [`MOST_FOLDS`] or more than rows, and what reading fails
+    /// with.
+    pub fn deal(data: &Dataset, folds: usize, seed: u64) -> Result<Self> {
+        if !(2..=MOST_FOLDS).contains(&folds) {
+            return Err(Error::Usage(format!(
+                "--folds {folds}: there must be 2 folds at the least and {MOST_FOLDS} at the most"
+            )));
+        }
+        if folds > data.rows {
+            return Err(Error::Usage(format!("--folds {folds}: there are {} rows only", data.rows)));
+        }
+        let mut of_row = Vec::with_capacity(data.rows);
+        // Of each class: the folds that are still to be dealt in this round, and rounds so far.
+        let mut hands: [(Vec<u8>, u64); 2] = Default::default();
+        for block in &data.blocks {
+            for t in block.vectors()?.target.iter() {
+                let class = usize::from(t > 0.5);
+                let (hand, round) = &mut hands[class];
+                if hand.is_empty() {
+                    hand.extend((0..folds).map(|fold| fold as u8));
+                    let key = hash::mix(seed, 2 * *round + class as u64);
+                    hand.sort_unstable_by_key(|fold| hash::mix(key, u64::from(*fold)));
+                    *round += 1;
+                }
+                of_row.extend(hand.pop());
+            }
+        }
+        Ok(Folds { of_row, names: (1..=folds).map(|fold| fold.to_string()).collect() })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+/// The fold that each of the distinct `labels` of a column stands for (those of `counts` 0 being none), and what the folds are
+/// called: in the order of the numbers that they are, or of their bytes.
+///
+/// # Errors
+/// [`Error::Usage`] when there is one fold only, or more than [`MOST_FOLDS`].
+pub(super) fn of_labels(labels: &[String], counts: &[u64]) -> Result<(Vec<u32>, Vec<String>)> {
+    let mut order: Vec<usize> = (0..labels.len()).filter(|code| counts[*code] > 0).collect();
+    if !(2..=MOST_FOLDS).contains(&order.len()) {
+        return Err(Error::Usage(format!(
+            "--fold: there are {} folds; there must be 2 at the least and {MOST_FOLDS} at the most",
+            order.len()
+        )));
+    }
+    let numbers: Option<Vec<f64>> = labels.iter().map(|label| cell::number(label.as_bytes())).collect();
+    match &numbers {
+        Some(numbers) => order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b])),
+        None => order.sort_by(|a, b| labels[*a].cmp(&labels[*b])),
+    }
+    let mut folds = vec![0; labels.len()];
+    order.iter().zip(0..).for_each(|(code, fold)| folds[*code] = fold);
+    Ok((folds, order.into_iter().map(|code| labels[code].clone()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PackOptions;
+    use super::*;
+
+    #[test]
+    fn each_class_is_dealt_evenly_and_the_seed_decides() {
+        let target: Vec<f64> = (0..1003).map(|i| f64::from(u8::from(i < 98))).collect();
+        let data = Dataset::from_rows(&vec![1.0; 1003], 1, &target, PackOptions::default()).unwrap();
+        let folds = Folds::deal(&data, 5, 3).unwrap();
+        for (class, rows) in [(1.0, 98), (0.0, 905)] {
+            let counts: Vec<usize> = (0..5)
+                .map(|fold| {
+                    folds.of_row.iter().zip(&target).filter(|(f, t)| usize::from(**f) == fold && **t == class).count()
+                })
+                .collect();
+            assert_eq!(counts.iter().sum::<usize>(), rows);
+            assert!(counts.iter().all(|count| count.abs_diff(rows / 5) <= 1), "{counts:?}");
+        }
+        assert_eq!(Folds::deal(&data, 5, 3).unwrap(), folds);
+        let other = Folds::deal(&data, 5, 4).unwrap();
+        let same = folds.of_row.iter().zip(&other.of_row).filter(|(a, b)| a == b).count();
+        assert!((100..320).contains(&same), "{same} of 1003 rows are where they were");
+        // Rows beside each other are not in folds beside each other either.
+        let steps = folds.of_row.windows(2).filter(|w| (w[0] + 1) % 5 == w[1]).count();
+        assert!((100..320).contains(&steps), "{steps}");
+        for (folds, expected) in [(1, "2 folds at the least"), (257, "256 at the most"), (0, "2 folds")] {
+            assert!(Folds::deal(&data, folds, 0).unwrap_err().to_string().contains(expected));
+        }
+        let few = Dataset::from_rows(&[1.0; 3], 1, &[0.0, 1.0, 1.0], PackOptions::default()).unwrap();
+        assert!(Folds::deal(&few, 4, 0).unwrap_err().to_string().contains("3 rows only"));
+    }
+
+    #[test]
+    fn labels_are_folds_in_their_order() {
+        let strings = |labels: &[&str]| labels.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (folds, names) = of_labels(&strings(&["10", "9", "x9"]), &[1, 1, 0]).unwrap();
+        assert_eq!((folds, names), (vec![0, 1, 0], strings(&["10", "9"])));
+        let (folds, names) = of_labels(&strings(&["10", "9", "2.0"]), &[1, 1, 4]).unwrap();
+        assert_eq!((folds, names), (vec![2, 1, 0], strings(&["2.0", "9", "10"])));
+        assert!(of_labels(&strings(&["1", "2"]), &[3, 0]).is_err());
+    }
+}

@@ -1,0 +1,350 @@
+//! Cross-validation: every penalty of a grid is fitted without each of the folds, all of these models at once, and judged on the
+//! fold it has not seen.
+
+use super::{FitOptions, ManyFits, Seconds, fit_many};
+use crate::certificate::Status;
+use crate::data::{Dataset, Folds, Training};
+use crate::engine::cpu::Host;
+use crate::engine::{Cost, DeviceInfo, Draw, Engine, Params};
+use crate::error::{Error, Result};
+use crate::metrics::{Metrics, Tally};
+use crate::monitor::{Event, Monitor};
+use crate::objective::{Coordinates, Member};
+
+/// Standardised coefficients are at the most this far from zero under the largest penalty of a grid that is made up.
+const NEARLY_NULL: f64 = 0.01;
+/// The smallest penalty of such a grid is this part of what the curvature of a column can be, of the flattest one; but no less
+/// than this part of the largest penalty, and no more than that.
+const NEARLY_NONE: f64 = 1e-3;
+const SPANS: [f64; 2] = [1e-8, 1e-4];
+/// Penalties of a grid at the most.
+const MOST_PENALTIES: usize = 1000;
+
+/// What the choice of a penalty goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Score {
+    /// Σ s·ℓ/Σ s; less is better.
+    LogLoss,
+    /// Area under the ROC curve; more is better.
+    Auc,
+    /// Share of the weight on rows labelled right at probability ½; more is better.
+    Accuracy,
+}
+
+impl Score {
+    /// Its name in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Score::LogLoss => "log loss",
+            Score::Auc => "ROC AUC",
+            Score::Accuracy => "accuracy",
+        }
+    }
+}
+
+/// The penalties to try.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Penalties {
+    /// So many, spread evenly on the scale of their logarithms from one that leaves next to nothing of any coefficient down to one
+    /// that leaves them nearly as they are.
+    Count(usize),
+    /// These.
+    Grid(Vec<f64>),
+}
+
+/// A cross-validated grid of penalties.
+#[derive(Debug)]
+pub struct CrossValidation {
+    /// The penalties, largest first.
+    pub l2: Vec<f64>,
+    /// What the choice goes by.
+    pub score: Score,
+    /// Σ s·ℓ/Σ s of the rows of each fold, by penalty, under the model fitted without it; class weights do not count here.
+    pub fold_log_loss: Vec<Vec<f64>>,
+    /// The score of each fold by penalty.
+    pub fold_score: Vec<Vec<f64>>,
+    /// Means over the folds.
+    pub mean_log_loss: Vec<f64>,
+    /// Means of the score over the folds, and their standard errors.
+    pub mean_score: Vec<f64>,
+    /// See [`CrossValidation::mean_score`].
+    pub standard_error: Vec<f64>,
+    /// Number of the penalty whose mean is best; the largest of those that are equal.
+    pub best: usize,
+    /// Number of the largest penalty whose mean is within one standard error of the best one's.
+    pub one_se: usize,
+    /// The folds' names.
+    pub folds: Vec<String>,
+    /// Every model: fold by fold, and for each the penalties in order.
+    pub models: ManyFits,
+}
+
+impl CrossValidation {
+    /// Penalty and fold of each model.
+    pub fn members(&self) -> impl Iterator<Item = (f64, &str)> {
+        self.folds.iter().flat_map(|fold| self.l2.iter().map(move |l2| (*l2, fold.as_str())))
+    }
+
+    /// Whether every model has converged.
+    pub fn converged(&self) -> bool {
+        self.models.fits.iter().all(|fit| fit.status == Status::Converged)
+    }
+
+    /// What computed.
+    pub fn device(&self) -> &DeviceInfo {
+        &self.models.device
+    }
+
+    /// Seconds by part.
+    pub fn seconds(&self) -> &Seconds {
+        &self.models.seconds
+    }
+
+    /// What the engine did.
+    pub fn cost(&self) -> &Cost {
+        &self.models.cost
+    }
+}
+
+/// Cross-validates `penalties` on the training rows of `training` in `folds`. Of the options the penalty, the method and the start
+/// are not used.
+///
+/// # Errors
+/// As [`super::fit`]; [`Error::Usage`] when a class or all weight is missing where it is needed: in the rows outside a fold, or, for
+/// the area under the curve, inside one.
+pub fn cross_validate(
+    training: &Training,
+    folds: &Folds,
+    penalties: &Penalties,
+    score: Score,
+    options: &FitOptions,
+    monitor: &dyn Monitor,
+) -> Result<CrossValidation> {
+    let data = &training.train;
+    let weights = FoldWeights::new(data, folds, training.class_factors)?;
+    weights.check(training, folds, score)?;
+    let l2 = grid(penalties, data, options)?;
+    let members: Vec<Member> = (0..folds.len())
+        .flat_map(|fold| {
+            let weight_sum = weights.outside[fold].iter().sum();
+            l2.iter().map(move |l2| Member { l2: *l2, draw: Draw::Without(fold as u8), weight_sum })
+        })
+        .collect();
+    let mut models = fit_many(data, &members, &folds.of_row, options, monitor)?;
+    let by_fold = || models.fits.chunks(l2.len());
+    let (fold_log_loss, fold_score);
+    if score == Score::LogLoss && training.class_factors == [1.0; 2] {
+        let of_fold = |(fits, inside): (&[super::MemberFit], &[f64; 2])| -> Vec<f64> {
+            fits.iter().map(|fit| fit.loss_left_out / inside.iter().sum::<f64>()).collect()
+        };
+        fold_log_loss = by_fold().zip(&weights.inside).map(of_fold).collect();
+        fold_score = Vec::clone(&fold_log_loss);
+    } else {
+        let judged = judge(training, folds, &models, l2.len(), monitor)?;
+        let all = |of: &dyn Fn(&Metrics) -> f64| -> Vec<Vec<f64>> {
+            judged.0.iter().map(|fold| fold.iter().map(of).collect()).collect()
+        };
+        fold_log_loss = all(&|metrics| metrics.log_loss);
+        fold_score = match score {
+            Score::LogLoss => Vec::clone(&fold_log_loss),
+            Score::Auc => all(&|metrics| metrics.roc_auc.unwrap_or(f64::NAN)),
+            Score::Accuracy => all(&|metrics| metrics.accuracy),
+        };
+        models.passes += judged.1;
+    }
+    let mean_log_loss = means(&fold_log_loss);
+    let (mean_score, standard_error) = (means(&fold_score), standard_errors(&fold_score));
+    let (best, one_se) = choose(score, &mean_score, &standard_error);
+    let folds = folds.names.clone();
+    Ok(CrossValidation {
+        l2,
+        score,
+        fold_log_loss,
+        fold_score,
+        mean_log_loss,
+        mean_score,
+        standard_error,
+        best,
+        one_se,
+        folds,
+        models,
+    })
+}
+
+/// Σ s of the two classes outside each fold and inside.
+struct FoldWeights {
+    /// As the fits count them.
+    outside: Vec<[f64; 2]>,
+    /// Without class weights.
+    inside: Vec<[f64; 2]>,
+}
+
+impl FoldWeights {
+    fn new(data: &Dataset, folds: &Folds, factors: [f64; 2]) -> Result<Self> {
+        let without = (0..folds.len()).map(|fold| Draw::Without(fold as u8));
+        let draws: Vec<Draw> = [Draw::All].into_iter().chain(without).collect();
+        let sums = Host::new(data).weight_sums(&draws, &folds.of_row)?;
+        let outside: Vec<[f64; 2]> = sums[1..].iter().map(|sums| sums.classes).collect();
+        let all = sums[0].classes;
+        let inside = |outside: &[f64; 2]| std::array::from_fn(|k| (all[k] - outside[k]) / factors[k]);
+        Ok(FoldWeights { inside: outside.iter().map(inside).collect(), outside })
+    }
+
+    /// Both classes must be outside every fold, something inside, and both for an area.
+    fn check(&self, training: &Training, folds: &Folds, score: Score) -> Result<()> {
+        let classes = &training.design.target.classes;
+        let usage = |message: String| Err(Error::Usage(message));
+        for ((name, outside), inside) in folds.names.iter().zip(&self.outside).zip(&self.inside) {
+            if let Some(class) = (0..2).find(|class| !(outside[*class] > 0.0)) {
+                return usage(format!(
+                    "without fold {name} no row of class '{}' is left to fit; make up the folds with --folds, which spreads \
+                     each class over all of them",
+                    classes[class]
+                ));
+            }
+            if !(inside.iter().sum::<f64>() > 0.0) {
+                return usage(format!(
+                    "fold {name} holds no row of positive weight to judge a model by; use fewer folds"
+                ));
+            }
+            if let Some(class) = (0..2).find(|class| score == Score::Auc && !(inside[*class] > 0.0)) {
+                return usage(format!(
+                    "fold {name} holds no row of class '{}', so there is no area under the curve; use fewer folds, or \
+                     --metric log-loss",
+                    classes[class]
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The penalties, largest first.
+fn grid(penalties: &Penalties, data: &Dataset, options: &FitOptions) -> Result<Vec<f64>> {
+    match penalties {
+        Penalties::Count(count) => made_up(*count, data, options),
+        Penalties::Grid(given) => {
+            if let Some(bad) = given.iter().find(|l2| !(**l2 >= 0.0 && l2.is_finite())) {
+                return Err(Error::Usage(format!(
+                    "--l2-grid: a penalty is a finite number that is not negative, not {bad}"
+                )));
+            }
+            let mut l2 = given.clone();
+            l2.sort_by(|a, b| b.total_cmp(a));
+            l2.dedup();
+            if l2.is_empty() || l2.len() > MOST_PENALTIES {
+                let n = l2.len();
+                return Err(Error::Usage(format!("--l2-grid: {n} penalties; there must be 1 to {MOST_PENALTIES}")));
+            }
+            Ok(l2)
+        }
+    }
+}
+
+/// A grid whose largest penalty leaves no standardised coefficient above [`NEARLY_NULL`]: near zero, θⱼ = −unitⱼ²/l2·∂J/∂θⱼ. The
+/// curvature of the loss in θⱼ is at most S/4, and that of the penalty l2/unitⱼ².
+fn made_up(count: usize, data: &Dataset, options: &FitOptions) -> Result<Vec<f64>> {
+    if !(1..=MOST_PENALTIES).contains(&count) {
+        return Err(Error::Usage(format!("--penalties {count}: there must be 1 to {MOST_PENALTIES}")));
+    }
+    let host = Host::new(data);
+    let coordinates = Coordinates::new(data, options.intercept);
+    let sums = host.weight_sums(&[Draw::All], &[])?;
+    let mut theta = vec![0.0; coordinates.len()];
+    if let (true, Some(intercept)) = (options.intercept, theta.last_mut()) {
+        let [negative, positive] = sums[0].classes;
+        *intercept = (positive / negative).ln();
+    }
+    let at = host.engine().loss_gradient(&coordinates.to_params(&theta))?;
+    let gradient = coordinates.pull_back(at.gradient.model(0));
+    let units = coordinates.units();
+    let largest = gradient.iter().zip(units).map(|(g, unit)| g.abs() * unit * unit).fold(0.0, f64::max);
+    let largest = if largest > 0.0 { largest / NEARLY_NULL } else { 1.0 };
+    let flattest = units.iter().map(|unit| unit * unit).fold(f64::INFINITY, f64::min);
+    let smallest = NEARLY_NONE * 0.25 * sums[0].classes.iter().sum::<f64>() * flattest;
+    let span = (smallest / largest).clamp(SPANS[0], SPANS[1]);
+    let step = span.powf(1.0 / (count.max(2) - 1) as f64);
+    Ok((0..count).map(|k| rounded(largest * step.powi(k as i32))).collect())
+}
+
+/// x to three digits, which is as good a penalty.
+fn rounded(x: f64) -> f64 {
+    format!("{x:.2e}").parse().unwrap_or(x)
+}
+
+/// Metrics of each fold and penalty, and the reads of X they took.
+fn judge(
+    training: &Training,
+    folds: &Folds,
+    models: &ManyFits,
+    penalties: usize,
+    monitor: &dyn Monitor,
+) -> Result<(Vec<Vec<Metrics>>, u64)> {
+    let data = &training.train;
+    let host = Host::new(data);
+    let mut metrics = vec![Vec::with_capacity(penalties); folds.len()];
+    for penalty in 0..penalties {
+        monitor.event(Event::Step(format!("judging penalty {} of {penalties}", penalty + 1)));
+        let mut w = Params::zeros(data.features.len(), folds.len());
+        for fold in 0..folds.len() {
+            let fit = &models.fits[fold * penalties + penalty];
+            w.model_mut(fold).copy_from_slice(&data.in_stored_units(&fit.coefficients, fit.intercept));
+        }
+        let mut tallies = (0..folds.len()).map(|_| Tally::new(0.5)).collect::<Result<Vec<_>>>()?;
+        host.each_left_out(&w, &folds.of_row, |fold, a, t, s| {
+            tallies[fold].add(a, t, s / training.class_factors[usize::from(t > 0.5)])
+        })?;
+        for (metrics, tally) in metrics.iter_mut().zip(tallies) {
+            metrics.push(tally.finish()?);
+        }
+    }
+    Ok((metrics, host.passes()))
+}
+
+/// Means over the folds.
+fn means(folds: &[Vec<f64>]) -> Vec<f64> {
+    let mean = |k| folds.iter().map(|fold| fold[k]).sum::<f64>() / folds.len() as f64;
+    (0..folds[0].len()).map(mean).collect()
+}
+
+/// Standard errors of the means over the folds: the folds' standard deviation (n − 1) over √n.
+fn standard_errors(folds: &[Vec<f64>]) -> Vec<f64> {
+    let n = folds.len() as f64;
+    let of = |(k, mean): (usize, f64)| {
+        let squares: f64 = folds.iter().map(|fold| (fold[k] - mean).powi(2)).sum();
+        (squares / (n - 1.0) / n).sqrt()
+    };
+    means(folds).into_iter().enumerate().map(of).collect()
+}
+
+/// The best penalty, and the largest one within a standard error of it; penalties come largest first.
+fn choose(score: Score, means: &[f64], standard_errors: &[f64]) -> (usize, usize) {
+    let badness = |k: usize| if score == Score::LogLoss { means[k] } else { -means[k] };
+    // The first of equal ones is the largest penalty.
+    let best = (0..means.len()).min_by(|a, b| badness(*a).total_cmp(&badness(*b))).unwrap_or(0);
+    let within = |k: &usize| badness(*k) <= badness(best) + standard_errors[best];
+    (best, (0..means.len()).find(within).unwrap_or(best))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_choice_is_the_best_mean_and_the_largest_penalty_within_one_standard_error() {
+        let folds = vec![vec![0.9, 0.52, 0.49, 0.6], vec![0.9, 0.48, 0.51, 0.6], vec![0.9, 0.53, 0.50, 0.6]];
+        let (mean, error) = (means(&folds), standard_errors(&folds));
+        assert!((mean[2] - 0.5).abs() < 1e-15 && (error[2] - (1e-4f64 / 3.0).sqrt()).abs() < 1e-12, "{error:?}");
+        // 0.51 is not within 0.0058 of 0.50.
+        assert_eq!(choose(Score::LogLoss, &mean, &error), (2, 2));
+        assert_eq!(choose(Score::LogLoss, &mean, &[0.0, 0.0, 0.02, 0.0]), (2, 1));
+        assert_eq!(choose(Score::Accuracy, &mean, &error), (0, 0));
+        assert_eq!(choose(Score::Auc, &[0.7, 0.7, 0.7], &[0.0; 3]), (0, 0));
+    }
+
+    #[test]
+    fn penalties_are_rounded_to_three_digits() {
+        assert_eq!([1234.5, 0.009_996, 1e-30].map(rounded), [1230.0, 0.01, 1e-30]);
+    }
+}
