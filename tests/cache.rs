@@ -70,7 +70,8 @@ enum From {
 /// Reads `data` and says where the rows came from, and all that a fit would see of them.
 fn read(data: &Path, options: &DataOptions) -> (From, Vec<u64>) {
     let notes = Notes::default();
-    let Training { train, holdout, design, summary, .. } = load_training(&[data.to_path_buf()], options, &notes).unwrap();
+    let Training { train, holdout, design, summary, .. } =
+        load_training(&[data.to_path_buf()], options, &notes).unwrap();
     let notes = notes.0.into_inner().unwrap();
     let said = |words: &str| notes.iter().any(|note| note.contains(words));
     let from = match (said("where an earlier fit of this data left them"), said("is damaged; the data is read anew")) {

@@ -41,7 +41,7 @@ fn sound_engines_pass_every_check() {
     let devices = [DeviceRequest::Cpu, DeviceRequest::Gpu];
     let validation = validate(&devices, &cases, &GpuOptions::default(), &Silent).unwrap();
     assert!(validation.ok, "{:#?}", validation.kernels);
-    assert_eq!(validation.kernels.len(), 9, "four checks on each engine, and the CPU's curvature");
+    assert_eq!(validation.kernels.len(), 11, "five checks on each engine, and the CPU's curvature");
     for check in &validation.kernels {
         // A whole fit needs two classes, which the smallest sets lack.
         let expected = if check.name == "fit" { cases.len() - 2 } else { cases.len() };
@@ -65,7 +65,7 @@ fn what_the_reference_cannot_afford_is_left_out_with_a_note() {
     let validation = validate(&[DeviceRequest::Cpu], &[wide], &GpuOptions::default(), &notes).unwrap();
     assert!(validation.ok, "{:#?}", validation.kernels);
     let names: Vec<&str> = validation.kernels.iter().map(|check| check.name).collect();
-    assert_eq!(names, ["logits", "loss_gradient", "line_probe"]);
+    assert_eq!(names, ["logits", "loss_gradient", "line_probe", "loss_gradients"]);
     let notes = notes.0.into_inner().unwrap();
     assert!(notes.len() == 1 && notes[0].contains("not compared"), "{notes:?}");
 }
@@ -78,7 +78,20 @@ fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
     let is_edge = |data: &Dataset| edges.contains(&(data.rows, data.features.len()));
     let cases: Vec<_> = awkward().unwrap().into_iter().filter(is_edge).collect();
     assert_eq!(cases.len(), edges.len());
-    let faults: [(&str, &str, &str, &str, &[DeviceClass]); 16] = [
+    let faults: [(&str, &str, &str, &str, &[DeviceClass]); 22] = [
+        // A row too many and one too few, a threshold, a sum in the wrong place, a lost step.
+        ("draws", "ModelWords(fold))", "ModelWords(fold + 1u))", "loss_gradients", &CLASSES),
+        ("draws", "0xbc5ab1b1u", "0xbf5ab1b1u", "loss_gradients", &CLASSES),
+        ("draws", "count == Models(0.0)", "count <= Models(1.0)", "loss_gradients", &CLASSES),
+        ("draws", "loss += count * l", "loss += l", "loss_gradients", &CLASSES),
+        (
+            "loss_gradients",
+            "lane_sums[2u * QUADS + lane] = left_out",
+            "lane_sums[2u * QUADS + lane] = loss",
+            "loss_gradients",
+            &CLASSES,
+        ),
+        ("loss_gradients", "sum += sums[first + block + k]", "sum += 0.0", "loss_gradients", &[Hardware]),
         // A wrong slope in the tail of the features, a wrong target, a lost row, a wrong step.
         ("logits", "min(j + 2u, p)), beta[2])", "min(j + 2u, p)), beta[3])", "logits", &CLASSES),
         ("loss_gradient", "targets(quad), weights", "0.999 * targets(quad), weights", "loss_gradient", &CLASSES),
@@ -117,7 +130,7 @@ fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
             noticed += 1;
         }
     }
-    assert_eq!(noticed, 28);
+    assert_eq!(noticed, 39);
     for class in CLASSES {
         assert!(on_gpu(&cases, &sound(class)).ok, "the cases fail without a fault");
     }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Measures gpulogit beside its peers and writes docs/benchmarks.md: ./benches/peers/run.sh [--quick]
+# Fits many models at once beside scikit-learn doing them in turn: ./benches/peers/run.sh --many
 # Reads files beside polars and pyarrow, and fits what memory does not hold: ./benches/peers/run.sh --files
 # Installs the peers in a virtual environment outside the repository (GPULOGIT_PEERS, by default in the cache directory).
 set -euo pipefail
@@ -10,6 +11,12 @@ mkdir -p "$place"
 [ -x "$place/venv/bin/python" ] || python3 -m venv "$place/venv"
 "$place/venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
 cargo build --quiet --release --locked --manifest-path ../../Cargo.toml
+if [ "${1:-}" = "--many" ]; then
+    shift
+    # Threads are joblib's to share out: numbers in the environment would have each of its processes use all cores.
+    export NODEVICE_SELECT=1
+    exec "$place/venv/bin/python" many.py --place "$place" --gpulogit ../../target/release/gpulogit "$@"
+fi
 if [ "${1:-}" = "--files" ]; then
     shift
     export NODEVICE_SELECT=1 POLARS_MAX_THREADS="$(nproc)" OMP_NUM_THREADS="$(nproc)" OPENBLAS_NUM_THREADS="$(nproc)"

@@ -106,7 +106,7 @@ fn report(cv: &CrossValidation, training: &Training, refit: Option<&Fit>) -> ser
     let data = &training.train;
     let mut report = json!({
         "rows": data.rows,
-        "features": data.features.len(),
+        "features": data.features,
         "weight_sum": data.weight_sum,
         "classes": training.design.target.classes,
         "device": cv.device(),
@@ -117,6 +117,8 @@ fn report(cv: &CrossValidation, training: &Training, refit: Option<&Fit>) -> ser
             "passes": fit.evaluations,
             "objective": fit.objective,
             "gradient_inf_norm": fit.gradient_inf_norm,
+            "intercept": fit.intercept,
+            "coefficients": fit.coefficients,
         })).collect::<Vec<_>>(),
         "seconds": cv.seconds(),
         "bytes": {

@@ -20,6 +20,17 @@ pub enum Draw {
     },
 }
 
+impl Draw {
+    /// How often the row of number `row`, which is in `fold`, counts.
+    pub fn count(self, row: usize, fold: u8) -> u32 {
+        match self {
+            Draw::All => 1,
+            Draw::Without(out) => u32::from(fold != out),
+            Draw::Poisson { seed, replicate } => poisson(poisson_key(seed, replicate), mix(row as u32)),
+        }
+    }
+}
+
 /// Parameters to evaluate at once. Models of equal draws are best next to each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {

@@ -60,6 +60,17 @@ impl Arithmetic {
     }
 }
 
+impl Arithmetic {
+    /// That of the same engine's batches of models.
+    pub(super) fn of_batch(device: &DeviceInfo, data: &Dataset) -> Self {
+        let single = Arithmetic::of(device, data);
+        let narrow = single.unit == F32_UNIT;
+        let (sigmoid, loss) = (f64::from(SIGMOID_ERROR), f64::from(LOSS_ERROR));
+        // Where X is f32 all is, on the CPU too.
+        if narrow { Arithmetic { rows: TILE, sigmoid, loss, ..single } } else { single }
+    }
+}
+
 /// The comparison nearest to its bound, or farthest beyond it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Worst {

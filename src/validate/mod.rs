@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample, gram_cost};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{self, DeviceInfo, DeviceKind, DeviceRequest, Engine, Params};
+use crate::engine::{self, Batch, DeviceInfo, DeviceKind, DeviceRequest, Draw, Engine, Params};
 use crate::error::{Error, Result};
 use crate::fit::{FitOptions, fit_with};
 use crate::monitor::{Event, Monitor};
@@ -24,6 +24,16 @@ pub use cases::awkward;
 
 /// Part of max(J, S/1000) that an engine's own answer, before any polish, may lie above the optimum.
 const FIT_BOUND: f64 = 1e-6;
+/// What the models of a batch count, and folds that rows are in turn in.
+const DRAWS: [Draw; 6] = [
+    Draw::All,
+    Draw::Without(0),
+    Draw::Without(0),
+    Draw::Without(2),
+    Draw::Poisson { seed: 1, replicate: 0 },
+    Draw::Poisson { seed: 1, replicate: 1 },
+];
+const FOLDS: usize = 3;
 /// Steps at which lines are probed.
 const STEPS: [f64; 5] = [0.0, 0.25, 1.0, 1.75, 4.0];
 /// Multiply-adds up to which the reference's own curvature is had in seconds: what the comparisons of curvature and of
@@ -84,7 +94,7 @@ pub fn validate(
                 data.rows,
                 data.features.len()
             )));
-            let rows = cases::stored_rows(data)?;
+            let mut rows = cases::stored_rows(data)?;
             let mut on_cpu = false;
             for &models in cases::models_for(data) {
                 let (mut engine, _) = engine::open(device, data, models, gpu)?;
@@ -92,7 +102,10 @@ pub fn validate(
                 on_cpu = engine.device().kind == DeviceKind::Cpu;
                 info = Some(engine.device().clone());
             }
-            compared[..3].iter_mut().for_each(|cases| *cases += 1);
+            let (mut engine, _) = engine::open(device, data, 1, gpu)?;
+            batches(engine.as_mut(), data, &mut rows, &mut worst[3])?;
+            drop(engine);
+            compared[..4].iter_mut().for_each(|cases| *cases += 1);
             let small = gram_cost(data.rows, data.features.len() + 1) <= CURVATURE_COST;
             if !small {
                 monitor.event(Event::Note(format!(
@@ -103,12 +116,12 @@ pub fn validate(
                 )));
             }
             if small && on_cpu {
-                curvature(data, &rows, &mut worst[3])?;
-                compared[3] += 1;
+                curvature(data, &rows, &mut worst[4])?;
+                compared[4] += 1;
             }
             if small && cases::has_optimum(data)? {
-                whole_fit(device, data, gpu, &mut worst[4])?;
-                compared[4] += 1;
+                whole_fit(device, data, gpu, &mut worst[5])?;
+                compared[5] += 1;
             }
         }
         let Some(info) = info else { continue };
@@ -128,7 +141,7 @@ pub fn validate(
 }
 
 /// The names of the checks, in the order of the table.
-const NAMES: [&str; 5] = ["logits", "loss_gradient", "line_probe", "hessian", "fit"];
+const NAMES: [&str; 6] = ["logits", "loss_gradient", "line_probe", "loss_gradients", "hessian", "fit"];
 
 /// The kernels on one data set.
 fn kernels(engine: &mut dyn Engine, data: &Dataset, rows: &Rows, models: usize, worst: &mut [Worst]) -> Result<()> {
@@ -166,6 +179,29 @@ fn kernels(engine: &mut dyn Engine, data: &Dataset, rows: &Rows, models: usize, 
             reference.compare_probe(other, step, probe, &mut worst[2]);
         }
     }
+    Ok(())
+}
+
+/// Batches of models, each of rows of its own: the weights of `rows` are what they were in the end.
+fn batches(engine: &mut dyn Engine, data: &Dataset, rows: &mut Rows, worst: &mut Worst) -> Result<()> {
+    let arithmetic = Arithmetic::of_batch(engine.device(), data);
+    let folds: Vec<u8> = (0..data.rows).map(|row| (row % FOLDS) as u8).collect();
+    let mut w = Params::zeros(data.features.len(), DRAWS.len());
+    for k in 0..DRAWS.len() {
+        w.model_mut(k).copy_from_slice(&cases::parameters(data, k));
+    }
+    let sums = engine.loss_gradients(&Batch { w: &w, draws: &DRAWS, folds: &folds })?;
+    let weight = rows.weight.clone();
+    for (k, (draw, sums)) in DRAWS.into_iter().zip(sums).enumerate() {
+        let count = |row: usize| f64::from(draw.count(row, folds[row]));
+        rows.weight = weight.iter().enumerate().map(|(row, s)| s * count(row)).collect();
+        let reference = Reference::new(rows, w.model(k).to_vec(), arithmetic);
+        reference.compare_loss(sums.loss, worst);
+        reference.compare_gradient(&sums.gradient, worst);
+        rows.weight = weight.iter().enumerate().map(|(row, s)| if count(row) == 0.0 { *s } else { 0.0 }).collect();
+        Reference::new(rows, w.model(k).to_vec(), arithmetic).compare_loss(sums.loss_left_out, worst);
+    }
+    rows.weight = weight;
     Ok(())
 }
 
