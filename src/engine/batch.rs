@@ -139,6 +139,27 @@ pub(super) fn poisson(key: u32, mixed: u32) -> u32 {
     count
 }
 
+/// The same of `N` rows from the one of number `first` on.
+#[inline(always)]
+pub(super) fn poissons<const N: usize>(key: u32, first: u32) -> [u32; N] {
+    let (mut bits, mut counts, mut most) = ([0; N], [0; N], 0);
+    for (i, bits) in bits.iter_mut().enumerate() {
+        *bits = mix(mix(first.wrapping_add(i as u32)) ^ key);
+        most = most.max(*bits);
+    }
+    // More than a few are rare.
+    let (few, many) = POISSON.split_at(5);
+    for threshold in few {
+        counts.iter_mut().zip(&bits).for_each(|(count, bits)| *count += u32::from(bits >= threshold));
+    }
+    if most >= many[0] {
+        for threshold in many {
+            counts.iter_mut().zip(&bits).for_each(|(count, bits)| *count += u32::from(bits >= threshold));
+        }
+    }
+    counts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +197,8 @@ mod tests {
                 assert!(product(a, b).abs() < 5.0 / n.sqrt(), "{}", product(a, b));
                 seen += 1;
             }
+            // Many at a time are the same.
+            assert_eq!(poissons::<3>(poisson_key(7, i as u32), 8).map(f64::from), a[8..11]);
             // Nor are neighbouring rows.
             assert!(product(&a[1..], &a[..a.len() - 1]).abs() < 5.0 / n.sqrt());
         }

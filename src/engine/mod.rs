@@ -196,6 +196,11 @@ pub trait Engine {
     /// Differences of the loss below this part of it may be rounding, at a point or along a line.
     fn resolution(&self) -> f64;
 
+    /// The same of [`Engine::loss_gradients`].
+    fn batch_resolution(&self) -> f64 {
+        self.resolution()
+    }
+
     /// Loss and gradient at W; the logits become those of the *latest* point.
     ///
     /// # Errors

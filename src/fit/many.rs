@@ -6,7 +6,7 @@ use faer::Mat;
 
 use super::{FitOptions, Init, LEAST_DECREASE, Seconds, starting_point};
 use crate::certificate::{self, Status};
-use crate::data::{Block, Dataset, Precision};
+use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{Curvature, Host, RowSample, gram_cost};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, Cost, DeviceInfo, DeviceKind, Draw, Engine};
@@ -105,9 +105,9 @@ pub fn fit_many(
         let objective = BatchObjective::new(engine.as_mut(), &host, &coordinates, members.to_vec(), folds);
         runners(&objective, data, options, rows_of_metric, monitor)?
     };
-    // The host's engine computes just the same where X is f64.
-    let same = device.kind == DeviceKind::Cpu && data.blocks.iter().all(Block::is_wide);
-    if !same {
+    // Small data is not worth two engines.
+    let direct = cheap && device.kind == DeviceKind::Cpu;
+    if !direct {
         let software = device.kind == DeviceKind::SoftwareGpu;
         let rule = BatchRule {
             tolerance: if options.verify { options.tolerance.max(F32_FLOOR) } else { options.tolerance },
@@ -123,9 +123,9 @@ pub fn fit_many(
     let solve = solving.elapsed().as_secs_f64();
     let verifying = Instant::now();
     let interrupted = runners.iter().any(|runner| runner.reason == Some(StopReason::Interrupted));
-    if (options.verify || same) && !interrupted {
+    if (options.verify || direct) && !interrupted {
         let mut objective = BatchObjective::new(&mut host_engine, &host, &coordinates, members.to_vec(), folds);
-        if !same {
+        if !direct {
             runners.iter_mut().for_each(Runner::resume);
         }
         minimise(&mut objective, &mut runners, &rule, monitor)?;

@@ -90,7 +90,7 @@ impl<'a> BatchObjective<'a> {
 
     /// Differences of J below this part of it are rounding in the engine's arithmetic.
     pub fn resolution(&self) -> f64 {
-        self.engine.resolution()
+        self.engine.batch_resolution()
     }
 
     /// Full reads of X so far, by the engine and by the host.

@@ -50,24 +50,13 @@ impl Arithmetic {
                 let host = Arithmetic::of_host(data);
                 if narrow { Arithmetic { unit: F32_UNIT, rows: TOGETHER as f64, ..host } } else { host }
             }
-            _ => Arithmetic {
-                unit: F32_UNIT,
-                rows: TILE,
-                sigmoid: f64::from(SIGMOID_ERROR),
-                loss: f64::from(LOSS_ERROR),
-            },
+            _ => Arithmetic::of_batch(),
         }
     }
-}
 
-impl Arithmetic {
-    /// That of the same engine's batches of models.
-    pub(super) fn of_batch(device: &DeviceInfo, data: &Dataset) -> Self {
-        let single = Arithmetic::of(device, data);
-        let narrow = single.unit == F32_UNIT;
-        let (sigmoid, loss) = (f64::from(SIGMOID_ERROR), f64::from(LOSS_ERROR));
-        // Where X is f32 all is, on the CPU too.
-        if narrow { Arithmetic { rows: TILE, sigmoid, loss, ..single } } else { single }
+    /// That of an engine's batches of models, in f32 on the CPU too.
+    pub(super) fn of_batch() -> Self {
+        Arithmetic { unit: F32_UNIT, rows: TILE, sigmoid: SIGMOID_ERROR.into(), loss: LOSS_ERROR.into() }
     }
 }
 

@@ -184,7 +184,7 @@ fn kernels(engine: &mut dyn Engine, data: &Dataset, rows: &Rows, models: usize, 
 
 /// Batches of models, each of rows of its own: the weights of `rows` are what they were in the end.
 fn batches(engine: &mut dyn Engine, data: &Dataset, rows: &mut Rows, worst: &mut Worst) -> Result<()> {
-    let arithmetic = Arithmetic::of_batch(engine.device(), data);
+    let arithmetic = Arithmetic::of_batch();
     let folds: Vec<u8> = (0..data.rows).map(|row| (row % FOLDS) as u8).collect();
     let mut w = Params::zeros(data.features.len(), DRAWS.len());
     for k in 0..DRAWS.len() {

@@ -1,15 +1,17 @@
 //! Loss and gradient of many models in one read of X, each with rows of its own: a tile of rows stays in the first-level cache
 //! while one model after the other is evaluated on it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::kernels::{self, Column, Lanes, OCTETS, Rows};
+use super::draws::Drawn;
+use super::kernels::{self, Column, Lanes, OCTETS};
 use super::products::{self, InF64};
 use super::rows::tasks;
-use crate::data::{Block, Group, LANES, Precision, RowBlock, RowVectors, Values, each_block};
-use crate::engine::batch::{Batch, BatchSums, Draw, mix, poisson, poisson_key};
+use crate::data::{Block, Group, LANES, Precision, RowBlock, Values, each_block};
+use crate::engine::batch::{Batch, BatchSums, Draw};
 use crate::error::Result;
 use crate::logistic::{residual_and_loss_16, residual_and_loss_octet};
 use crate::octet::{Octet, Stored, Work, dispatch};
@@ -19,63 +21,25 @@ const TILE_BYTES: usize = 256 << 10;
 /// Groups of rows in a tile, at the most; an even number.
 const TILE_GROUPS: usize = 8;
 
-/// The rows that draws are of.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Drawn<'a> {
-    /// The fold of each row of the block; may be empty where no draw asks for it.
-    pub(super) folds: &'a [u8],
-    /// The block's first row among all.
-    pub(super) first_row: usize,
-}
-
-impl<'a> Drawn<'a> {
-    /// Those of the `rows` rows from `first_row` on.
-    pub(super) fn new(folds: &'a [u8], first_row: usize, rows: usize) -> Self {
-        Drawn { folds: if folds.is_empty() { folds } else { &folds[first_row..first_row + rows] }, first_row }
-    }
-
-    /// How often each row of group `g` counts; of no meaning for padding.
-    #[inline(always)]
-    pub(super) fn counts(&self, draw: Draw, g: usize) -> [f32; LANES] {
-        let mut counts = [1.0; LANES];
-        match draw {
-            Draw::All => {}
-            Draw::Without(fold) => {
-                let folds = &self.folds[g * LANES..self.folds.len().min((g + 1) * LANES)];
-                for (count, of_row) in counts.iter_mut().zip(folds) {
-                    *count = f32::from(u8::from(*of_row != fold));
-                }
-            }
-            Draw::Poisson { seed, replicate } => {
-                let key = poisson_key(seed, replicate);
-                let first = (self.first_row + g * LANES) as u32;
-                for (count, lane) in counts.iter_mut().zip(0..) {
-                    *count = poisson(key, mix(first.wrapping_add(lane))) as f32;
-                }
-            }
-        }
-        counts
-    }
-}
-
-/// Loss and gradient of each model of `batch` over the rows of `blocks`, in f32 where X is f32 and `products` says so.
+/// Loss and gradient of each model of `batch` over the rows of `blocks`, in f32 or in f64.
 ///
 /// # Errors
 /// What reading blocks that are not in memory fails with.
 pub(super) fn loss_gradients(
     blocks: &[Block],
     features: usize,
-    products: Precision,
+    precision: Precision,
     batch: &Batch<'_>,
 ) -> Result<Vec<BatchSums>> {
     let mut sums = vec![BatchSums::zeros(features); batch.draws.len()];
     let mut first_row = 0;
     each_block(blocks, |_, block| {
         let drawn = Drawn::new(batch.folds, first_row, block.rows());
-        let parts = match (block.x(), products) {
-            (Values::F32(x), Precision::F32) => of_block::<f32, f32>(block, kernels::columns(x), batch, drawn),
-            (Values::F32(x), Precision::F64) => of_block::<f32, f64>(block, kernels::columns(x), batch, drawn),
-            (Values::F64(x), _) => of_block::<f64, f64>(block, kernels::columns(x), batch, drawn),
+        let parts = match (block.x(), precision) {
+            (Values::F32(x), Precision::F32) => of_block::<f32, f32>(block, batch, drawn, InPlace(x)),
+            (Values::F32(x), Precision::F64) => of_block::<f32, f64>(block, batch, drawn, InPlace(x)),
+            (Values::F64(x), Precision::F32) => of_block::<f32, f32>(block, batch, drawn, Rounded(x)),
+            (Values::F64(x), Precision::F64) => of_block::<f64, f64>(block, batch, drawn, InPlace(x)),
         };
         sums.iter_mut().zip(parts).for_each(|(sum, part)| sum.add(&part));
         first_row += block.rows();
@@ -84,22 +48,47 @@ pub(super) fn loss_gradients(
     Ok(sums.into_iter().map(BatchSums::checked).collect())
 }
 
+/// The X of a block as numbers of `T`, a stretch of it at a time.
+trait Stretches<T: Stored>: Sync {
+    /// The numbers in `range`.
+    fn stretch(&self, range: Range<usize>) -> Cow<'_, [T]>;
+}
+
+/// X as it is.
+struct InPlace<'a, T>(&'a [T]);
+
+impl<T: Stored> Stretches<T> for InPlace<'_, T> {
+    fn stretch(&self, range: Range<usize>) -> Cow<'_, [T]> {
+        Cow::Borrowed(&self.0[range])
+    }
+}
+
+/// X rounded to f32, once for all models.
+struct Rounded<'a>(&'a [f64]);
+
+impl Stretches<f32> for Rounded<'_> {
+    fn stretch(&self, range: Range<usize>) -> Cow<'_, [f32]> {
+        self.0[range].iter().map(|x| *x as f32).collect()
+    }
+}
+
 fn of_block<T: Stored, W: Arithmetic<T>>(
     block: &RowBlock,
-    x: &[Column<T>],
     batch: &Batch<'_>,
     drawn: Drawn<'_>,
+    x: impl Stretches<T>,
 ) -> Vec<BatchSums> {
     let model = |k| {
         let w: Vec<W> = batch.w.model(k).iter().map(|w| W::narrow(*w)).collect();
         Model { intercept: w[w.len() - 1], slopes: w[..w.len() - 1].to_vec() }
     };
     let models: Vec<Model<W>> = (0..batch.draws.len()).map(model).collect();
+    let of_group = block.features() * LANES;
     let parts: Vec<Vec<BatchSums>> = tasks(block.groups())
         .into_par_iter()
         .map(|groups| {
-            let rows = Rows { block, x, groups };
-            dispatch(LossGradients { rows, models: &models, batch, drawn })
+            let x = x.stretch(groups.start * of_group..groups.end * of_group);
+            dispatch(LossGradients { block, x: kernels::columns(&x), groups, models: &models, batch, drawn })
         })
         .collect();
     let mut total = vec![BatchSums::zeros(block.features()); batch.draws.len()];
@@ -138,6 +127,9 @@ trait Arithmetic<T>: Stored {
     /// Whether eight groups together are better than two: their residuals stay in registers.
     const EIGHT: bool;
 
+    /// The weights of a group's rows as often as they count, and of those that do not.
+    fn weigh(weight: &[Self; LANES], counts: &[f32; LANES], counted: &mut [Self; LANES], left_out: &mut [Self; LANES]);
+
     /// Adds `N` groups, the ones from the `at`-th of a tile on, to the sums of one model.
     fn add<O: Octet, const N: usize>(
         o: O,
@@ -151,7 +143,10 @@ trait Arithmetic<T>: Stored {
 
 /// Loss and gradient of some groups for many models, in numbers of `W`.
 struct LossGradients<'a, T, W> {
-    rows: Rows<'a, T>,
+    block: &'a RowBlock,
+    /// The columns of the groups.
+    x: &'a [Column<T>],
+    groups: Range<usize>,
     models: &'a [Model<W>],
     batch: &'a Batch<'a>,
     drawn: Drawn<'a>,
@@ -162,7 +157,7 @@ impl<T: Stored, W: Arithmetic<T>> Work for LossGradients<'_, T, W> {
 
     #[inline(always)]
     fn run<O: Octet>(self, o: O) -> Self::Output {
-        let features = self.rows.block.features();
+        let features = self.block.features();
         let mut sums: Vec<Sums> = (0..self.models.len())
             .map(|_| Sums { loss: [0.0; 8], left_out: [0.0; 8], gradient: vec![[0.0; 8]; features + 1] })
             .collect();
@@ -174,14 +169,14 @@ impl<T: Stored, W: Arithmetic<T>> Work for LossGradients<'_, T, W> {
         };
         let empty = || [[W::default(); LANES]; TILE_GROUPS];
         let mut tile = Tile { target: empty(), offset: empty(), weight: empty(), counted: empty(), left_out: empty() };
-        let Range { start, end } = self.rows.groups;
+        let Range { start, end } = self.groups;
         for first in (start..end).step_by(groups) {
             let next = end.min(first + groups);
             self.fill(o, first..next, &mut tile);
             let mut k = 0;
             while k < self.models.len() {
                 let same = self.batch.of_equal_draw(k);
-                self.weigh(o, first..next, self.batch.draws[k], &mut tile);
+                self.weigh(first..next, self.batch.draws[k], &mut tile);
                 k = same.end;
                 for k in same {
                     self.model::<O>(o, first..next, &tile, &self.models[k], &mut sums[k]);
@@ -202,7 +197,7 @@ impl<T: Stored, W: Arithmetic<T>> LossGradients<'_, T, W> {
     /// What lies beside X in some groups.
     #[inline(always)]
     fn fill<O: Octet>(&self, o: O, groups: Range<usize>, tile: &mut Tile<W>) {
-        let block = self.rows.block;
+        let block = self.block;
         for (i, g) in groups.enumerate() {
             put(o, block.target().group(g), &mut tile.target[i]);
             put(o, block.weight().group(g), &mut tile.weight[i]);
@@ -214,16 +209,10 @@ impl<T: Stored, W: Arithmetic<T>> LossGradients<'_, T, W> {
 
     /// The weights of some groups under `draw`.
     #[inline(always)]
-    fn weigh<O: Octet>(&self, o: O, groups: Range<usize>, draw: Draw, tile: &mut Tile<W>) {
-        let (zero, half) = (o.splat(0.0), o.splat(0.5));
+    fn weigh(&self, groups: Range<usize>, draw: Draw, tile: &mut Tile<W>) {
         for (i, g) in groups.enumerate() {
             let counts = self.drawn.counts(draw, g);
-            let (counted, left_out) = (tile.counted[i].as_chunks_mut().0, tile.left_out[i].as_chunks_mut().0);
-            for (k, count) in counts.as_chunks().0.iter().enumerate() {
-                let (count, s) = (o.widen(count), W::octet(o, &tile.weight[i].as_chunks().0[k]));
-                counted[k] = W::rounded(o, o.mul(s, count));
-                left_out[k] = W::rounded(o, o.select_ge(count, half, zero, s));
-            }
+            W::weigh(&tile.weight[i], &counts, &mut tile.counted[i], &mut tile.left_out[i]);
         }
     }
 
@@ -255,7 +244,8 @@ impl<T: Stored, W: Arithmetic<T>> LossGradients<'_, T, W> {
         model: &Model<W>,
         sums: &mut Sums,
     ) {
-        let x: [&[Column<T>]; N] = std::array::from_fn(|i| self.rows.group(first + i));
+        let (p, at_x) = (self.block.features(), first - self.groups.start);
+        let x: [&[Column<T>]; N] = std::array::from_fn(|i| &self.x[(at_x + i) * p..(at_x + i + 1) * p]);
         W::add::<O, N>(o, x, tile, at, model, sums);
     }
 }
@@ -271,6 +261,14 @@ fn put<O: Octet, W: Stored>(o: O, group: Group<'_>, out: &mut [W; LANES]) {
 
 impl<T: Stored> Arithmetic<T> for f64 {
     const EIGHT: bool = false;
+
+    #[inline(always)]
+    fn weigh(weight: &[f64; LANES], counts: &[f32; LANES], counted: &mut [f64; LANES], left_out: &mut [f64; LANES]) {
+        for i in 0..LANES {
+            counted[i] = weight[i] * f64::from(counts[i]);
+            left_out[i] = if counts[i] == 0.0 { weight[i] } else { 0.0 };
+        }
+    }
 
     #[inline(always)]
     fn add<O: Octet, const N: usize>(
@@ -306,6 +304,14 @@ const HALVES: usize = 2;
 
 impl Arithmetic<f32> for f32 {
     const EIGHT: bool = true;
+
+    #[inline(always)]
+    fn weigh(weight: &[f32; LANES], counts: &[f32; LANES], counted: &mut [f32; LANES], left_out: &mut [f32; LANES]) {
+        for i in 0..LANES {
+            counted[i] = weight[i] * counts[i];
+            left_out[i] = if counts[i] == 0.0 { weight[i] } else { 0.0 };
+        }
+    }
 
     /// Logits, residuals and losses in f32, W rounded to it; sums of up to 16 rows a lane, then f64.
     #[inline(always)]
@@ -381,65 +387,4 @@ fn logits_16<O: Octet, const M: usize>(o: O, x: [&[Column<f32>]; M], slopes: &[f
 fn widen_onto<O: Octet>(o: O, values: O::S, sums: &mut [f64; 8]) {
     let [low, high] = o.widen_16(values);
     *sums = o.store(o.add(o.load(sums), o.add(low, high)));
-}
-
-/// What the weights of the rows come to under a draw.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct WeightSums {
-    /// Σ s·(1−t) and Σ s·t, each row as often as it counts.
-    pub classes: [f64; 2],
-    /// Σ s of the rows that do not count.
-    pub left_out: f64,
-}
-
-/// The weights of the rows under each of `draws`.
-///
-/// # Errors
-/// As [`loss_gradients`].
-pub(super) fn weight_sums(blocks: &[Block], draws: &[Draw], folds: &[u8]) -> Result<Vec<WeightSums>> {
-    let mut sums = vec![WeightSums::default(); draws.len()];
-    let mut first_row = 0;
-    for block in blocks {
-        let vectors = block.vectors()?;
-        let drawn = Drawn::new(folds, first_row, block.rows());
-        sums.par_iter_mut().zip(draws).for_each(|(sums, draw)| {
-            let [negative, positive, left_out] = dispatch(Weigh { vectors: &vectors, draw: *draw, drawn });
-            sums.classes[0] += negative;
-            sums.classes[1] += positive;
-            sums.left_out += left_out;
-        });
-        first_row += block.rows();
-    }
-    Ok(sums)
-}
-
-/// The weights of the rows of a block under a draw.
-struct Weigh<'a> {
-    vectors: &'a RowVectors,
-    draw: Draw,
-    drawn: Drawn<'a>,
-}
-
-impl Work for Weigh<'_> {
-    /// Σ s·(1−t), Σ s·t, and Σ s of the rows that do not count.
-    type Output = [f64; 3];
-
-    #[inline(always)]
-    fn run<O: Octet>(self, o: O) -> [f64; 3] {
-        let (zero, half, one) = (o.splat(0.0), o.splat(0.5), o.splat(1.0));
-        let mut sums = [zero; 3];
-        for g in 0..self.vectors.groups() {
-            let counts = self.drawn.counts(self.draw, g);
-            let s: Lanes<O> = kernels::lanes(o, self.vectors.weight.group(g));
-            let t: Lanes<O> = kernels::lanes(o, self.vectors.target.group(g));
-            for (k, count) in counts.as_chunks().0.iter().enumerate() {
-                let count = o.widen(count);
-                let counted = o.mul(s[k], count);
-                sums[0] = o.mul_add(counted, o.sub(one, t[k]), sums[0]);
-                sums[1] = o.mul_add(counted, t[k], sums[1]);
-                sums[2] = o.add(sums[2], o.select_ge(count, half, zero, s[k]));
-            }
-        }
-        sums.map(|sum| o.store(sum).iter().sum())
-    }
 }

@@ -6,7 +6,7 @@ use faer::traits::ComplexField;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
-use super::batch::Drawn;
+use super::draws::Drawn;
 use super::kernels::{self, Column, OCTETS};
 use super::products::products;
 use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};

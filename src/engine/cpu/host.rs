@@ -6,7 +6,7 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use super::CpuEngine;
-use super::batch::{WeightSums, weight_sums};
+use super::draws::{WeightSums, weight_sums};
 use super::hessian::{ColumnMap, Curvature, RowSample, hessians, most_at_once};
 use super::kernels::{self, Column, OCTETS};
 use super::products::InF64;

@@ -121,7 +121,7 @@ pub struct Rows<'a, T> {
 impl<'a, T> Rows<'a, T> {
     /// The columns of group `g`.
     #[inline(always)]
-    pub fn group(&self, g: usize) -> &'a [Column<T>] {
+    fn group(&self, g: usize) -> &'a [Column<T>] {
         let features = self.block.features();
         &self.x[g * features..(g + 1) * features]
     }

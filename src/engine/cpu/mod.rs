@@ -5,6 +5,7 @@
 //! processor.
 
 mod batch;
+mod draws;
 mod hessian;
 mod host;
 pub mod kernels;
@@ -14,7 +15,7 @@ mod rows;
 
 use std::time::Instant;
 
-pub use batch::WeightSums;
+pub use draws::WeightSums;
 pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost};
 pub use host::Host;
 pub use lines::Lines;
@@ -39,7 +40,7 @@ pub struct CpuEngine<'a> {
 
 impl<'a> CpuEngine<'a> {
     /// An engine for `models` models over `blocks` of `features` features, which takes its `products` with f32 values in f32 or
-    /// in f64, and all else in f64; the logits it holds for lines are stored as X is.
+    /// in f64, and all else in f64 but batches, which are `products` throughout; the logits it holds for lines are stored as X is.
     pub fn new(blocks: &'a [Block], features: usize, models: usize, products: Precision) -> Self {
         let rows = blocks.iter().map(Block::rows).sum();
         CpuEngine {
@@ -105,6 +106,13 @@ impl Engine for CpuEngine<'_> {
     fn resolution(&self) -> f64 {
         let wide = self.blocks.iter().all(Block::is_wide);
         if wide { F64_RESOLUTION } else { F32_RESOLUTION }
+    }
+
+    fn batch_resolution(&self) -> f64 {
+        match self.products {
+            Precision::F32 => F32_RESOLUTION,
+            Precision::F64 => self.resolution(),
+        }
     }
 
     fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient> {

@@ -1,0 +1,107 @@
+//! How often rows count in a model of a batch, and what their weights come to.
+
+use rayon::prelude::*;
+
+use super::kernels::{self, Lanes};
+use crate::data::{Block, LANES, RowVectors};
+use crate::engine::batch::{Draw, poisson_key, poissons};
+use crate::error::Result;
+use crate::octet::{Octet, Work, dispatch};
+
+/// The rows that draws are of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drawn<'a> {
+    /// The fold of each row of the block; may be empty where no draw asks for it.
+    pub(super) folds: &'a [u8],
+    /// The block's first row among all.
+    pub(super) first_row: usize,
+}
+
+impl<'a> Drawn<'a> {
+    /// Those of the `rows` rows from `first_row` on.
+    pub(super) fn new(folds: &'a [u8], first_row: usize, rows: usize) -> Self {
+        Drawn { folds: if folds.is_empty() { folds } else { &folds[first_row..first_row + rows] }, first_row }
+    }
+
+    /// How often each row of group `g` counts; of no meaning for padding.
+    #[inline(always)]
+    pub(super) fn counts(&self, draw: Draw, g: usize) -> [f32; LANES] {
+        let mut counts = [1.0; LANES];
+        match draw {
+            Draw::All => {}
+            Draw::Without(fold) => {
+                let folds = &self.folds[g * LANES..self.folds.len().min((g + 1) * LANES)];
+                for (count, of_row) in counts.iter_mut().zip(folds) {
+                    *count = f32::from(u8::from(*of_row != fold));
+                }
+            }
+            Draw::Poisson { seed, replicate } => {
+                let key = poisson_key(seed, replicate);
+                let first = (self.first_row + g * LANES) as u32;
+                counts = poissons(key, first).map(|count: u32| count as f32);
+            }
+        }
+        counts
+    }
+}
+
+/// What the weights of the rows come to under a draw.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct WeightSums {
+    /// Σ s·(1−t) and Σ s·t, each row as often as it counts.
+    pub classes: [f64; 2],
+    /// Σ s of the rows that do not count.
+    pub left_out: f64,
+}
+
+/// The weights of the rows under each of `draws`.
+///
+/// # Errors
+/// What reading blocks that are not in memory fails with.
+pub(super) fn weight_sums(blocks: &[Block], draws: &[Draw], folds: &[u8]) -> Result<Vec<WeightSums>> {
+    let mut sums = vec![WeightSums::default(); draws.len()];
+    let mut first_row = 0;
+    for block in blocks {
+        let vectors = block.vectors()?;
+        let drawn = Drawn::new(folds, first_row, block.rows());
+        sums.par_iter_mut().zip(draws).for_each(|(sums, draw)| {
+            let [negative, positive, left_out] = dispatch(Weigh { vectors: &vectors, draw: *draw, drawn });
+            sums.classes[0] += negative;
+            sums.classes[1] += positive;
+            sums.left_out += left_out;
+        });
+        first_row += block.rows();
+    }
+    Ok(sums)
+}
+
+/// The weights of the rows of a block under a draw.
+struct Weigh<'a> {
+    vectors: &'a RowVectors,
+    draw: Draw,
+    drawn: Drawn<'a>,
+}
+
+impl Work for Weigh<'_> {
+    /// Σ s·(1−t), Σ s·t, and Σ s of the rows that do not count.
+    type Output = [f64; 3];
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) -> [f64; 3] {
+        let (zero, half, one) = (o.splat(0.0), o.splat(0.5), o.splat(1.0));
+        let mut sums = [zero; 3];
+        for g in 0..self.vectors.groups() {
+            let counts = self.drawn.counts(self.draw, g);
+            let s: Lanes<O> = kernels::lanes(o, self.vectors.weight.group(g));
+            let t: Lanes<O> = kernels::lanes(o, self.vectors.target.group(g));
+            for (k, count) in counts.as_chunks().0.iter().enumerate() {
+                let count = o.widen(count);
+                let counted = o.mul(s[k], count);
+                sums[0] = o.mul_add(counted, o.sub(one, t[k]), sums[0]);
+                sums[1] = o.mul_add(counted, t[k], sums[1]);
+                sums[2] = o.add(sums[2], o.select_ge(count, half, zero, s[k]));
+            }
+        }
+        sums.map(|sum| o.store(sum).iter().sum())
+    }
+}
