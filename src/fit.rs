@@ -21,7 +21,7 @@ use crate::separation::Separation;
 use crate::solver::newton::{self, SampleFit};
 use crate::solver::{RELATIVE_DECREASE, Solution, Solver, StopReason, StopRule, gradient_descent, lbfgs};
 
-pub use bootstrap::{Bootstrap, Interval, bootstrap};
+pub use bootstrap::{Bootstrap, Interval, Resampling, bootstrap};
 pub use cross_validation::{CrossValidation, Penalties, Score, cross_validate};
 pub use many::{ManyFits, MemberFit, fit_many};
 

@@ -13,27 +13,26 @@ const SIZE: (u32, u32) = (760, 480);
 const CAP: f64 = 0.04;
 
 /// The curve of a cross-validation as CSV: a row for each penalty, largest first.
-pub fn cv_table(cv: &CrossValidation) -> String {
-    let score = cv.score.words().replace(' ', "_");
-    let mut text = format!("l2,mean_{score},standard_error");
-    if cv.score != Score::LogLoss {
-        text += ",mean_log_loss";
-    }
-    for (fold, _) in cv.folds.iter().enumerate() {
-        text += &format!(",fold_{}", fold + 1);
-    }
-    text += "\n";
+///
+/// # Errors
+/// [`Error::Numerics`] when it cannot be put into words.
+pub fn cv_table(cv: &CrossValidation) -> Result<String> {
+    let failed = |error: &dyn Display| Error::Numerics(format!("the table cannot be written: {error}"));
+    let other = cv.score != Score::LogLoss;
+    let mut header =
+        vec!["l2".to_owned(), format!("mean_{}", cv.score.words().replace(' ', "_")), "standard_error".into()];
+    header.extend(other.then(|| "mean_log_loss".to_owned()));
+    header.extend(cv.folds.iter().map(|fold| format!("fold_{fold}")));
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(&header).map_err(|e| failed(&e))?;
     for (k, l2) in cv.l2.iter().enumerate() {
-        text += &format!("{l2},{},{}", cv.mean_score[k], cv.standard_error[k]);
-        if cv.score != Score::LogLoss {
-            text += &format!(",{}", cv.mean_log_loss[k]);
-        }
-        for fold in &cv.fold_score {
-            text += &format!(",{}", fold[k]);
-        }
-        text += "\n";
+        let mut row = vec![*l2, cv.mean_score[k], cv.standard_error[k]];
+        row.extend(other.then(|| cv.mean_log_loss[k]));
+        row.extend(cv.fold_score.iter().map(|fold| fold[k]));
+        table.write_record(row.iter().map(f64::to_string)).map_err(|e| failed(&e))?;
     }
-    text
+    let bytes = table.into_inner().map_err(|e| failed(&e))?;
+    String::from_utf8(bytes).map_err(|e| failed(&e))
 }
 
 /// The curve of a cross-validation as a picture (SVG): the mean score of each penalty, one standard error to either side.

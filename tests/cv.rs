@@ -63,7 +63,7 @@ fn the_curve_is_that_of_models_trained_one_by_one() {
     }
     assert_eq!(seen, 15);
     let table = std::fs::read_to_string(desk.path("t.csv")).unwrap();
-    assert!(table.starts_with("l2,mean_accuracy,standard_error,mean_log_loss,fold_1"), "{table}");
+    assert!(table.starts_with("l2,mean_accuracy,standard_error,mean_log_loss,fold_p1,fold_p2"), "{table}");
     assert_eq!(table.lines().count(), 4);
     let plot = std::fs::read_to_string(desk.path("p.svg")).unwrap();
     assert!(plot.starts_with("<svg") && plot.contains("accuracy") && plot.contains("best: l2 = "), "{plot}");
@@ -154,6 +154,19 @@ fn two_runs_are_the_same_and_the_seed_deals_other_folds() {
 }
 
 #[test]
+fn what_is_not_verified_or_not_converged_says_so() {
+    let desk = Desk::on_cpu();
+    desk.write("all.csv", table(200));
+    let run =
+        |more: &str| desk.run(&format!("cv all.csv --target y --drop part {more}").split(' ').collect::<Vec<_>>());
+    assert!(run("--l2-grid 1,2").out.contains("re-computed in f64"));
+    let unverified = run("--l2-grid 1,2 --no-verify --no-intercept");
+    assert!(unverified.code == 0 && unverified.out.contains("not verified"), "{}", unverified.out);
+    let short = run("--l2-grid 1,2 --max-iter 0");
+    assert!(short.code == 1 && short.err.contains("10 models not converged"), "{}", short.err);
+}
+
+#[test]
 fn what_cannot_be_cross_validated_says_so() {
     let desk = Desk::on_cpu();
     desk.write("all.csv", table(60));
@@ -180,14 +193,15 @@ fn what_cannot_be_cross_validated_says_so() {
         ("cv all.csv --target y --fold y", "cannot serve both --target and --fold"),
         ("cv all.csv --target y --fold nope", "no column 'nope'"),
         ("cv all.csv --target y --fold fold.npy", "goes with a .npy matrix"),
-        ("cv all.csv --target y --fold w --weight part", "part"),
+        ("cv all.csv --target y --fold w --weight w", "cannot serve both --weight and --fold"),
+        ("cv all.csv --target y --table t.csv --plot t.csv", "written twice"),
         ("cv all.csv --target y --l2-grid=-1", "not negative, not -1"),
         ("cv all.csv --target y --penalties 0", "--penalties 0"),
         ("cv all.csv --target y --choose best", "add --model FILE"),
         ("cv all.csv --target y --table all.csv", "one of the files to be read"),
         ("train all.csv --target y --folds 3", "add --l2 auto"),
         ("train all.csv --target y --l2 much", "a number, or auto"),
-        ("train all.csv --target y --bootstrap 1", "2 to 1000000 replicates"),
+        ("train all.csv --target y --bootstrap 1", "2 to 100000 replicates"),
         ("train all.csv --target y --bootstrap 9 --level 1", "between 0 and 1"),
     ];
     for (args, expected) in cases {

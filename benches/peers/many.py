@@ -95,6 +95,7 @@ def cross_validation(folder, options):
                 break
         # The strictest tolerance, where none does.
         entrants.append((solver, dtype, tolerance, slope))
+    assert losses is not None, "no solver of scikit-learn reaches the slope"
     order = np.argsort(PENALTIES)[::-1]
     for device, (report, slope) in ours.items():
         off = np.abs(np.array(report["fold_log_loss"]) - losses[:, order]).max()

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::args::CvArgs;
 use super::exit::Outcome;
-use super::output::{count, device_words, host_peak, json, plural, some_names, stdout};
+use super::output::{count, device_words, host_peak, json, plural, short, some_names, stdout};
 use super::progress::Terminal;
+use super::train;
 use crate::certificate::Status;
 use crate::data::{Training, files_of, load_training};
 use crate::error::{Error, Result};
@@ -27,7 +28,12 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
     let beside = [&data_options.target_file, &data_options.weight_file, &data_options.fold_file];
     inputs.extend(beside.into_iter().flatten().cloned());
     let outputs: Vec<&PathBuf> = [&args.model, &args.table, &args.plot].into_iter().flatten().collect();
-    outputs.iter().try_for_each(|path| check_output(path, &inputs))?;
+    for (i, path) in outputs.iter().enumerate() {
+        check_output(path, &inputs)?;
+        if outputs[..i].contains(path) {
+            return Err(Error::Usage(format!("{} is to be written twice; name another file", path.display())));
+        }
+    }
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let packed = training.summary.pack_seconds;
@@ -38,14 +44,6 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
     (seconds.read, seconds.upload, seconds.total) = (read, seconds.upload + packed, seconds.total + read + packed);
     terminal.clear();
     warn(&cv, args.optimum.tol, terminal);
-    if let Some(path) = &args.table {
-        let text = report::cv_table(&cv);
-        write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))?;
-    }
-    if let Some(path) = &args.plot {
-        let text = report::cv_curve(&cv)?;
-        write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))?;
-    }
     let chosen = args.grid.chosen(&cv);
     let refit = match &args.model {
         Some(path) => Some(refit(&training, chosen, &options, args.optimum.seed, path, terminal)?),
@@ -54,10 +52,16 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
     if args.common.json {
         json(&report(&cv, &training, refit.as_ref()))?;
     } else {
-        stdout(&text(&cv, &training, args.model.as_deref().map(|path| (path, chosen))))?;
+        stdout(&text(&cv, &training, options.verify, args.model.as_deref().map(|path| (path, chosen))))?;
     }
-    let good = cv.converged() && refit.is_none_or(|fit| fit.status == Status::Converged);
-    Ok(if good { Outcome::Done } else { Outcome::NotGood })
+    // What cannot be drawn takes nothing else along.
+    let write = |path: &PathBuf, text: String| {
+        write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))
+    };
+    args.table.as_ref().map_or(Ok(()), |path| write(path, report::cv_table(&cv)?))?;
+    args.plot.as_ref().map_or(Ok(()), |path| write(path, report::cv_curve(&cv)?))?;
+    let refitted = refit.map_or(Outcome::Done, |fit| Outcome::of_fit(fit.status, false));
+    Ok(if refitted == Outcome::Done && !cv.converged() { Outcome::NotGood } else { refitted })
 }
 
 /// Fits the model of the chosen penalty to all rows, and writes it.
@@ -73,9 +77,7 @@ fn refit(
     let fit = fit(&training.train, &options, terminal)?;
     fit.model(&training.train, &training.design, &options, seed).save(path)?;
     terminal.clear();
-    if fit.status != Status::Converged {
-        terminal.warn(&format!("the model of all rows ended as {}: see `gpulogit train`.", fit.status.name()));
-    }
+    train::warn(&fit, &training.train, options.tolerance, terminal);
     Ok(fit)
 }
 
@@ -84,7 +86,9 @@ pub(super) fn warn(cv: &CrossValidation, tolerance: f64, terminal: &Terminal) {
     let fits = cv.members().zip(&cv.models.fits);
     let short: Vec<String> = fits
         .filter(|(_, fit)| fit.status != Status::Converged)
-        .map(|((l2, fold), fit)| format!("l2 = {l2} without fold {fold} (slope {:.1e})", fit.gradient_inf_norm))
+        .map(|((l2, fold), fit)| {
+            format!("l2 = {} without fold {fold} (slope {:.1e})", short(l2), fit.gradient_inf_norm)
+        })
         .collect();
     if !short.is_empty() {
         terminal.warn(&format!(
@@ -106,7 +110,8 @@ fn report(cv: &CrossValidation, training: &Training, refit: Option<&Fit>) -> ser
     let data = &training.train;
     let mut report = json!({
         "rows": data.rows,
-        "features": data.features,
+        "features": data.features.len(),
+        "names": data.features,
         "weight_sum": data.weight_sum,
         "classes": training.design.target.classes,
         "device": cv.device(),
@@ -120,7 +125,6 @@ fn report(cv: &CrossValidation, training: &Training, refit: Option<&Fit>) -> ser
             "intercept": fit.intercept,
             "coefficients": fit.coefficients,
         })).collect::<Vec<_>>(),
-        "seconds": cv.seconds(),
         "bytes": {
             "host_peak": host_peak(),
             "device_peak": cv.cost().device_peak,
@@ -155,22 +159,26 @@ pub(super) fn curve(cv: &CrossValidation) -> serde_json::Value {
         "best_l2": cv.l2[cv.best],
         "one_se_l2": cv.l2[cv.one_se],
         "passes": cv.models.passes,
+        "seconds": cv.seconds(),
     })
 }
 
-fn text(cv: &CrossValidation, training: &Training, model: Option<(&Path, f64)>) -> String {
+fn text(cv: &CrossValidation, training: &Training, verified: bool, model: Option<(&Path, f64)>) -> String {
     let data = &training.train;
     let alone = cv.models.fits.iter().map(|fit| fit.evaluations).max().unwrap_or(0);
     let mut text = format!("device     {}\n", device_words(cv.device()));
     text += &format!("data       {} × {}\n", count(data.rows as u64), count(data.features.len() as u64));
     text += &format!(
-        "models     {} penalties × {} folds, fitted at once in {} over the data; the slowest alone took part in {alone}\n",
+        "models     {} penalties × {} folds, fitted at once in {} of X; the slowest took part in {alone}\n",
         cv.l2.len(),
         cv.folds.len(),
-        plural(cv.models.passes, "pass").replace("passs", "passes"),
+        plural(cv.models.passes, "read"),
     );
     let worst = cv.models.fits.iter().map(|fit| fit.gradient_inf_norm).fold(0.0, f64::max);
-    text += &format!("certified  largest slope of any model {worst:.1e} of S·sd, re-computed in f64\n\n");
+    text += &match verified {
+        true => format!("certified  largest slope of any model {worst:.1e} of S·sd, re-computed in f64\n\n"),
+        false => format!("slope      {worst:.1e} of S·sd at the most, as the engine saw it; not verified\n\n"),
+    };
     text += &format!("  {:>12}  {:>12}  {:>10}\n", "l2", format!("mean {}", cv.score.words()), "± 1 SE");
     for (k, l2) in cv.l2.iter().enumerate() {
         let note = match (k == cv.best, k == cv.one_se) {
@@ -179,10 +187,10 @@ fn text(cv: &CrossValidation, training: &Training, model: Option<(&Path, f64)>) 
             (false, true) => "  largest within 1 SE of the best",
             (false, false) => "",
         };
-        text += &format!("  {l2:>12}  {:>12.6}  {:>10.6}{note}\n", cv.mean_score[k], cv.standard_error[k]);
+        text += &format!("  {:>12}  {:>12.6}  {:>10.6}{note}\n", short(*l2), cv.mean_score[k], cv.standard_error[k]);
     }
     match model {
-        Some((path, l2)) => text + &format!("\nmodel      {} (all rows, l2 = {l2})\n", path.display()),
-        None => text + &format!("\nnext       gpulogit train ... --l2 {}\n", cv.l2[cv.best]),
+        Some((path, l2)) => text + &format!("\nmodel      {} (all rows, l2 = {})\n", path.display(), short(l2)),
+        None => text + &format!("\nnext       gpulogit train ... --l2 {}\n", short(cv.l2[cv.best])),
     }
 }

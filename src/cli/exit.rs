@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::certificate::Status;
 use crate::error::Error;
 
 /// How a command ended.
@@ -17,6 +18,19 @@ pub(super) enum Outcome {
     NoDevice,
     /// 130: interrupted by the user.
     Interrupted,
+}
+
+impl Outcome {
+    /// That of a fit; `strict` is whether it is no success that no optimum exists.
+    pub(super) fn of_fit(status: Status, strict: bool) -> Self {
+        match status {
+            Status::Converged => Outcome::Done,
+            Status::Separated if strict => Outcome::NotGood,
+            Status::Separated => Outcome::Done,
+            Status::MaxIterations | Status::Stalled => Outcome::NotGood,
+            Status::Interrupted => Outcome::Interrupted,
+        }
+    }
 }
 
 impl From<Outcome> for ExitCode {

@@ -5,7 +5,8 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use report::{Extras, report, text, unchecked, warn, warn_of_replicates};
+pub(super) use report::warn;
+use report::{Extras, report, text, unchecked, warn_of_replicates};
 
 use super::args::{L2Arg, SolverArg, TrainArgs};
 use super::cv::warn as warn_of_curve;
@@ -17,7 +18,7 @@ use crate::certificate::Status;
 use crate::data::{DataOptions, ReadOptions, RowStream, Rows, Training, files_of, load_training};
 use crate::engine::gpu::GpuOptions;
 use crate::error::{Error, Result};
-use crate::fit::{FitOptions, Init, bootstrap, fit};
+use crate::fit::{FitOptions, Init, Resampling, bootstrap, fit};
 use crate::model::{Checkpoint, Checkpoints, FitIdentity, Model, check_output};
 use crate::monitor::Monitor;
 use crate::solver::Solver;
@@ -33,6 +34,10 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     };
     if let (L2Arg::Is(_), Some(option)) = (args.fit.l2, args.grid.given()) {
         return Err(Error::Usage(format!("{option} says how a penalty is chosen: add --l2 auto, or leave it out")));
+    }
+    let level = args.level.unwrap_or(DEFAULT_LEVEL);
+    if let Some(replicates) = args.bootstrap {
+        Resampling { replicates, level, seed: 0 }.check()?;
     }
     let mut data_options = args.data.options(penalised, args.holdout, args.fit.optimum.seed)?;
     args.grid.read_folds(&mut data_options);
@@ -88,33 +93,40 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let mut fit = fit(&training.train, &options, monitor)?;
     fit.seconds.read = read;
     fit.seconds.upload += packed;
-    fit.seconds.total += read + packed;
-    let replicates = match args.bootstrap.filter(|_| fit.status == Status::Converged) {
-        Some(count) => {
-            let how = (count, args.level.unwrap_or(DEFAULT_LEVEL), args.fit.optimum.seed);
-            Some(bootstrap(&training.train, &fit, &options, how, terminal)?)
-        }
-        None => None,
-    };
+    fit.seconds.total += read + packed + cv.as_ref().map_or(0.0, |cv| cv.seconds().total);
     let model = fit.model(&training.train, &training.design, &options, args.fit.optimum.seed);
     model.save(&args.model)?;
     if let Some(checkpoints) = checkpoints.filter(|_| fit.status != Status::Interrupted) {
         checkpoints.remove()?;
     }
+    // The model is safe, whatever becomes of the replicates.
+    let replicates = match args.bootstrap.filter(|_| fit.status == Status::Converged) {
+        Some(count) => {
+            let how = Resampling { replicates: count, level, seed: args.fit.optimum.seed };
+            bootstrap(&training.train, &fit, &options, &how, terminal)
+        }
+        None => Ok(None),
+    };
+    if let Ok(Some(bootstrap)) = &replicates {
+        fit.seconds.total += bootstrap.seconds;
+    }
     terminal.clear();
     warn(&fit, &training.train, args.fit.optimum.tol, terminal);
     match &replicates {
-        Some(replicates) => warn_of_replicates(replicates, terminal),
-        None if args.bootstrap.is_some() => {
+        Ok(Some(replicates)) => warn_of_replicates(replicates, terminal),
+        Ok(None) if args.bootstrap.is_some() && fit.status == Status::Converged => {
+            terminal.warn("interrupted: the fit is whole, but there are no intervals.");
+        }
+        Ok(None) if args.bootstrap.is_some() => {
             terminal.warn("no bootstrap replicates were fitted, for the fit itself did not converge.");
         }
-        None => {}
+        _ => {}
     }
-    if let Some(why) = unchecked(&fit, penalised) {
+    if let Some(why) = unchecked(&fit, options.l2 > 0.0) {
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
 
-    let extras = Extras { cv: cv.as_ref(), bootstrap: replicates.as_ref() };
+    let extras = Extras { cv: cv.as_ref(), bootstrap: replicates.as_ref().ok().and_then(Option::as_ref) };
     if !args.common.json {
         stdout(&text(&fit, &training, &model, &extras, &args.model))?;
     }
@@ -128,13 +140,8 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     if let (Some((title, scored)), false) = (judged?, args.common.json) {
         stdout(&format!("\n{}", metrics_text(title, &scored.metrics, &model.classes)))?;
     }
-    Ok(match fit.status {
-        Status::Converged => Outcome::Done,
-        Status::Separated if args.strict => Outcome::NotGood,
-        Status::Separated => Outcome::Done,
-        Status::MaxIterations | Status::Stalled => Outcome::NotGood,
-        Status::Interrupted => Outcome::Interrupted,
-    })
+    let interrupted = fit.status == Status::Converged && args.bootstrap.is_some() && replicates?.is_none();
+    Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_fit(fit.status, args.strict) })
 }
 
 /// Where checkpoints go, and the options with the start that one of them gives.

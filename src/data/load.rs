@@ -279,7 +279,8 @@ fn as_it_lies(
         None => None,
         Some(fold) => {
             let mut counts = vec![0; fold.values.len()];
-            fold.codes.iter().for_each(|code| counts[*code as usize] += 1);
+            let counted = fold.codes.iter().enumerate().filter(|(row, _)| weigh(*row) > 0.0);
+            counted.for_each(|(_, code)| counts[*code as usize] += 1);
             let (folds, names) = folds::of_labels(&fold.values, &counts)?;
             Some(Folds { of_row: fold.codes.iter().map(|code| folds[*code as usize] as u8).collect(), names })
         }

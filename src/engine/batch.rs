@@ -59,6 +59,11 @@ impl BatchSums {
         BatchSums { loss: 0.0, loss_left_out: 0.0, gradient: vec![0.0; features + 1] }
     }
 
+    /// Of a model whose parameters are out of range.
+    pub(crate) fn out_of_range(features: usize) -> Self {
+        BatchSums { loss: f64::INFINITY, loss_left_out: f64::INFINITY, ..BatchSums::zeros(features) }
+    }
+
     /// Adds the sums of other rows.
     pub(super) fn add(&mut self, part: &BatchSums) {
         self.loss += part.loss;
@@ -67,9 +72,14 @@ impl BatchSums {
     }
 
     /// The same, with an infinite loss where a number is not finite.
-    pub(super) fn checked(self) -> Self {
-        let finite = self.loss.is_finite() && self.gradient.iter().all(|g| g.is_finite());
-        if finite { self } else { BatchSums { loss: f64::INFINITY, ..self } }
+    pub(super) fn checked(mut self) -> Self {
+        if !(self.loss.is_finite() && self.gradient.iter().all(|g| g.is_finite())) {
+            self.loss = f64::INFINITY;
+        }
+        if !self.loss_left_out.is_finite() {
+            self.loss_left_out = f64::INFINITY;
+        }
+        self
     }
 }
 
@@ -86,6 +96,27 @@ impl Batch<'_> {
             )));
         }
         Ok(())
+    }
+
+    /// Calls `each` with as many models at a time as `most`, and puts together what comes of them.
+    ///
+    /// # Errors
+    /// What `each` fails with.
+    pub(super) fn in_parts(
+        &self,
+        most: usize,
+        mut each: impl FnMut(&Batch<'_>) -> Result<Vec<BatchSums>>,
+    ) -> Result<Vec<BatchSums>> {
+        if self.draws.len() <= most {
+            return each(self);
+        }
+        let mut all = Vec::with_capacity(self.draws.len());
+        for first in (0..self.draws.len()).step_by(most.max(1)) {
+            let models = first..self.draws.len().min(first + most.max(1));
+            let w = self.w.models_in(models.clone());
+            all.extend(each(&Batch { w: &w, draws: &self.draws[models], folds: self.folds })?);
+        }
+        Ok(all)
     }
 
     /// The models from `k` on that share the draw of model `k`.

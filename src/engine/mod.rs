@@ -210,8 +210,8 @@ pub trait Engine {
     /// Loss and gradient of any number of models at once, each of rows of its own. Points and lines stay as they are.
     ///
     /// # Errors
-    /// [`Error::Device`] when the device fails, [`Error::Numerics`] when W holds a number that is not finite. What leaves the
-    /// range in one model is that model's infinite loss and no error.
+    /// [`Error::Device`] when the device fails, [`Error::Numerics`] when W holds a number that is not finite, on a GPU in f32. What
+    /// leaves the range on the way is that model's infinite loss and no error.
     fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>>;
 
     /// Makes `point`, the latest, the *kept* one: its logits outlive the next [`Engine::loss_gradient`].

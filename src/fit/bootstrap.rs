@@ -10,7 +10,7 @@ use crate::monitor::Monitor;
 use crate::objective::Member;
 
 /// Replicates at the most.
-const MOST_REPLICATES: usize = 1_000_000;
+const MOST_REPLICATES: usize = 100_000;
 
 /// An interval between two percentiles, and what it is of.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -50,24 +50,49 @@ pub struct Bootstrap {
     pub seconds: f64,
 }
 
-/// Fits `replicates` bootstrap replicates of the model `fit` of `data`, which was fitted with `options`. Each row counts as often in
-/// a replicate as a Poisson variable of mean 1 comes out, which `seed` decides.
+/// How to resample.
+#[derive(Debug, Clone, Copy)]
+pub struct Resampling {
+    /// Replicates.
+    pub replicates: usize,
+    /// The share of them that lies within an interval.
+    pub level: f64,
+    /// What decides how often each row counts in each of them.
+    pub seed: u64,
+}
+
+impl Resampling {
+    /// Holds the numbers to be of use.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when they are not.
+    pub fn check(&self) -> Result<()> {
+        let Resampling { replicates, level, .. } = *self;
+        if !(level > 0.0 && level < 1.0) {
+            return Err(Error::Usage(format!("--level {level}: it must lie between 0 and 1")));
+        }
+        if !(2..=MOST_REPLICATES).contains(&replicates) {
+            let message = format!("--bootstrap {replicates}: there must be 2 to {MOST_REPLICATES} replicates");
+            return Err(Error::Usage(message));
+        }
+        Ok(())
+    }
+}
+
+/// Fits bootstrap replicates of the model `fit` of `data`, which was fitted with `options`: each row counts as often in a replicate as
+/// a Poisson variable of mean 1 comes out. Nothing where the user stops it.
 ///
 /// # Errors
-/// As [`super::fit`]; [`Error::Usage`] when there are too few replicates for an interval of `level`.
+/// As [`super::fit`] and [`Resampling::check`]; [`Error::Usage`] when hardly a replicate has rows of both classes.
 pub fn bootstrap(
     data: &Dataset,
     fit: &Fit,
     options: &FitOptions,
-    (replicates, level, seed): (usize, f64, u64),
+    how: &Resampling,
     monitor: &dyn Monitor,
-) -> Result<Bootstrap> {
-    if !(level > 0.0 && level < 1.0) {
-        return Err(Error::Usage(format!("--level {level}: it must lie between 0 and 1")));
-    }
-    if !(2..=MOST_REPLICATES).contains(&replicates) {
-        return Err(Error::Usage(format!("--bootstrap {replicates}: there must be 2 to {MOST_REPLICATES} replicates")));
-    }
+) -> Result<Option<Bootstrap>> {
+    how.check()?;
+    let Resampling { replicates, level, seed } = *how;
     let seed = (seed ^ (seed >> 32)) as u32;
     let draws: Vec<Draw> = (0..replicates as u32).map(|replicate| Draw::Poisson { seed, replicate }).collect();
     let sums = Host::new(data).weight_sums(&draws, &[])?;
@@ -86,10 +111,14 @@ pub fn bootstrap(
     let start = Init::Coefficients(fit.coefficients.clone(), fit.intercept);
     let ManyFits { fits, passes, seconds, .. } =
         fit_many(data, &members, &[], &FitOptions { init: start, ..options.clone() }, monitor)?;
+    if fits.iter().any(|fit| fit.status == Status::Interrupted) {
+        return Ok(None);
+    }
     let of = |values: Vec<f64>| interval(values, level);
     let log_loss = fits.iter().zip(&members).map(|(fit, member)| fit.loss / member.weight_sum);
-    let left_out = fits.iter().zip(&drawn).filter(|(_, (_, sums))| sums.left_out > 0.0);
-    Ok(Bootstrap {
+    let unseen = fits.iter().zip(&drawn).map(|(fit, (_, sums))| (fit, sums.left_out.iter().sum::<f64>()));
+    let unseen = unseen.filter(|(_, weight)| *weight > 0.0).map(|(fit, weight)| fit.loss_left_out / weight);
+    Ok(Some(Bootstrap {
         replicates: drawn.len(),
         without_a_class: replicates - drawn.len(),
         not_converged: fits.iter().filter(|fit| fit.status != Status::Converged).count(),
@@ -99,10 +128,10 @@ pub fn bootstrap(
             .collect(),
         intercept: options.intercept.then(|| of(fits.iter().map(|fit| fit.intercept).collect())),
         log_loss: of(log_loss.collect()),
-        out_of_bag_log_loss: of(left_out.map(|(fit, (_, sums))| fit.loss_left_out / sums.left_out).collect()),
+        out_of_bag_log_loss: of(unseen.collect()),
         passes,
         seconds: seconds.total,
-    })
+    }))
 }
 
 /// The interval of `values` that leaves (1 − level)/2 of them on either side, percentiles interpolated between order statistics

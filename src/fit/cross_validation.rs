@@ -107,8 +107,7 @@ impl CrossValidation {
     }
 }
 
-/// Cross-validates `penalties` on the training rows of `training` in `folds`. Of the options the penalty, the method and the start
-/// are not used.
+/// Cross-validates `penalties` on the training rows of `training` in `folds`. Of the options the penalty and the method are not used.
 ///
 /// # Errors
 /// As [`super::fit`]; [`Error::Usage`] when a class or all weight is missing where it is needed: in the rows outside a fold, or, for
@@ -124,7 +123,7 @@ pub fn cross_validate(
     let data = &training.train;
     let weights = FoldWeights::new(data, folds, training.class_factors)?;
     weights.check(training, folds, score)?;
-    let l2 = grid(penalties, data, options)?;
+    let (l2, grid_passes) = grid(penalties, data, options)?;
     let members: Vec<Member> = (0..folds.len())
         .flat_map(|fold| {
             let weight_sum = weights.outside[fold].iter().sum();
@@ -132,6 +131,7 @@ pub fn cross_validate(
         })
         .collect();
     let mut models = fit_many(data, &members, &folds.of_row, options, monitor)?;
+    models.passes += grid_passes;
     let by_fold = || models.fits.chunks(l2.len());
     let (fold_log_loss, fold_score);
     if score == Score::LogLoss && training.class_factors == [1.0; 2] {
@@ -182,13 +182,13 @@ struct FoldWeights {
 
 impl FoldWeights {
     fn new(data: &Dataset, folds: &Folds, factors: [f64; 2]) -> Result<Self> {
-        let without = (0..folds.len()).map(|fold| Draw::Without(fold as u8));
-        let draws: Vec<Draw> = [Draw::All].into_iter().chain(without).collect();
+        let draws: Vec<Draw> = (0..folds.len()).map(|fold| Draw::Without(fold as u8)).collect();
         let sums = Host::new(data).weight_sums(&draws, &folds.of_row)?;
-        let outside: Vec<[f64; 2]> = sums[1..].iter().map(|sums| sums.classes).collect();
-        let all = sums[0].classes;
-        let inside = |outside: &[f64; 2]| std::array::from_fn(|k| (all[k] - outside[k]) / factors[k]);
-        Ok(FoldWeights { inside: outside.iter().map(inside).collect(), outside })
+        let plain = |left_out: [f64; 2]| std::array::from_fn(|k| left_out[k] / factors[k]);
+        Ok(FoldWeights {
+            outside: sums.iter().map(|sums| sums.classes).collect(),
+            inside: sums.iter().map(|sums| plain(sums.left_out)).collect(),
+        })
     }
 
     /// Both classes must be outside every fold, something inside, and both for an area.
@@ -198,8 +198,8 @@ impl FoldWeights {
         for ((name, outside), inside) in folds.names.iter().zip(&self.outside).zip(&self.inside) {
             if let Some(class) = (0..2).find(|class| !(outside[*class] > 0.0)) {
                 return usage(format!(
-                    "without fold {name} no row of class '{}' is left to fit; make up the folds with --folds, which spreads \
-                     each class over all of them",
+                    "without fold {name} no row of class '{}' is left to fit: the class has too few rows, or the folds \
+                     that are given keep them together, which --folds does not",
                     classes[class]
                 ));
             }
@@ -220,10 +220,10 @@ impl FoldWeights {
     }
 }
 
-/// The penalties, largest first.
-fn grid(penalties: &Penalties, data: &Dataset, options: &FitOptions) -> Result<Vec<f64>> {
+/// The penalties, largest first, and the reads of X it took to choose them.
+fn grid(penalties: &Penalties, data: &Dataset, options: &FitOptions) -> Result<(Vec<f64>, u64)> {
     match penalties {
-        Penalties::Count(count) => made_up(*count, data, options),
+        Penalties::Count(count) => Ok((made_up(*count, data, options)?, 1)),
         Penalties::Grid(given) => {
             if let Some(bad) = given.iter().find(|l2| !(**l2 >= 0.0 && l2.is_finite())) {
                 return Err(Error::Usage(format!(
@@ -237,7 +237,7 @@ fn grid(penalties: &Penalties, data: &Dataset, options: &FitOptions) -> Result<V
                 let n = l2.len();
                 return Err(Error::Usage(format!("--l2-grid: {n} penalties; there must be 1 to {MOST_PENALTIES}")));
             }
-            Ok(l2)
+            Ok((l2, 0))
         }
     }
 }

@@ -13,8 +13,9 @@ use crate::engine::{self, Cost, DeviceInfo, DeviceKind, Draw, Engine};
 use crate::error::Result;
 use crate::linalg::MAX_COLUMNS;
 use crate::monitor::{Monitor, Unheard};
-use crate::objective::{BatchObjective, Coordinates, Member};
+use crate::objective::{BatchObjective, Coordinates, Member, sample_ridge};
 use crate::solver::batch::{BatchRule, Renew, Runner, metrics, minimise};
+use crate::solver::newton::{SAMPLE_ITERATIONS, well_enough};
 use crate::solver::{Metric, RELATIVE_DECREASE, StopReason};
 
 /// Predicted decrease in f64, as a part of max(J, S/1000), below which a further step only stirs rounding.
@@ -29,9 +30,6 @@ const CHEAP: f64 = 4e9;
 const SAME_WEIGHT: f64 = 0.05;
 /// The curvature that all models begin with may cost as much as so many of their passes.
 const FIRST_METRIC_PASSES: f64 = 10.0;
-/// J of a sample has no more to lose than this part of what its being a sample costs (see [`crate::solver::newton`]).
-const WELL_ENOUGH: f64 = 0.1;
-
 /// One of many models.
 #[derive(Debug, Clone)]
 pub struct MemberFit {
@@ -90,53 +88,54 @@ pub fn fit_many(
     let mut host_engine = host.engine();
     let device = engine.device().clone();
     let cheap = gram_cost(data.rows, coordinates.len()) * members.len() as f64 <= CHEAP;
+    let renewal = match cheap {
+        true => Renew::Always,
+        // Each model pays for its own.
+        false => Renew::WhereItPays(rows_of_metric(data, coordinates.len(), 1)),
+    };
+    let members = members.to_vec();
     let rows_of_metric = rows_of_metric(data, coordinates.len(), members.len());
-    let rule = BatchRule {
+    let mut runners = runners(&members, &host, &coordinates, options, rows_of_metric, monitor)?;
+    // Small data is not worth two engines.
+    let direct = cheap && device.kind == DeviceKind::Cpu;
+    let finer = BatchRule {
         tolerance: options.tolerance,
         relative_decrease: EXACT,
         max_iterations: options.max_iterations.unwrap_or(MAX_ITERATIONS),
         leave_last_step: false,
-        renewal: match cheap {
-            true => Renew::Always,
-            false => Renew::WhereItPays(rows_of_metric),
-        },
+        renewal,
     };
-    let mut runners = {
-        let objective = BatchObjective::new(engine.as_mut(), &host, &coordinates, members.to_vec(), folds);
-        runners(&objective, data, options, rows_of_metric, monitor)?
-    };
-    // Small data is not worth two engines.
-    let direct = cheap && device.kind == DeviceKind::Cpu;
-    if !direct {
+    if direct {
+        let mut objective = BatchObjective::new(&mut host_engine, &host, &coordinates, members.clone(), folds);
+        minimise(&mut objective, &mut runners, &finer, monitor)?;
+    } else {
         let software = device.kind == DeviceKind::SoftwareGpu;
         let rule = BatchRule {
             tolerance: if options.verify { options.tolerance.max(F32_FLOOR) } else { options.tolerance },
             relative_decrease: if options.verify && !software { LEAST_DECREASE } else { RELATIVE_DECREASE },
             leave_last_step: options.verify,
-            ..rule
+            ..finer
         };
-        let mut objective = BatchObjective::new(engine.as_mut(), &host, &coordinates, members.to_vec(), folds);
+        let mut objective = BatchObjective::new(engine.as_mut(), &host, &coordinates, members.clone(), folds);
         minimise(&mut objective, &mut runners, &rule, monitor)?;
     }
-    let cost = engine.cost();
+    let engine_cost = engine.cost();
     drop(engine);
     let solve = solving.elapsed().as_secs_f64();
     let verifying = Instant::now();
     let interrupted = runners.iter().any(|runner| runner.reason == Some(StopReason::Interrupted));
-    if (options.verify || direct) && !interrupted {
-        let mut objective = BatchObjective::new(&mut host_engine, &host, &coordinates, members.to_vec(), folds);
-        if !direct {
-            runners.iter_mut().for_each(Runner::resume);
-        }
-        minimise(&mut objective, &mut runners, &rule, monitor)?;
+    if options.verify && !direct && !interrupted {
+        runners.iter_mut().for_each(Runner::resume);
+        let mut objective = BatchObjective::new(&mut host_engine, &host, &coordinates, members.clone(), folds);
+        minimise(&mut objective, &mut runners, &finer, monitor)?;
     }
     let verify = verifying.elapsed().as_secs_f64();
-    let host_passes = host_engine.cost().passes + host.passes();
-    let fits = runners.iter().zip(members).map(|(runner, member)| of(runner, member, &coordinates, options)).collect();
+    let passes = engine_cost.passes + host_engine.cost().passes + host.passes();
+    let fits = runners.iter().zip(&members).map(|(runner, member)| of(runner, member, &coordinates, options)).collect();
     Ok(ManyFits {
         fits,
         device,
-        passes: cost.passes + host_passes,
+        passes,
         seconds: Seconds {
             read: 0.0,
             setup: opening.setup,
@@ -145,7 +144,7 @@ pub fn fit_many(
             verify,
             total: start.elapsed().as_secs_f64(),
         },
-        cost,
+        cost: if direct { host_engine.cost() } else { engine_cost },
     })
 }
 
@@ -160,7 +159,10 @@ fn of(runner: &Runner, member: &Member, coordinates: &Coordinates, options: &Fit
             loss: f64::INFINITY,
             loss_left_out: f64::INFINITY,
             gradient_inf_norm: f64::INFINITY,
-            status: Status::Stalled,
+            status: match runner.reason {
+                Some(StopReason::Interrupted) => Status::Interrupted,
+                _ => Status::Stalled,
+            },
             evaluations: runner.evaluations,
         };
     };
@@ -168,7 +170,8 @@ fn of(runner: &Runner, member: &Member, coordinates: &Coordinates, options: &Fit
     let floor = RELATIVE_DECREASE * at.value.max(member.weight_sum / 1000.0);
     let status = match runner.reason {
         Some(StopReason::Interrupted) => Status::Interrupted,
-        _ if gradient_inf_norm <= options.tolerance || runner.predicted <= floor => Status::Converged,
+        _ if gradient_inf_norm <= options.tolerance => Status::Converged,
+        _ if runner.is_informed() && (0.0..=floor).contains(&runner.predicted) => Status::Converged,
         Some(StopReason::MaxIterations) => Status::MaxIterations,
         _ => Status::Stalled,
     };
@@ -186,34 +189,39 @@ fn of(runner: &Runner, member: &Member, coordinates: &Coordinates, options: &Fit
 
 /// Where each model begins, and its metric: models of one penalty that weigh about the same share both.
 fn runners(
-    objective: &BatchObjective<'_>,
-    data: &Dataset,
+    members: &[Member],
+    host: &Host<'_>,
+    coordinates: &Coordinates,
     options: &FitOptions,
     rows_of_metric: Option<usize>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Runner>> {
-    let coordinates = objective.coordinates();
-    let mut penalties: Vec<f64> = objective.members().iter().map(|member| member.l2).collect();
+    let data = host.data();
+    let mut penalties: Vec<f64> = members.iter().map(|member| member.l2).collect();
     penalties.sort_by(f64::total_cmp);
     penalties.dedup();
     let given = starting_point(coordinates, &options.init);
     let warm = matches!(options.init, Init::Coefficients(..));
-    let (thetas, curvatures, weight_sum) = match data.samples.last() {
+    let (thetas, curvatures, weight_sum, of_sample) = match data.samples.last() {
         Some(sample) if !warm => {
             let thetas = fit_samples(data, coordinates, &penalties, given, monitor)?;
-            let curvatures = loss_curvatures(&Host::new(sample), coordinates, &thetas, None)?;
-            (thetas, curvatures, sample.weight_sum)
+            let mut curvatures = loss_curvatures(&Host::new(sample), coordinates, &thetas, None)?;
+            let ridge = sample_ridge(coordinates, sample);
+            for curvature in &mut curvatures {
+                ridge.iter().enumerate().for_each(|(i, ridge)| curvature[(i, i)] += ridge);
+            }
+            (thetas, curvatures, sample.weight_sum, None)
         }
         _ => {
-            let curvatures =
-                loss_curvatures(&Host::new(data), coordinates, std::slice::from_ref(&given), rows_of_metric)?;
-            (vec![given; penalties.len()], curvatures, data.weight_sum)
+            let curvatures = loss_curvatures(host, coordinates, std::slice::from_ref(&given), rows_of_metric)?;
+            (vec![given; penalties.len()], curvatures, data.weight_sum, rows_of_metric)
         }
     };
     // Metrics made so far: number of the penalty, Σ s, the metric.
     let mut made: Vec<(usize, f64, Metric)> = Vec::new();
-    let mut runners = Vec::with_capacity(objective.members().len());
-    for (k, member) in objective.members().iter().enumerate() {
+    let mut runners = Vec::with_capacity(members.len());
+    let penalty = coordinates.penalty_curvature(1.0);
+    for member in members {
         let of_penalty = penalties.partition_point(|l2| *l2 < member.l2);
         let close = |other: &f64| (other / member.weight_sum - 1.0).abs() <= SAME_WEIGHT;
         let found = made.iter().position(|(penalty, other, _)| *penalty == of_penalty && close(other));
@@ -223,10 +231,16 @@ fn runners(
                 let curvature = curvatures.get(of_penalty).or(curvatures.first());
                 let metric = curvature.and_then(|curvature| {
                     let mut all = curvature * faer::Scale(member.weight_sum / weight_sum);
-                    objective.add_penalty(k, &mut all);
-                    Metric::of(&all)
+                    penalty.iter().enumerate().for_each(|(i, p)| all[(i, i)] += member.l2 * p);
+                    match of_sample {
+                        Some(rows) => Metric::of_sample(&all, rows.min(data.rows)),
+                        None => Metric::of(&all),
+                    }
                 });
-                let metric = metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound(k)));
+                let metric = metric.unwrap_or_else(|| {
+                    let largest = penalty.iter().fold(0.0, |most: f64, p| most.max(member.l2 * p));
+                    Metric::scaled(1.0 / (0.25 * member.weight_sum * penalty.len() as f64 + largest))
+                });
                 made.push((of_penalty, member.weight_sum, metric));
                 made.len() - 1
             }
@@ -294,8 +308,8 @@ fn fit_samples(
             thetas.into_iter().zip(&first).map(|(theta, metric)| Runner::new(theta, metric.shared())).collect();
         let rule = BatchRule {
             tolerance: 0.0,
-            relative_decrease: 0.5 * WELL_ENOUGH * coordinates.len() as f64 / sample.rows as f64,
-            max_iterations: 50,
+            relative_decrease: well_enough(coordinates.len(), sample.rows),
+            max_iterations: SAMPLE_ITERATIONS,
             leave_last_step: false,
             renewal: Renew::WhereItPays(None),
         };

@@ -103,19 +103,27 @@ impl<'a> BatchObjective<'a> {
         !self.coordinates.is_empty() && self.coordinates.len() <= MAX_COLUMNS
     }
 
-    /// J and ∇J of some models, each at its own point, in one read of X.
+    /// J and ∇J of some models, each at its own point, in one read of X; J is infinite where f32 does not hold the parameters.
     ///
     /// # Errors
     /// As [`Engine::loss_gradients`].
     pub fn evaluate(&mut self, trials: Vec<(usize, Vec<f64>)>) -> Result<Vec<BatchEvaluation>> {
         let features = self.engine.shape().features;
-        let mut w = Params::zeros(features, trials.len());
-        for (k, (_, theta)) in trials.iter().enumerate() {
-            w.model_mut(k).copy_from_slice(self.coordinates.to_params(theta).model(0));
+        let params: Vec<Params> = trials.iter().map(|(_, theta)| self.coordinates.to_params(theta)).collect();
+        let held = |w: &&Params| w.model(0).iter().all(|w| (*w as f32).is_finite());
+        let within: Vec<&Params> = params.iter().filter(held).collect();
+        let mut w = Params::zeros(features, within.len());
+        within.iter().enumerate().for_each(|(k, one)| w.model_mut(k).copy_from_slice(one.model(0)));
+        let models = trials.iter().zip(&params).filter(|(_, w)| held(w)).map(|((k, _), _)| *k);
+        let draws: Vec<Draw> = models.map(|k| self.members[k].draw).collect();
+        let mut sums = match draws.is_empty() {
+            true => Vec::new(),
+            false => self.engine.loss_gradients(&Batch { w: &w, draws: &draws, folds: self.folds })?,
         }
-        let draws: Vec<Draw> = trials.iter().map(|(k, _)| self.members[*k].draw).collect();
-        let sums = self.engine.loss_gradients(&Batch { w: &w, draws: &draws, folds: self.folds })?;
-        let evaluated = |((k, theta), sums): ((usize, Vec<f64>), BatchSums)| {
+        .into_iter();
+        let evaluated = |((k, theta), w): ((usize, Vec<f64>), &Params)| {
+            let sums = if held(&w) { sums.next() } else { None };
+            let sums = sums.unwrap_or_else(|| BatchSums::out_of_range(features));
             let mut gradient = self.coordinates.pull_back(&sums.gradient);
             let mut value = sums.loss;
             for ((g, t), p) in gradient.iter_mut().zip(&theta).zip(self.penalty_of(k)) {
@@ -124,7 +132,7 @@ impl<'a> BatchObjective<'a> {
             }
             BatchEvaluation { theta, value, loss: sums.loss, loss_left_out: sums.loss_left_out, gradient }
         };
-        Ok(trials.into_iter().zip(sums).map(evaluated).collect())
+        Ok(trials.into_iter().zip(&params).map(evaluated).collect())
     }
 
     /// ∂²J/∂θ² of some models, each at its own point, on the host: from all rows, or from about `rows` of them, evenly spread

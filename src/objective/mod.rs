@@ -69,7 +69,7 @@ pub struct Probe {
 
 /// The ridge of each coordinate on a row sample: half of the most that a standardised column's curvature can be, where its rows
 /// cannot carry the column's variance.
-fn sample_ridge(coordinates: &Coordinates, sample: &Dataset) -> Vec<f64> {
+pub(crate) fn sample_ridge(coordinates: &Coordinates, sample: &Dataset) -> Vec<f64> {
     let of = |reach: f64| {
         let supported = sample.rows as f64 >= SUPPORT * reach * reach;
         if supported { 0.0 } else { 0.125 * sample.weight_sum }

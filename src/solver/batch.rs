@@ -13,6 +13,8 @@ use crate::error::Result;
 use crate::monitor::{Event, Monitor};
 use crate::objective::{BatchEvaluation, BatchObjective, Precision, Probe};
 
+/// Bytes of matrices that are held at once before they are factored.
+const MATRIX_BYTES: usize = 256 << 20;
 /// Part of J that an engine of rougher numbers may be off by.
 const ROUGHLY: f64 = 1e-4;
 /// Trials of a step at the most.
@@ -93,10 +95,20 @@ impl Runner {
         }
     }
 
-    /// Lets it go on from where it stopped, with the step it would have taken next, on an engine of finer numbers.
+    /// Lets it go on from where it stopped on an engine of finer numbers: with the step it would have taken next, or where it
+    /// found none or may take no more, from that place.
     pub fn resume(&mut self) {
-        (self.reason, self.elsewhere) = (None, true);
-        self.before = f64::INFINITY;
+        let stays = matches!(self.reason, Some(StopReason::NoProgress | StopReason::MaxIterations));
+        if let (true, Some(at)) = (stays, &self.at) {
+            self.trial.clone_from(&at.theta);
+        }
+        (self.reason, self.elsewhere, self.before) = (None, true, f64::INFINITY);
+        (self.step, self.trials) = (1.0, 0);
+    }
+
+    /// Whether what its next step promises says how far away the optimum is.
+    pub fn is_informed(&self) -> bool {
+        self.metric.is_informed()
     }
 
     /// The curvature it went by last.
@@ -124,9 +136,14 @@ impl Runner {
         let slope = dot(&at.gradient, &self.direction);
         if end.value.is_finite() {
             let here = Probe { step: self.step, value: end.value, slope: dot(&end.gradient, &self.direction) };
-            // What rougher numbers made of J says no more than whether the trial is far off.
-            let near = std::mem::take(&mut self.elsewhere) && end.value <= at.value + ROUGHLY * at.value.abs();
-            if near || lowers(at.value, slope, here, noise) {
+            // What rougher numbers made of J says no more than whether the trial is far off; and the difference of a gradient of
+            // theirs to one of these teaches nothing.
+            if self.elsewhere && end.value <= at.value + ROUGHLY * at.value.abs() {
+                self.iterations += usize::from(end.theta != at.theta);
+                (self.at, self.elsewhere) = (Some(end), false);
+                return true;
+            }
+            if lowers(at.value, slope, here, noise) {
                 self.metric.correct(difference(&end.theta, &at.theta), difference(&end.gradient, &at.gradient));
                 self.iterations += 1;
                 self.at = Some(end);
@@ -248,11 +265,14 @@ fn renew(objective: &BatchObjective<'_>, runners: &mut [Runner], which: &[usize]
         Renew::WhereItPays(rows) => rows,
         Renew::Never | Renew::Always => None,
     };
-    let at: Vec<(usize, &[f64])> = which.iter().map(|k| (*k, runners[*k].theta())).collect();
-    for (&k, metric) in which.iter().zip(metrics(objective, &at, rows)?) {
-        if let Some(metric) = metric {
-            runners[k].metric = metric;
-            runners[k].decreases.clear();
+    let columns = objective.coordinates().len();
+    for some in which.chunks((MATRIX_BYTES / (columns * columns * size_of::<f64>())).max(1)) {
+        let at: Vec<(usize, &[f64])> = some.iter().map(|k| (*k, runners[*k].theta())).collect();
+        for (&k, metric) in some.iter().zip(metrics(objective, &at, rows)?) {
+            if let Some(metric) = metric {
+                runners[k].metric = metric;
+                runners[k].decreases.clear();
+            }
         }
     }
     Ok(())

@@ -24,7 +24,7 @@ const PARAMETERS_A_PASS: f64 = 12.0;
 /// the sample's J is some p/2m of J higher at the optimum of all rows than at its own.
 const WELL_ENOUGH: f64 = 0.1;
 /// Iterations on a sample at the most.
-const SAMPLE_ITERATIONS: usize = 50;
+pub const SAMPLE_ITERATIONS: usize = 50;
 
 /// A Newton step and what it was made of.
 #[derive(Debug)]
@@ -144,8 +144,13 @@ pub fn minimise_sampled(
     Ok((solution, fits))
 }
 
+/// The predicted decrease of J, as a part of it, at which a sample of `rows` rows is fitted well enough.
+pub fn well_enough(parameters: usize, rows: usize) -> f64 {
+    0.5 * WELL_ENOUGH * parameters as f64 / rows as f64
+}
+
 fn sample_rule(sample: &Objective<'_>) -> StopRule {
-    let relative_decrease = 0.5 * WELL_ENOUGH * sample.coordinates().len() as f64 / sample.rows() as f64;
+    let relative_decrease = well_enough(sample.coordinates().len(), sample.rows());
     StopRule { tolerance: 0.0, max_iterations: SAMPLE_ITERATIONS, relative_decrease, leave_last_step: false }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn warn_of_replicates(bootstrap: &Bootstrap, terminal: &Terminal) {
 }
 
 /// What a person must know about the answer.
-pub(super) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: &Terminal) {
+pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: &Terminal) {
     if let Some(separation) = &fit.separation {
         let names = some_names(separation.columns.iter().map(|&j| data.features[j].as_str()), 8);
         let kind = if separation.complete { "completely" } else { "quasi-completely" };

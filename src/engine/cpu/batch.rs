@@ -1,5 +1,4 @@
-//! Loss and gradient of many models in one read of X, each with rows of its own: a tile of rows stays in the first-level cache
-//! while one model after the other is evaluated on it.
+//! Loss and gradient of many models in one read of X, each with rows of its own: a tile of rows stays in cache while one model after the other is evaluated on it.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -20,6 +19,13 @@ use crate::octet::{Octet, Stored, Work, dispatch};
 const TILE_BYTES: usize = 256 << 10;
 /// Groups of rows in a tile, at the most; an even number.
 const TILE_GROUPS: usize = 8;
+
+/// Models that are evaluated at once: the sums of a block's tasks are to fit into a quarter of a gigabyte.
+pub(super) fn most_at_once(blocks: &[Block], features: usize) -> usize {
+    let tasks = blocks.iter().map(|block| tasks(block.groups()).len()).max().unwrap_or(1);
+    let model = tasks * (features + 3) * size_of::<f64>() + 2 * (features + 3) * size_of::<[f64; 8]>();
+    ((256 << 20) / model).max(1)
+}
 
 /// Loss and gradient of each model of `batch` over the rows of `blocks`, in f32 or in f64.
 ///

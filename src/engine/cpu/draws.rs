@@ -50,8 +50,8 @@ impl<'a> Drawn<'a> {
 pub struct WeightSums {
     /// Σ s·(1−t) and Σ s·t, each row as often as it counts.
     pub classes: [f64; 2],
-    /// Σ s of the rows that do not count.
-    pub left_out: f64,
+    /// The same of the rows that do not count, once each.
+    pub left_out: [f64; 2],
 }
 
 /// The weights of the rows under each of `draws`.
@@ -65,10 +65,9 @@ pub(super) fn weight_sums(blocks: &[Block], draws: &[Draw], folds: &[u8]) -> Res
         let vectors = block.vectors()?;
         let drawn = Drawn::new(folds, first_row, block.rows());
         sums.par_iter_mut().zip(draws).for_each(|(sums, draw)| {
-            let [negative, positive, left_out] = dispatch(Weigh { vectors: &vectors, draw: *draw, drawn });
-            sums.classes[0] += negative;
-            sums.classes[1] += positive;
-            sums.left_out += left_out;
+            let [counted, left_out] = dispatch(Weigh { vectors: &vectors, draw: *draw, drawn });
+            sums.classes.iter_mut().zip(counted).for_each(|(sum, s)| *sum += s);
+            sums.left_out.iter_mut().zip(left_out).for_each(|(sum, s)| *sum += s);
         });
         first_row += block.rows();
     }
@@ -83,25 +82,27 @@ struct Weigh<'a> {
 }
 
 impl Work for Weigh<'_> {
-    /// Σ s·(1−t), Σ s·t, and Σ s of the rows that do not count.
-    type Output = [f64; 3];
+    /// Σ s·(1−t) and Σ s·t, of the rows that count and of those that do not.
+    type Output = [[f64; 2]; 2];
 
     #[inline(always)]
-    fn run<O: Octet>(self, o: O) -> [f64; 3] {
+    fn run<O: Octet>(self, o: O) -> [[f64; 2]; 2] {
         let (zero, half, one) = (o.splat(0.0), o.splat(0.5), o.splat(1.0));
-        let mut sums = [zero; 3];
+        let mut sums = [[zero; 2]; 2];
         for g in 0..self.vectors.groups() {
             let counts = self.drawn.counts(self.draw, g);
             let s: Lanes<O> = kernels::lanes(o, self.vectors.weight.group(g));
             let t: Lanes<O> = kernels::lanes(o, self.vectors.target.group(g));
             for (k, count) in counts.as_chunks().0.iter().enumerate() {
                 let count = o.widen(count);
-                let counted = o.mul(s[k], count);
-                sums[0] = o.mul_add(counted, o.sub(one, t[k]), sums[0]);
-                sums[1] = o.mul_add(counted, t[k], sums[1]);
-                sums[2] = o.add(sums[2], o.select_ge(count, half, zero, s[k]));
+                let other = o.sub(one, t[k]);
+                let weights = [o.mul(s[k], count), o.select_ge(count, half, zero, s[k])];
+                for (sums, s) in sums.iter_mut().zip(weights) {
+                    sums[0] = o.mul_add(s, other, sums[0]);
+                    sums[1] = o.mul_add(s, t[k], sums[1]);
+                }
             }
         }
-        sums.map(|sum| o.store(sum).iter().sum())
+        sums.map(|classes| classes.map(|sum| o.store(sum).iter().sum()))
     }
 }

@@ -149,10 +149,13 @@ impl Engine for CpuEngine<'_> {
 
     fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
         batch.check(self.shape)?;
-        let start = Instant::now();
-        let sums = batch::loss_gradients(self.blocks, self.shape.features, self.products, batch)?;
-        self.count_pass("loss_gradients", 0, start);
-        Ok(sums)
+        let features = self.shape.features;
+        batch.in_parts(batch::most_at_once(self.blocks, features), |batch| {
+            let start = Instant::now();
+            let sums = batch::loss_gradients(self.blocks, features, self.products, batch)?;
+            self.count_pass("loss_gradients", 0, start);
+            Ok(sums)
+        })
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {

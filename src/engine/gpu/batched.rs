@@ -8,7 +8,7 @@ use super::plan::{Chunk, Plan, Region, TILE};
 use super::stream::Stream;
 use super::tuning::{BATCH, DeviceClass};
 use super::uniforms::ChunkUniform;
-use crate::engine::batch::{Batch, BatchSums, Draw, poisson_key};
+use crate::engine::batch::{Batch, Draw, poisson_key};
 use crate::error::Result;
 
 /// Kinds of draws, as in shaders/common/draws.wgsl.
@@ -39,11 +39,27 @@ struct Beside {
 }
 
 impl Batched {
-    /// Room for `models` models of the rows of `plan`, and so many places for what goes with a chunk.
-    pub(super) fn new(gpu: &Gpu, class: DeviceClass, plan: &Plan, models: usize, places: usize) -> Result<Self> {
+    /// Room for `models` models of the rows of `plan`, and so many places for what goes with a chunk: what there is of it, if that
+    /// does.
+    pub(super) fn with_room(
+        there: Option<Self>,
+        gpu: &Gpu,
+        class: DeviceClass,
+        plan: &Plan,
+        (models, places): (usize, usize),
+    ) -> Result<Self> {
+        match there {
+            Some(there) if models <= there.models => Ok(there),
+            _ => Batched::new(gpu, class, plan, models, places),
+        }
+    }
+
+    fn new(gpu: &Gpu, class: DeviceClass, plan: &Plan, models: usize, places: usize) -> Result<Self> {
+        // Of fewer models more chunks go into a submission.
+        let fewer = (1..=models.div_ceil(BATCH)).map(|batches| plan.batched(batches * BATCH).results_bytes);
+        let stream = Stream::new(gpu, fewer.max().unwrap_or(0))?;
         let plan = plan.batched(models);
         let parameters = Values::new(gpu, class, "parameters", plan.parameter_bytes())?;
-        let stream = Stream::new(gpu, plan.results_bytes)?;
         let tiles = plan.chunks.iter().map(|chunk| chunk.tiles).max().unwrap_or(0);
         let words = 2 * plan.padded_models() + tiles * TILE / ROWS_A_WORD;
         let place = |_| {
@@ -53,12 +69,7 @@ impl Batched {
             Ok(Beside { uniform, draws })
         };
         let places = (0..places).map(place).collect::<Result<_>>()?;
-        Ok(Batched { plan, stream, models, parameters, places })
-    }
-
-    /// Whether there is room for so many models.
-    pub(super) fn holds(&self, models: usize) -> bool {
-        models <= self.models
+        Ok(Batched { plan, stream, models: models.next_multiple_of(BATCH), parameters, places })
     }
 
     /// Begins with `batch`, of the rows of `plan`: its parameters go to the device.
@@ -112,22 +123,4 @@ impl Batched {
         ];
         pipeline.bind(gpu, &resources)
     }
-}
-
-/// Calls `each` with as many models of `batch` at a time as `most`, and puts together what comes of them.
-pub(super) fn in_parts(
-    batch: &Batch<'_>,
-    most: usize,
-    mut each: impl FnMut(&Batch<'_>) -> Result<Vec<BatchSums>>,
-) -> Result<Vec<BatchSums>> {
-    if batch.draws.len() <= most {
-        return each(batch);
-    }
-    let mut all = Vec::with_capacity(batch.draws.len());
-    for first in (0..batch.draws.len()).step_by(most) {
-        let models = first..batch.draws.len().min(first + most);
-        let w = batch.w.models_in(models.clone());
-        all.extend(each(&Batch { w: &w, draws: &batch.draws[models], folds: batch.folds })?);
-    }
-    Ok(all)
 }

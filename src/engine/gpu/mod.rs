@@ -28,6 +28,7 @@ pub use choose::GpuRequest;
 pub use kernels::{Binding, BindingKind, Kernel, ShaderSources, common, kernels};
 pub use memory::IMAGE_LINE;
 pub(super) use open::Device;
+use open::device_bytes;
 
 use self::batched::Batched;
 use self::device::Gpu;
@@ -96,6 +97,8 @@ pub struct GpuEngine {
     opening: Opening,
     shape: Shape,
     class: DeviceClass,
+    /// Bytes of device memory that batches may take.
+    spare: u64,
     plan: Plan,
     pipelines: Pipelines,
     /// W.
@@ -164,6 +167,7 @@ impl GpuEngine {
             opening,
             shape,
             class,
+            spare: options.device_memory.map_or(u64::MAX, |budget| budget.saturating_sub(device_bytes(&plan))),
             plan,
             pipelines,
             parameters,
@@ -242,11 +246,8 @@ impl GpuEngine {
 
     /// One read of X for the models of `batch`.
     fn batch(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
-        let models = batch.draws.len();
-        let mut batched = match self.batched.take().filter(|batched| batched.holds(models)) {
-            Some(batched) => batched,
-            None => Batched::new(&self.gpu, self.class, &self.plan, models, self.rows.len())?,
-        };
+        let room = (batch.draws.len(), self.rows.len());
+        let mut batched = Batched::with_room(self.batched.take(), &self.gpu, self.class, &self.plan, room)?;
         let mut sums = batched.begin(&self.gpu, &self.plan, batch)?;
         let pipeline = self.pipelines.loss_gradients(&self.gpu)?;
         let mut bound = Vec::with_capacity(self.rows.len());
@@ -351,8 +352,7 @@ impl Engine for GpuEngine {
 
     fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
         batch.check(self.shape)?;
-        let most = self.plan.most_batched();
-        batched::in_parts(batch, most, |batch| self.batch(batch))
+        batch.in_parts(self.plan.most_batched(self.spare), |batch| self.batch(batch))
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {

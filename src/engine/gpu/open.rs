@@ -79,7 +79,7 @@ impl Device {
 }
 
 /// Bytes that the rows of `plan`, three sets of logits and all else take on the device.
-fn device_bytes(plan: &Plan) -> u64 {
+pub(super) fn device_bytes(plan: &Plan) -> u64 {
     let rows = plan.chunks.iter().map(|chunk| plan.stored_bytes(chunk) + 3 * plan.logit_bytes(chunk));
     rows.sum::<u64>() + 3 * plan.results_bytes + plan.parameter_bytes() + 2 * STAGING_BYTES
 }

@@ -209,13 +209,13 @@ impl Plan {
         plan
     }
 
-    /// Models that a batch may have: what the largest chunk leaves of them fits into a binding and is no more than the rows of
-    /// a few submissions, and its work into a grid.
-    pub(super) fn most_batched(&self) -> usize {
+    /// Models that a batch may have, four at the least: what the largest chunk leaves of them fits into a binding and, with the two
+    /// places it is read back to, into `spare` bytes, and its work into a grid.
+    pub(super) fn most_batched(&self, spare: u64) -> usize {
         let tiles = self.chunks.iter().map(|chunk| chunk.tiles as u64).max().unwrap_or(1);
         let of_four = align(TileBytes::new(&self.batched(tuning::BATCH)).sums * tiles);
         let parameters = (4 * (self.fours() + 1) * 16) as u64;
-        let batches = (self.binding().min(BATCH_RESULTS).min(self.limits.chunk) / of_four)
+        let batches = (self.binding().min(BATCH_RESULTS).min(self.limits.chunk).min(spare / 3) / of_four)
             .min(self.binding() / parameters)
             .min(u64::from(self.limits.workgroups).pow(2) / tiles);
         tuning::BATCH * (batches.max(1) as usize)

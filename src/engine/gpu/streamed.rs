@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::batched::{self, Batched};
+use super::batched::Batched;
 use super::device::Gpu;
 use super::kernels::LOGITS;
 use super::memory::{Lane, Parts, Values, parameters};
@@ -152,11 +152,8 @@ impl<'a> StreamedGpu<'a> {
 
     /// Sends all rows once for the models of `batch`.
     fn batch(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
-        let models = batch.draws.len();
-        let mut batched = match self.batched.take().filter(|batched| batched.holds(models)) {
-            Some(batched) => batched,
-            None => Batched::new(&self.gpu, self.class, &self.plan, models, LANES)?,
-        };
+        let room = (batch.draws.len(), LANES);
+        let mut batched = Batched::with_room(self.batched.take(), &self.gpu, self.class, &self.plan, room)?;
         let mut sums = batched.begin(&self.gpu, &self.plan, batch)?;
         let StreamedGpu { gpu, cost, lanes, pipelines, blocks, .. } = self;
         let pipeline = pipelines.loss_gradients(gpu)?;
@@ -256,7 +253,8 @@ impl Engine for StreamedGpu<'_> {
 
     fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
         batch.check(self.shape)?;
-        batched::in_parts(batch, self.plan.most_batched(), |batch| self.batch(batch))
+        // A sixth of the device's share, as for a chunk.
+        batch.in_parts(self.plan.most_batched(u64::MAX), |batch| self.batch(batch))
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {
