@@ -15,109 +15,47 @@
 //             from cache, and w from cache; writes 4·models·rows and 4·models·(features + 2)·rows/256
 // CPU:        src/engine/cpu/kernels.rs, loss_gradient
 //
-// A step handles QUADS * REPEAT quads: on a GPU so many that they are some 64 KiB of X, or one group of 32 rows where
-// those are more, so that the second read finds them in the first- or second-level cache. Its lanes read whole lines
-// both times. A thread holds SLOTS sums and the residuals of one quad: 24 registers for one model, 48 for four.
+// How the work is laid out stands in common/wide.wgsl.
 
 @group(0) @binding(3) var<storage, read_write> a: array<Quad>;
 @group(0) @binding(4) var<storage, read_write> sums: array<Models>;
 
-// Quads side by side, threads that share one, and quads that a lane handles in a step.
-override QUADS: u32 = 8u;
-override SLICES: u32 = 8u;
-override REPEAT: u32 = 1u;
-
-var<workgroup> logit_parts: array<Quad, QUADS * SLICES>;
-var<workgroup> residuals: array<Quad, QUADS * REPEAT>;
-var<workgroup> lane_sums: array<Models, SLOTS * QUADS * SLICES>;
-
 @compute @workgroup_size(QUADS * SLICES)
 fn loss_gradient_wide(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let piece = group.y * chunk.width + group.x;
+    // The same for all threads, which barriers need to be known.
     let tile = piece / chunk.batches;
-    let batch = piece % chunk.batches;
     if (tile < chunk.tiles) {
+        let at = place_of(piece, local);
         let p = chunk.features;
-        let lane = local % QUADS;
-        let slice = local / QUADS % SLICES;
-        let beta_0 = intercept(batch);
+        let beta_0 = intercept(at.batch);
         let first = piece * (p + 2u);
         var total = Models(0.0);
         var loss = Models(0.0);
         for (var step = 0u; step < TILE_QUADS; step += QUADS * REPEAT) {
             for (var k = 0u; k < REPEAT; k++) {
-                let quad = tile * TILE_QUADS + step + k * QUADS + lane;
-                var logit = same(Models(0.0));
-                for (var j = slice * 4u; j < p; j += SLICES * 4u) {
-                    let beta = slopes(batch, j / 4u);
-                    // Beyond the features stands the target; its slope is zero.
-                    logit += (spread(column(quad, j), beta[0]) + spread(column(quad, min(j + 1u, p)), beta[1]))
-                        + (spread(column(quad, min(j + 2u, p)), beta[2]) + spread(column(quad, min(j + 3u, p)), beta[3]));
-                }
-                if (SLICES > 1u) {
-                    logit_parts[local] = logit;
-                    workgroupBarrier();
-                    if (slice == 0u) {
-                        for (var i = 1u; i < SLICES; i++) {
-                            logit += logit_parts[i * QUADS + lane];
-                        }
-                    }
-                }
-                if (slice == 0u) {
-                    logit += same(beta_0) + spread(offsets(quad), Models(1.0));
-                    a[batch * chunk.tiles * TILE_QUADS + quad] = logit;
+                let quad = quad_of(at, step, k);
+                let logit = logits_of(at, quad, beta_0);
+                if (at.slice == 0u) {
+                    a[at.batch * chunk.tiles * TILE_QUADS + quad] = logit;
                     let result = residual(logit, targets(quad), weights(quad));
                     total += result.total;
                     loss += result.loss;
-                    residuals[k * QUADS + lane] = result.r;
+                    residuals[k * QUADS + at.lane] = result.r;
                 }
                 if (SLICES > 1u) {
                     workgroupBarrier();
                 }
             }
-            for (var block = 0u; block < p; block += SLOTS * SLICES) {
-                var gradient: array<Models, SLOTS>;
-                for (var i = 0u; i < SLOTS; i++) {
-                    gradient[i] = Models(0.0);
-                }
-                for (var k = 0u; k < REPEAT; k++) {
-                    let quad = tile * TILE_QUADS + step + k * QUADS + lane;
-                    let r = residuals[k * QUADS + lane];
-                    for (var i = 0u; i < SLOTS; i++) {
-                        gradient[i] += weighted(r, column(quad, min(block + i * SLICES + slice, p)));
-                    }
-                }
-                for (var i = 0u; i < SLOTS; i++) {
-                    lane_sums[(i * SLICES + slice) * QUADS + lane] = gradient[i];
-                }
-                workgroupBarrier();
-                for (var k = local; k < SLOTS * SLICES; k += QUADS * SLICES) {
-                    var sum = Models(0.0);
-                    for (var i = 0u; i < QUADS; i++) {
-                        sum += lane_sums[k * QUADS + i];
-                    }
-                    if (block + k < p) {
-                        // The same thread each time.
-                        if (step > 0u) {
-                            sum += sums[first + block + k];
-                        }
-                        sums[first + block + k] = sum;
-                    }
-                }
-                workgroupBarrier();
-            }
+            add_gradient(at, step, first);
         }
-        if (slice == 0u) {
-            lane_sums[lane] = total;
-            lane_sums[QUADS + lane] = loss;
+        if (at.slice == 0u) {
+            lane_sums[at.lane] = total;
+            lane_sums[QUADS + at.lane] = loss;
         }
         workgroupBarrier();
         if (local < 2u) {
-            var sum = Models(0.0);
-            for (var i = 0u; i < QUADS; i++) {
-                sum += lane_sums[local * QUADS + i];
-            }
-            sums[first + p + local] = sum;
+            sums[first + p + local] = sum_of_lanes(local);
         }
     }
 }

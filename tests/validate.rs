@@ -91,7 +91,7 @@ fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
             "loss_gradients",
             &CLASSES,
         ),
-        ("loss_gradients", "sum += sums[first + block + k]", "sum += 0.0", "loss_gradients", &[Hardware]),
+        ("wide", "sums[first + block + k] += sum", "sums[first + block + k] = sum", "loss_gradients", &[Hardware]),
         // A wrong slope in the tail of the features, a wrong target, a lost row, a wrong step.
         ("logits", "min(j + 2u, p)), beta[2])", "min(j + 2u, p)), beta[3])", "logits", &CLASSES),
         ("loss_gradient", "targets(quad), weights", "0.999 * targets(quad), weights", "loss_gradient", &CLASSES),
@@ -100,15 +100,9 @@ fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
         ("loss_gradient", "vec2<f32>(result.total, result.loss)", "vec2<f32>(result.loss)", "loss_gradient", &CLASSES),
         ("loss_gradient", "for (var i = 1u; i < SLICES", "for (var i = 2u; i < SLICES", "loss_gradient", &CLASSES),
         ("loss_gradient_wide", "targets(quad), weights", "0.999 * targets(quad), weights", "loss_gradient", &CLASSES),
-        ("loss_gradient_wide", "min(j + 2u, p)), beta[2])", "min(j + 2u, p)), beta[3])", "loss_gradient", &CLASSES),
-        (
-            "loss_gradient_wide",
-            "for (var i = 1u; i < SLICES",
-            "for (var i = 2u; i < SLICES",
-            "loss_gradient",
-            &[Hardware],
-        ),
-        ("loss_gradient_wide", "sum += sums[first + block + k]", "sum += 0.0", "loss_gradient", &[Hardware]),
+        ("wide", "min(j + 2u, p)), beta[2])", "min(j + 2u, p)), beta[3])", "loss_gradient", &CLASSES),
+        ("wide", "for (var i = 1u; i < SLICES", "for (var i = 2u; i < SLICES", "loss_gradient", &[Hardware]),
+        ("wide", "sums[first + block + k] += sum", "sums[first + block + k] = sum", "loss_gradient", &[Hardware]),
         ("loss_gradient_wide", "loss += result.loss", "loss += 1.001 * result.loss", "loss_gradient", &CLASSES),
         (
             "residual",
@@ -143,8 +137,8 @@ fn a_fault_in_the_last_register_is_noticed_at_every_size() {
         "for (var i = 0u; i + 1u < FOURS; i++) {\n                gradient",
     );
     let last_lost_wide = (
-        "for (var i = 0u; i < SLOTS; i++) {\n                        gradient",
-        "for (var i = 0u; i + 1u < SLOTS; i++) {\n                        gradient",
+        "for (var i = 0u; i < SLOTS; i++) {\n                gradient",
+        "for (var i = 0u; i + 1u < SLOTS; i++) {\n                gradient",
     );
     let cases: [(DeviceClass, &[usize]); 2] =
         [(DeviceClass::Hardware, &[8, 512, 768, 1024, 1025]), (DeviceClass::Software, &[4, 8, 16, 24, 32, 48, 64, 65])];
@@ -157,8 +151,9 @@ fn a_fault_in_the_last_register_is_noticed_at_every_size() {
             let case = [Rows::random(300, features, features as u64).pack(PackOptions::default())];
             assert!(on_gpu(&case, &sound(class)).ok, "{features} features fail without a fault");
             let kernel = build.kernel.name;
-            let (from, to) = if kernel == "loss_gradient" { last_lost } else { last_lost_wide };
-            let validation = on_gpu(&case, &doctored(class, kernel, from, to));
+            let (stem, (from, to)) =
+                if kernel == "loss_gradient" { (kernel, last_lost) } else { ("wide", last_lost_wide) };
+            let validation = on_gpu(&case, &doctored(class, stem, from, to));
             assert!(failed(&validation).contains(&"loss_gradient"), "{class:?}, {features} features: {validation:#?}");
             seen.push((class, kernel, *size));
         }

@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod cache;
+mod curve;
 mod cv;
 mod devices;
 mod evaluate;

@@ -9,7 +9,7 @@ pub(super) use report::warn;
 use report::{Extras, report, text, unchecked, warn_of_replicates};
 
 use super::args::{L2Arg, SolverArg, TrainArgs};
-use super::cv::warn as warn_of_curve;
+use super::curve::warn as warn_of_curve;
 use super::evaluate::{Scores, judge};
 use super::exit::Outcome;
 use super::output::{json, metrics_text, plural, short, stdout};

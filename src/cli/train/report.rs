@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::certificate::Status;
-use crate::cli::cv::curve;
+use crate::cli::curve::curve;
 use crate::cli::evaluate::Scored;
 use crate::cli::output::{count, device_words, host_peak, plural, short, shorten, some_names};
 use crate::cli::progress::Terminal;

@@ -12,7 +12,7 @@ macro_rules! shader {
 }
 
 /// The files of `shaders/common`: stem and text.
-const COMMON: [(&str, &str); 17] = [
+const COMMON: [(&str, &str); 18] = [
     ("chunk", shader!("common/chunk")),
     ("draws", shader!("common/draws")),
     ("logistic", shader!("common/logistic")),
@@ -28,6 +28,7 @@ const COMMON: [(&str, &str); 17] = [
     ("w_buffer", shader!("common/w_buffer")),
     ("w_image_1", shader!("common/w_image_1")),
     ("w_image_4", shader!("common/w_image_4")),
+    ("wide", shader!("common/wide")),
     ("x_buffer", shader!("common/x_buffer")),
     ("x_image", shader!("common/x_image")),
 ];

@@ -165,5 +165,8 @@ fn build(
         Residuals::Counted => common.extend(["logistic", "draws"]),
     }
     common.extend(slots);
+    if constants.iter().any(|(name, _)| *name == "REPEAT") {
+        common.push("wide");
+    }
     Build { kernel, common, constants: constants.iter().map(|(name, value)| (*name, *value as u32)).collect() }
 }
