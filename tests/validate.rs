@@ -86,8 +86,8 @@ fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
         ("draws", "loss += count * l", "loss += l", "loss_gradients", &CLASSES),
         (
             "loss_gradients",
-            "lane_sums[2u * QUADS + lane] = left_out",
-            "lane_sums[2u * QUADS + lane] = loss",
+            "lane_sums[2u * QUADS + at.lane] = left_out",
+            "lane_sums[2u * QUADS + at.lane] = loss",
             "loss_gradients",
             &CLASSES,
         ),

@@ -30,6 +30,7 @@ const CHEAP: f64 = 4e9;
 const SAME_WEIGHT: f64 = 0.05;
 /// The curvature that all models begin with may cost as much as so many of their passes.
 const FIRST_METRIC_PASSES: f64 = 10.0;
+
 /// One of many models.
 #[derive(Debug, Clone)]
 pub struct MemberFit {

@@ -41,8 +41,6 @@ pub struct BatchRule {
 /// When the curvature of a model is taken anew, at its own point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renew {
-    /// Never.
-    Never,
     /// After every step: Newton's method.
     Always,
     /// Where that takes fewer passes than going on; from about so many rows, or from all.
@@ -159,7 +157,7 @@ impl Runner {
         false
     }
 
-    /// Chooses the next step; whether there is one.
+    /// Chooses the next step, or says why there is to be none.
     fn aim(&mut self, k: usize, objective: &BatchObjective<'_>, rule: &BatchRule) {
         let Some(at) = &self.at else { return };
         self.direction = self.metric.direction(&at.gradient);
@@ -231,7 +229,6 @@ pub fn minimise(
             if runner.receive(end, noise) {
                 moved.push(k);
                 let due = match rule.renewal {
-                    Renew::Never => false,
                     Renew::Always => runner.iterations > 0,
                     Renew::WhereItPays(_) => runner.is_slow(k, objective, rule),
                 };
@@ -263,7 +260,7 @@ fn renew(objective: &BatchObjective<'_>, runners: &mut [Runner], which: &[usize]
     }
     let rows = match how {
         Renew::WhereItPays(rows) => rows,
-        Renew::Never | Renew::Always => None,
+        Renew::Always => None,
     };
     let columns = objective.coordinates().len();
     for some in which.chunks((MATRIX_BYTES / (columns * columns * size_of::<f64>())).max(1)) {
