@@ -141,9 +141,9 @@ pub fn cross_validate(
         fold_log_loss = by_fold().zip(&weights.inside).map(of_fold).collect();
         fold_score = Vec::clone(&fold_log_loss);
     } else {
-        let judged = judge(training, folds, &models, l2.len(), monitor)?;
+        let (judged, passes) = judge(training, folds, &models, l2.len(), monitor)?;
         let all = |of: &dyn Fn(&Metrics) -> f64| -> Vec<Vec<f64>> {
-            judged.0.iter().map(|fold| fold.iter().map(of).collect()).collect()
+            judged.iter().map(|fold| fold.iter().map(of).collect()).collect()
         };
         fold_log_loss = all(&|metrics| metrics.log_loss);
         fold_score = match score {
@@ -151,7 +151,7 @@ pub fn cross_validate(
             Score::Auc => all(&|metrics| metrics.roc_auc.unwrap_or(f64::NAN)),
             Score::Accuracy => all(&|metrics| metrics.accuracy),
         };
-        models.passes += judged.1;
+        models.passes += passes;
     }
     let mean_log_loss = means(&fold_log_loss);
     let (mean_score, standard_error) = (means(&fold_score), standard_errors(&fold_score));

@@ -7,7 +7,7 @@ use faer::Mat;
 use super::{FitOptions, Init, LEAST_DECREASE, Seconds, starting_point};
 use crate::certificate::{self, Status};
 use crate::data::{Dataset, Precision};
-use crate::engine::cpu::{Curvature, Host, RowSample, gram_cost};
+use crate::engine::cpu::{Curvature, Host, gram_cost};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, Cost, DeviceInfo, DeviceKind, Draw, Engine};
 use crate::error::Result;
@@ -238,10 +238,8 @@ fn runners(
                         None => Metric::of(&all),
                     }
                 });
-                let metric = metric.unwrap_or_else(|| {
-                    let largest = penalty.iter().fold(0.0, |most: f64, p| most.max(member.l2 * p));
-                    Metric::scaled(1.0 / (0.25 * member.weight_sum * penalty.len() as f64 + largest))
-                });
+                let bound = || coordinates.curvature_bound(member.weight_sum, penalty.iter().map(|p| member.l2 * p));
+                let metric = metric.unwrap_or_else(|| Metric::scaled(1.0 / bound()));
                 made.push((of_penalty, member.weight_sum, metric));
                 made.len() - 1
             }
@@ -261,15 +259,9 @@ fn loss_curvatures(
     if coordinates.is_empty() || coordinates.len() > MAX_COLUMNS {
         return Ok(Vec::new());
     }
-    let sample = rows.map_or(RowSample::All, |rows| RowSample::of_about(rows, host.data().rows));
     let params: Vec<_> = thetas.iter().map(|theta| coordinates.to_params(theta)).collect();
     let curvatures: Vec<Curvature<'_>> = params.iter().map(|w| Curvature::At(w.model(0))).collect();
-    let mut all = host.hessians(coordinates.map(), &curvatures, sample, Precision::F64)?;
-    let share = host.share(sample)?;
-    if share > 0.0 && share != 1.0 {
-        all.iter_mut().for_each(|h| *h *= faer::Scale(1.0 / share));
-    }
-    Ok(all)
+    host.hessians_of_about(coordinates.map(), &curvatures, rows, Precision::F64)
 }
 
 /// Rows whose curvature is cheap enough for a metric that models begin with: none where that is all of them.

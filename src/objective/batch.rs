@@ -2,8 +2,8 @@
 
 use faer::Mat;
 
-use super::{Coordinates, Precision, sample_ridge};
-use crate::engine::cpu::{Curvature, Host, RowSample};
+use super::{Coordinates, Precision, penalised, sample_ridge};
+use crate::engine::cpu::{Curvature, Host};
 use crate::engine::{Batch, BatchSums, Draw, Engine, Params};
 use crate::error::Result;
 use crate::linalg::MAX_COLUMNS;
@@ -125,11 +125,7 @@ impl<'a> BatchObjective<'a> {
             let sums = if held(&w) { sums.next() } else { None };
             let sums = sums.unwrap_or_else(|| BatchSums::out_of_range(features));
             let mut gradient = self.coordinates.pull_back(&sums.gradient);
-            let mut value = sums.loss;
-            for ((g, t), p) in gradient.iter_mut().zip(&theta).zip(self.penalty_of(k)) {
-                value += 0.5 * p * t * t;
-                *g += p * t;
-            }
+            let value = penalised(sums.loss, &mut gradient, &theta, self.penalty_of(k));
             BatchEvaluation { theta, value, loss: sums.loss, loss_left_out: sums.loss_left_out, gradient }
         };
         Ok(trials.into_iter().zip(&params).map(evaluated).collect())
@@ -145,21 +141,11 @@ impl<'a> BatchObjective<'a> {
         let draws = at.iter().map(|(k, _)| self.members[*k].draw);
         let curvatures: Vec<Curvature<'_>> =
             params.iter().zip(draws).map(|(w, draw)| Curvature::Drawn(w.model(0), draw, self.folds)).collect();
-        let sample = rows.map_or(RowSample::All, |rows| RowSample::of_about(rows, self.rows()));
-        let mut hessians = self.host.hessians(self.coordinates.map(), &curvatures, sample, products)?;
-        let share = self.host.share(sample)?;
+        let mut hessians = self.host.hessians_of_about(self.coordinates.map(), &curvatures, rows, products)?;
         for (h, (k, _)) in hessians.iter_mut().zip(at) {
-            if share > 0.0 && share != 1.0 {
-                *h *= faer::Scale(1.0 / share);
-            }
-            self.add_penalty(*k, h);
+            self.penalty_of(*k).enumerate().for_each(|(i, p)| h[(i, i)] += p);
         }
         Ok(hessians)
-    }
-
-    /// Adds the curvature of the penalty of model `k` to that of its loss.
-    pub fn add_penalty(&self, k: usize, curvature: &mut Mat<f64>) {
-        self.penalty_of(k).enumerate().for_each(|(i, p)| curvature[(i, i)] += p);
     }
 
     /// Curvature of what is not loss in the J of model `k`.
@@ -170,7 +156,7 @@ impl<'a> BatchObjective<'a> {
 
     /// No eigenvalue of the Hessian of model `k` is larger, anywhere.
     pub fn curvature_bound(&self, k: usize) -> f64 {
-        0.25 * self.members[k].weight_sum * self.coordinates.len() as f64 + self.penalty_of(k).fold(0.0, f64::max)
+        self.coordinates.curvature_bound(self.members[k].weight_sum, self.penalty_of(k))
     }
 
     /// The gradient of model `k` as `--tol` measures it.

@@ -107,6 +107,12 @@ impl Coordinates {
         curvature
     }
 
+    /// Trace of X̃ᵀ diag(s) X̃ / 4 for rows of Σ s = `weight_sum`, plus the largest curvature of the penalty: no eigenvalue of the
+    /// Hessian is larger, anywhere.
+    pub fn curvature_bound(&self, weight_sum: f64, penalty: impl Iterator<Item = f64>) -> f64 {
+        0.25 * weight_sum * self.len() as f64 + penalty.fold(0.0, f64::max)
+    }
+
     /// Largest |x̃| of each column over all rows that `moments` are of, and of the column of ones.
     pub fn reach(&self, moments: &[Moments]) -> Vec<f64> {
         let end = |z: f64, k: usize| (self.map.factor[k] * z + self.map.shift[k]).abs();

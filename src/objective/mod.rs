@@ -77,6 +77,16 @@ pub(crate) fn sample_ridge(coordinates: &Coordinates, sample: &Dataset) -> Vec<f
     coordinates.reach(&sample.moments).into_iter().map(of).collect()
 }
 
+/// J of the loss at θ, given the curvature of the penalty; its gradient is added to that of the loss.
+fn penalised(loss: f64, gradient: &mut [f64], theta: &[f64], penalty: impl Iterator<Item = f64>) -> f64 {
+    let mut value = loss;
+    for ((g, t), p) in gradient.iter_mut().zip(theta).zip(penalty) {
+        value += 0.5 * p * t * t;
+        *g += p * t;
+    }
+    value
+}
+
 impl<'a> Objective<'a> {
     /// The objective of the rows of `host` with penalty `l2`, evaluated by `engine`, which holds the same rows.
     pub fn new(engine: &'a mut dyn Engine, host: &'a Host<'a>, coordinates: Coordinates, l2: f64) -> Self {
@@ -132,11 +142,7 @@ impl<'a> Objective<'a> {
     pub fn evaluate(&mut self, theta: Vec<f64>) -> Result<Evaluation> {
         let at = self.engine.loss_gradient(&self.coordinates.to_params(&theta))?;
         let mut gradient = self.coordinates.pull_back(at.gradient.model(0));
-        let mut value = at.loss[0];
-        for ((g, t), p) in gradient.iter_mut().zip(&theta).zip(&self.penalty) {
-            value += 0.5 * p * t * t;
-            *g += p * t;
-        }
+        let value = penalised(at.loss[0], &mut gradient, &theta, self.penalty.iter().copied());
         Ok(Evaluation { theta, value, loss: at.loss[0], gradient, point: at.point })
     }
 
@@ -223,8 +229,7 @@ impl<'a> Objective<'a> {
 
     /// Trace of X̃ᵀ diag(s) X̃ / 4 plus the largest penalty: no eigenvalue of the Hessian is larger, anywhere.
     pub fn curvature_bound(&self) -> f64 {
-        let columns = self.coordinates.len() as f64;
-        0.25 * self.weight_sum * columns + self.penalty.iter().copied().fold(0.0, f64::max)
+        self.coordinates.curvature_bound(self.weight_sum, self.penalty.iter().copied())
     }
 
     /// The gradient as `--tol` measures it, and on the original columns (see [`Coordinates::gradient_norms`]).

@@ -1,4 +1,5 @@
-//! Loss and gradient of many models in one read of X, each with rows of its own: a tile of rows stays in cache while one model after the other is evaluated on it.
+//! Loss and gradient of many models in one read of X, each with rows of its own: a tile of rows stays in cache while one model
+//! after the other is evaluated on it.
 
 use std::borrow::Cow;
 use std::ops::Range;

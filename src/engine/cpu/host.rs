@@ -81,6 +81,26 @@ impl<'a> Host<'a> {
         Ok(all)
     }
 
+    /// The same from about `rows` rows, evenly spread and scaled up, or from all where that is none or there are not twice as many.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn hessians_of_about(
+        &self,
+        map: &ColumnMap,
+        curvatures: &[Curvature<'_>],
+        rows: Option<usize>,
+        products: Precision,
+    ) -> Result<Vec<Mat<f64>>> {
+        let sample = rows.map_or(RowSample::All, |rows| RowSample::of_about(rows, self.data.rows));
+        let mut all = self.hessians(map, curvatures, sample, products)?;
+        let share = self.share(sample)?;
+        if share > 0.0 && share != 1.0 {
+            all.iter_mut().for_each(|h| *h *= faer::Scale(1.0 / share));
+        }
+        Ok(all)
+    }
+
     /// The weights of the rows under each of `draws`; `folds` holds the fold of each row.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ const AHEAD: usize = 4096;
 /// How the products with X are taken.
 pub trait Products<T>: Copy + Send + Sync {
     /// W as it is multiplied with.
-    type Slopes: Send + Sync;
+    type Slopes;
 
     /// The slopes `w`.
     fn slopes(w: &[f64]) -> Self::Slopes;

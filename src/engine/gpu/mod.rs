@@ -35,7 +35,7 @@ use self::device::Gpu;
 use self::kernels::{LINE_PROBE, LOGITS};
 use self::memory::{Loose, Parts, Rows, Slot, Values, parameters};
 use self::pipelines::Pipelines;
-use self::plan::{PROBE_STEPS, Plan, TILE};
+use self::plan::{Chunk, PROBE_STEPS, Plan, TILE};
 use self::stream::Stream;
 use self::tuning::DeviceClass;
 use self::uniforms::ProbeUniform;
@@ -256,20 +256,8 @@ impl GpuEngine {
             bound.push(batched.bind(&self.gpu, pipeline, rows, c, chunk.sums)?);
         }
         let Batched { plan, stream, .. } = &mut batched;
-        stream.run_plan(
-            &self.gpu,
-            &mut self.cost,
-            plan,
-            |recording, c| {
-                let [x, y] = plan.chunks[c].grid;
-                recording.dispatch(pipeline, &bound[c], [x, y, 1]);
-                plan.chunks[c].sums
-            },
-            |chunk, results| {
-                sums.add(plan, chunk, results);
-                Ok(())
-            },
-        )?;
+        let add = |chunk: &Chunk, results: &[f32]| sums.add(plan, chunk, results);
+        stream.run_plan(&self.gpu, &mut self.cost, plan, (pipeline, &bound), |chunk| chunk.sums, add)?;
         let traffic = plan.batch_traffic();
         self.cost.count_pass(pipeline.name, traffic.x, traffic.bytes());
         let sums = sums.batch(plan).collect();
@@ -327,22 +315,9 @@ impl Engine for GpuEngine {
         self.latest = None;
         let slot = self.free_slot()?;
         let mut sums = fold::GradientSums::new(&self.plan);
-        let (plan, pipelines) = (&self.plan, &self.pipelines);
-        let point = &self.slots[slot];
-        self.stream.run_plan(
-            &self.gpu,
-            &mut self.cost,
-            plan,
-            |recording, c| {
-                let [x, y] = plan.chunks[c].grid;
-                recording.dispatch(&pipelines.loss_gradient, &point.bound[c], [x, y, 1]);
-                plan.chunks[c].sums
-            },
-            |chunk, results| {
-                sums.add(plan, chunk, results);
-                Ok(())
-            },
-        )?;
+        let (plan, bound) = (&self.plan, (&self.pipelines.loss_gradient, self.slots[slot].bound.as_slice()));
+        let add = |chunk: &Chunk, results: &[f32]| sums.add(plan, chunk, results);
+        self.stream.run_plan(&self.gpu, &mut self.cost, plan, bound, |chunk| chunk.sums, add)?;
         let traffic = self.plan.traffic();
         self.cost.count_pass(self.pipelines.loss_gradient.name, traffic.x, traffic.bytes());
         let (loss, gradient) = sums.finish(&self.plan)?;
@@ -395,20 +370,8 @@ impl Engine for GpuEngine {
             self.gpu.queue.write_buffer(&self.probe_uniform, 0, bytemuck::bytes_of(&uniform));
             let mut sums = fold::ProbeSums::new(&self.plan, steps);
             let (plan, pipeline) = (&self.plan, self.pipelines.line_probe(&self.gpu)?);
-            self.stream.run_plan(
-                &self.gpu,
-                &mut self.cost,
-                plan,
-                |recording, c| {
-                    let [x, y] = plan.chunks[c].grid;
-                    recording.dispatch(pipeline, &bound[c], [x, y, 1]);
-                    plan.chunks[c].probes
-                },
-                |chunk, results| {
-                    sums.add(plan, chunk, results);
-                    Ok(())
-                },
-            )?;
+            let add = |chunk: &Chunk, results: &[f32]| sums.add(plan, chunk, results);
+            self.stream.run_plan(&self.gpu, &mut self.cost, plan, (pipeline, bound), |chunk| chunk.probes, add)?;
             probed.extend(sums.finish(&self.plan));
             self.cost.kernel(LINE_PROBE.name).bytes += self.plan.probe_traffic().bytes();
         }

@@ -121,22 +121,32 @@ impl Stream {
         outcome.and(landed)
     }
 
-    /// Runs every submission of `plan`: `record` records what a chunk needs and returns where it leaves its last results,
-    /// `fold` reads those of a chunk, in order.
+    /// Runs every submission of `plan`: one dispatch of `pipeline` a chunk, bound by `bound`, which leaves its results `at` a place;
+    /// `add` reads those of a chunk, in order.
     pub(super) fn run_plan(
         &mut self,
         gpu: &Gpu,
         cost: &mut Cost,
         plan: &Plan,
-        mut record: impl FnMut(&mut Recording<'_>, usize) -> Region,
-        mut fold: impl FnMut(&Chunk, &[f32]) -> Result<()>,
+        (pipeline, bound): (&Pipeline, &[wgpu::BindGroup]),
+        at: impl Fn(&Chunk) -> Region,
+        mut add: impl FnMut(&Chunk, &[f32]),
     ) -> Result<()> {
         self.run(
             gpu,
             cost,
             plan.submissions.iter().cloned(),
-            |recording, chunks| chunks.map(|c| record(recording, c)).last().map_or(0, |last| last.offset + last.bytes),
-            |chunks, results| plan.chunks[chunks].iter().try_for_each(|chunk| fold(chunk, results)),
+            |recording, chunks| {
+                for c in chunks.clone() {
+                    let [x, y] = plan.chunks[c].grid;
+                    recording.dispatch(pipeline, &bound[c], [x, y, 1]);
+                }
+                plan.chunks[chunks].last().map_or(0, |last| at(last).offset + at(last).bytes)
+            },
+            |chunks, results| {
+                plan.chunks[chunks].iter().for_each(|chunk| add(chunk, results));
+                Ok(())
+            },
         )
     }
 
