@@ -1,6 +1,7 @@
 //! Rows → engine → solver → certificate → report: the only orchestration.
 
 mod bootstrap;
+mod classes;
 mod cross_validation;
 mod many;
 
@@ -14,7 +15,7 @@ use crate::engine::cpu::{CpuEngine, Host};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, Cost, DeviceInfo, DeviceKind, DeviceRequest};
 use crate::error::{Error, Result};
-use crate::model::{Coefficient, FORMAT_VERSION, Model, ObjectiveRecord, TrainingRecord};
+use crate::model::{Coefficient, FORMAT_VERSION, Intercept, Model, ObjectiveRecord, TrainingRecord};
 use crate::monitor::Monitor;
 use crate::objective::{Coordinates, Objective};
 use crate::separation::Separation;
@@ -22,6 +23,7 @@ use crate::solver::newton::{self, SampleFit};
 use crate::solver::{RELATIVE_DECREASE, Solution, Solver, StopReason, StopRule, gradient_descent, lbfgs};
 
 pub use bootstrap::{Bootstrap, Interval, Resampling, bootstrap};
+pub use classes::{ClassFit, fit_one_vs_rest, fit_softmax};
 pub use cross_validation::{CrossValidation, Penalties, Score, cross_validate};
 pub use many::{ManyFits, MemberFit, fit_many};
 
@@ -155,11 +157,11 @@ impl Fit {
                 .features
                 .iter()
                 .zip(&self.coefficients)
-                .map(|(name, &value)| Coefficient { name: name.clone(), value })
+                .map(|(name, &value)| Coefficient { name: name.clone(), class: None, value })
                 .collect(),
-            intercept: self.intercept,
+            intercept: Intercept::One(self.intercept),
             classes: design.target.classes.clone(),
-            objective: ObjectiveRecord { l1: 0.0, l2: options.l2, intercept: options.intercept },
+            objective: ObjectiveRecord { l1: 0.0, l2: options.l2, intercept: options.intercept, multi: None },
             training: TrainingRecord {
                 rows: data.rows,
                 weight_sum: data.weight_sum,
@@ -318,10 +320,24 @@ fn sampled_newton(
     newton::minimise_sampled(objective, &mut samples, theta, warm, exact, rule, monitor)
 }
 
+/// Holds data and options to be those of a fit of two classes.
 fn check(data: &Dataset, options: &FitOptions) -> Result<()> {
+    if data.classes > 2 {
+        return Err(Error::Usage(format!("this needs a target of two classes, and there are {}", data.classes)));
+    }
+    check_options(data, options)
+}
+
+/// Holds data and options to be those of a fit.
+fn check_options(data: &Dataset, options: &FitOptions) -> Result<()> {
     let usage = |message: &str| Err(Error::Usage(message.into()));
     if data.rows == 0 || !(data.weight_sum > 0.0) {
         return usage("there are no rows of positive weight to fit");
+    }
+    if let Init::Coefficients(beta, _) = &options.init
+        && beta.len() != data.features.len()
+    {
+        return usage("the starting coefficients are not as many as the features");
     }
     if !(options.l2 >= 0.0 && options.l2.is_finite()) {
         return usage("--l2 must be a finite number that is not negative");
@@ -331,11 +347,6 @@ fn check(data: &Dataset, options: &FitOptions) -> Result<()> {
     }
     if options.learning_rate.is_some_and(|eta| !(eta > 0.0 && eta.is_finite())) {
         return usage("--learning-rate must be a positive finite number");
-    }
-    if let Init::Coefficients(beta, _) = &options.init
-        && beta.len() != data.features.len()
-    {
-        return usage("the starting coefficients are not as many as the features");
     }
     if options.learning_rate.is_some() && options.solver != Some(Solver::Gd) {
         return usage("--learning-rate is gradient descent's: add --solver gd, or leave it out");

@@ -4,8 +4,10 @@
 //! Everything is computed from the linear predictor a, which does not saturate as y = σ(a) does: rows at a = 40 and
 //! a = 50 still differ in rank, and a wrong row at a = 800 costs 800, not infinity.
 
+mod classes;
 mod ranked;
 
+pub use classes::{ClassMetric, ClassMetrics, ClassTally, most_probable};
 use ranked::Ranked;
 
 use crate::error::{Error, Result};

@@ -3,6 +3,10 @@
 //! Nothing here is fast and nothing is shared with the engines, so that an agreement between the two means something.
 //! Sums are compensated (Neumaier 1974), so that 10⁶ rows cost no digits.
 
+mod softmax;
+
+pub use softmax::SoftmaxProblem;
+
 /// Rows and penalty, as the formulas see them: n rows of p features, raw units, nothing scaled.
 #[derive(Debug, Clone)]
 pub struct Problem<'a> {

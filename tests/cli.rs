@@ -149,7 +149,7 @@ fn wrong_input_ends_with_one_clear_sentence_and_no_model() {
     desk.write("nan.csv", "a,b,y\n1,2,0\n2,NaN,1\n3,5,0\n");
     desk.write("word.csv", "a,b,y\n1,2,0\n2,inf,1\n3,5,0\n");
     desk.write("one.csv", "a,b,y\n1,2,1\n2,1,1\n");
-    desk.write("three.csv", "a,b,y\n1,2,1\n2,1,0\n3,1,2\n");
+    desk.write("three.csv", "a,b,y\n1,2,1\n2,1,0\n3,1,2.5\n");
     desk.write("empty.csv", "");
     desk.write("header.csv", "a,b,y\n");
     desk.write("twice.csv", "a,a,y\n1,2,0\n2,1,1\n");
@@ -163,7 +163,7 @@ fn wrong_input_ends_with_one_clear_sentence_and_no_model() {
         (&["train", "nan.csv", "--target", "y"], &["nan.csv", "line 3", "column b", "--missing"]),
         (&["train", "word.csv", "--target", "y"], &["word.csv", "line 3", "column b"]),
         (&["train", "one.csv", "--target", "y"], &["class"]),
-        (&["train", "three.csv", "--target", "y"], &["two"]),
+        (&["train", "three.csv", "--target", "y"], &["fractions"]),
         (&["train", "empty.csv", "--target", "y"], &["empty.csv", "empty"]),
         (&["train", "header.csv", "--target", "y"], &["header.csv", "no row"]),
         (&["train", "twice.csv", "--target", "y"], &["twice.csv", "a"]),

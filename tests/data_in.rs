@@ -41,7 +41,7 @@ fn numeric(names: &[&str]) -> Design {
             .iter()
             .map(|name| InputColumn::Numeric { name: name.to_string(), fill: None, date: false })
             .collect(),
-        target: Target { name: None, classes: ["0".into(), "1".into()], cut: None },
+        target: Target { name: None, classes: vec!["0".into(), "1".into()], cut: None },
         weight: None,
         offset: None,
         missing: Missing::Error,
@@ -342,8 +342,11 @@ fn the_order_of_rows_never_changes_which_label_is_1() {
     assert!(message.contains("--positive c: the labels are 'a' and 'b'"), "{message}");
     let message = failure(train("v,y\n1,a\n2,a\n", &target("y")));
     assert!(message.contains("target y: there is one class only, 'a'"), "{message}");
-    let message = failure(train("v,y\n1,1\n2,2\n3,3\n", &target("y")));
-    assert!(message.contains("there are 3 classes ('1', '2', '3'); exactly two are needed"), "{message}");
+    let three = train("v,y\n1,5\n2,3\n3,4\n4,5\n", &target("y")).unwrap();
+    assert_eq!((three.train.classes, &three.design.target.classes), (3, &vec!["3".into(), "4".into(), "5".into()]));
+    assert_eq!((targets(&three.train), three.summary.class_counts), (vec![2.0, 0.0, 1.0, 2.0], vec![1, 1, 2]));
+    let message = failure(train("v,y\n1,1\n2,2\n3,3.5\n", &target("y")));
+    assert!(message.contains("the labels '1', '2', '3.5' are fractions"), "{message}");
 }
 
 #[test]
@@ -486,7 +489,10 @@ fn labelled_rows_for_a_model_need_its_labels() {
     assert_eq!(weights(&unweighted.data), [1.0]);
     assert!(unweighted.summary.notes.iter().any(|n| n.contains("no column 'w'")));
     let message = failure(rows_of("y,a,w\nyes,1,1\n\nmaybe,2,1\n", &model, &labelled));
-    assert!(message.contains("line 4, column y: the label 'maybe' is neither 'no' nor 'yes'"), "{message}");
+    assert!(
+        message.contains("line 4, column y: the label 'maybe' is none of the model's classes, 'no' and 'yes'"),
+        "{message}"
+    );
     let message = failure(rows_of("y,a,w\nyes,1,1\n?,2,1\n", &model, &labelled));
     assert!(message.contains("line 3, column y: the value is missing"), "{message}");
     let message = failure(rows_of("a,w\n1,1\n", &model, &labelled));

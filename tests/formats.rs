@@ -441,7 +441,7 @@ fn svmlight_is_counted_from_0_or_1_and_predicted_however_wide() {
     assert_eq!(ones.design.target, zeros.design.target);
     assert_eq!(
         (ones.design.target.name.as_deref(), &ones.design.target.classes),
-        (Some("label"), &["-1".into(), "1".into()])
+        (Some("label"), &vec!["-1".into(), "1".into()])
     );
     let cases: [(&Design, &str, &[[f64; 3]], &str); 5] = [
         (&ones.design, "0 1:4\n0\n", &[[4.0, 0.0, 0.0], [0.0; 3]], ""),

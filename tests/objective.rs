@@ -9,7 +9,8 @@ use gpulogit::data::{PackOptions, Precision};
 use gpulogit::engine::cpu::Host;
 use gpulogit::engine::gpu::GpuOptions;
 use gpulogit::engine::{DeviceRequest, open};
-use gpulogit::fit::Fit;
+use gpulogit::fit::{Fit, FitOptions, fit};
+use gpulogit::monitor::Silent;
 use gpulogit::objective::{Coordinates, Objective};
 use gpulogit::reference::Problem;
 
@@ -148,4 +149,35 @@ fn blocks_of_f32_reach_the_reference_optimum_on_both_engines() {
     let mut off = fits[0].clone();
     off[3] += 1e-5;
     assert!(!(slopes(&off) <= 1e-8));
+}
+
+#[test]
+fn what_a_penalty_proves_of_a_fit_cut_short_holds_whatever_the_size_of_the_columns() {
+    let mut seen = 0;
+    for size in [1e-3, 1.0, 1e3] {
+        let mut rows = Rows::random(500, 4, 33);
+        rows.x.iter_mut().for_each(|x| *x *= size);
+        let data = rows.pack(PackOptions::default());
+        let l2 = 2.0 * size * size;
+        let best = fit_on(&DeviceRequest::Cpu, &data, l2);
+        for steps in [1, 2] {
+            let options =
+                FitOptions { l2, max_iterations: Some(steps), device: DeviceRequest::Cpu, ..FitOptions::default() };
+            let short = fit(&data, &options, &Silent).unwrap();
+            assert_eq!(short.status, Status::MaxIterations);
+            let certificate = short.certificate.unwrap();
+            let (gap, distance) = (certificate.objective_gap.unwrap(), certificate.coefficient_gap.unwrap());
+            let above = short.objective - best.objective;
+            let squares = short.coefficients.iter().zip(&best.coefficients).map(|(a, b)| (a - b).powi(2));
+            let apart = squares.sum::<f64>().sqrt();
+            assert!(
+                above <= gap + 1e-12 && apart <= distance + 1e-15,
+                "{size}: {above:e} {gap:e}, {apart:e} {distance:e}"
+            );
+            // A bound in the units of other columns would be no use, or wrong.
+            assert!(gap <= 1e3 * above && distance <= 1e3 * apart, "{size}: {above:e} {gap:e}, {apart:e} {distance:e}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 6);
 }

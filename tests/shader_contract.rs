@@ -40,6 +40,8 @@ impl Shader {
             "loss_gradient_wide" => tuning::loss_gradient(class, 33, 5),
             "loss_gradients" => tuning::loss_gradients(class, 33),
             "line_probe" => tuning::line_probe(class, 1),
+            "softmax" => tuning::softmax(class, 33, false),
+            "softmax_product" => tuning::softmax(class, 33, true),
             _ => panic!("there is no kernel {name}"),
         })
     }
@@ -105,6 +107,8 @@ fn builds() -> Vec<(Build, usize, usize)> {
                     tuning::loss_gradient(class, features, models),
                     tuning::loss_gradients(class, features),
                     tuning::line_probe(class, models),
+                    tuning::softmax(class, features, false),
+                    tuning::softmax(class, features, true),
                 ];
                 for build in kernels {
                     match found.iter_mut().find(|(known, ..)| *known == build) {
@@ -317,7 +321,7 @@ fn all_pass(check: impl Fn(&Shader) -> Result<(), String>) {
         }
         seen.insert(build.kernel.name);
     }
-    assert_eq!(seen.len(), 5);
+    assert_eq!(seen.len(), 7);
 }
 
 /// The stems of the `.wgsl` files of a folder.

@@ -41,10 +41,15 @@ fn sound_engines_pass_every_check() {
     let devices = [DeviceRequest::Cpu, DeviceRequest::Gpu];
     let validation = validate(&devices, &cases, &GpuOptions::default(), &Silent).unwrap();
     assert!(validation.ok, "{:#?}", validation.kernels);
-    assert_eq!(validation.kernels.len(), 11, "five checks on each engine, and the CPU's curvature");
+    assert_eq!(validation.kernels.len(), 15, "seven checks on each engine, and the CPU's curvature");
+    let more = cases.iter().filter(|data| data.classes > 2).count();
     for check in &validation.kernels {
         // A whole fit needs two classes, which the smallest sets lack.
-        let expected = if check.name == "fit" { cases.len() - 2 } else { cases.len() };
+        let expected = match check.name {
+            "softmax" | "softmax_product" => more,
+            "fit" => cases.len() - more - 2,
+            _ => cases.len() - more,
+        };
         assert_eq!(check.cases, expected, "{check:?}");
         assert!(check.worst_error <= check.bound && check.bound < 1e-2, "{check:?}");
     }
@@ -75,10 +80,13 @@ fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
     use DeviceClass::{Hardware, Software};
     // A broken kernel is broken on small data too; these are the edges of group, tile and register.
     let edges = [(31, 4), (33, 8), (257, 33), (513, 64), (1000, 65)];
-    let is_edge = |data: &Dataset| edges.contains(&(data.rows, data.features.len()));
+    let is_edge = |data: &Dataset| match data.classes {
+        2 => edges.contains(&(data.rows, data.features.len())),
+        _ => [257, 513].contains(&data.rows),
+    };
     let cases: Vec<_> = awkward().unwrap().into_iter().filter(is_edge).collect();
-    assert_eq!(cases.len(), edges.len());
-    let faults: [(&str, &str, &str, &str, &[DeviceClass]); 22] = [
+    assert_eq!(cases.len(), edges.len() + 2);
+    let faults: [(&str, &str, &str, &str, &[DeviceClass]); 27] = [
         // A row too many and one too few, a threshold, a sum in the wrong place, a lost step.
         ("draws", "ModelWords(fold))", "ModelWords(fold + 1u))", "loss_gradients", &CLASSES),
         ("draws", "0xbc5ab1b1u", "0xbf5ab1b1u", "loss_gradients", &CLASSES),
@@ -115,6 +123,12 @@ fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
         ("w_image_4", "w_texel(4u * at + 3u)", "w_texel(4u * at + 2u)", "loss_gradient", &[Software]),
         ("x_image", "at / X_LINE", "at / X_LINE / 2u", "loss_gradient", &[Software]),
         ("line_probe", "origin + d * step", "origin + d * (1.001 * step)", "line_probe", &CLASSES),
+        // A sign, a logarithm, a mean, a row and a part of the loss.
+        ("softmax", "Models(-others * unit)", "Models(others * unit)", "softmax", &CLASSES),
+        ("softmax", "(largest - own) + log_sum", "(largest - own) + 1.01 * log_sum", "softmax", &CLASSES),
+        ("softmax_product", "(b - Models(mean / sum))", "b", "softmax_product", &CLASSES),
+        ("classes", "(r[0] + r[1]) + (r[2] + r[3])", "(r[0] + r[1]) + r[2]", "softmax", &CLASSES),
+        ("classes", "Models(loss, 0.0, 0.0, 0.0)", "Models(0.99 * loss, 0.0, 0.0, 0.0)", "softmax", &CLASSES),
     ];
     let mut noticed = 0;
     for (stem, from, to, check, classes) in faults {
@@ -124,7 +138,7 @@ fn a_broken_shader_is_noticed_by_the_check_of_its_name() {
             noticed += 1;
         }
     }
-    assert_eq!(noticed, 39);
+    assert_eq!(noticed, 49);
     for class in CLASSES {
         assert!(on_gpu(&cases, &sound(class)).ok, "the cases fail without a fault");
     }

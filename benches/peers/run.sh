@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures gpulogit beside its peers and writes docs/benchmarks.md: ./benches/peers/run.sh [--quick]
 # Fits many models at once beside scikit-learn doing them in turn: ./benches/peers/run.sh --many
+# Fits many classes beside scikit-learn: ./benches/peers/run.sh --classes [--letters FILE.csv]
 # Reads files beside polars and pyarrow, and fits what memory does not hold: ./benches/peers/run.sh --files
 # Installs the peers in a virtual environment outside the repository (GPULOGIT_PEERS, by default in the cache directory).
 set -euo pipefail
@@ -16,6 +17,11 @@ if [ "${1:-}" = "--many" ]; then
     # Threads are joblib's to share out: numbers in the environment would have each of its processes use all cores.
     export NODEVICE_SELECT=1
     exec "$place/venv/bin/python" many.py --place "$place" --gpulogit ../../target/release/gpulogit "$@"
+fi
+if [ "${1:-}" = "--classes" ]; then
+    shift
+    export NODEVICE_SELECT=1 OMP_NUM_THREADS="$(nproc)" OPENBLAS_NUM_THREADS="$(nproc)"
+    exec "$place/venv/bin/python" classes.py --place "$place" --gpulogit ../../target/release/gpulogit "$@"
 fi
 if [ "${1:-}" = "--files" ]; then
     shift

@@ -21,9 +21,9 @@ struct Chunk {
     width: u32,
     // Number of the first row among those of all chunks.
     first_row: u32,
-    // Fill the struct to a multiple of 16 bytes.
-    fill_0: u32,
-    fill_1: u32,
+    // Models, and workgroups that take one tile after the other, where a kernel asks for them.
+    models: u32,
+    workgroups: u32,
 }
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;

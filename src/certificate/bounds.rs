@@ -77,6 +77,42 @@ pub(super) fn penalised(at: Penalised<'_>) -> Option<(f64, f64)> {
     Some((slope * slope / (2.0 * at.l2) + lost, slope / at.l2))
 }
 
+/// What the bounds of a penalised fit of several classes are computed from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PenalisedClasses<'a> {
+    /// ∂J/∂βⱼₖ with every column centred, class by class.
+    pub(super) slopes: &'a [f64],
+    /// Standard deviation of every column.
+    pub(super) spreads: &'a [f64],
+    /// ∂J/∂β₀ₖ of each class, and the smallest curvature of J in β₀ but for that of moving all classes alike, where there is an
+    /// intercept.
+    pub(super) intercept: Option<(&'a [f64], f64)>,
+    /// S = Σ s.
+    pub(super) weight_sum: f64,
+    /// The penalty's factor, positive.
+    pub(super) l2: f64,
+}
+
+/// As [`penalised`]. Along a unit vector that sums to 0 the logits of two classes part by at most √2, and a row's third
+/// derivative is at most that part times its second, so the best β₀ are a step δ away with |δ| ≤ −log(1 − √2·|∂J/∂β₀|/μ)/√2. Over
+/// it the probabilities of a row change by at most ½·|δ|, so the slopes of all classes on a centred column by ½·|δ|·S·sd.
+pub(super) fn penalised_classes(at: PenalisedClasses<'_>) -> Option<(f64, f64)> {
+    let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let root = std::f64::consts::SQRT_2;
+    let (slope, shift) = match at.intercept {
+        None => (0.0, 0.0),
+        Some((slopes, curvature)) => {
+            let steep = root * norm(slopes) / curvature;
+            if !(0.0..1.0).contains(&steep) {
+                return None;
+            }
+            (norm(slopes), -(-steep).ln_1p() / root)
+        }
+    };
+    let all = norm(at.slopes) + 0.5 * shift * at.weight_sum * norm(at.spreads);
+    Some((all * all / (2.0 * at.l2) + slope * shift, all / at.l2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

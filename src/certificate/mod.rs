@@ -1,6 +1,7 @@
 //! The answer re-checked in f64 on the host, and what only f64 can decide: rank, and the last steps to the optimum.
 
 mod bounds;
+mod classes;
 mod polish;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use crate::objective::{Coordinates, Evaluation, Objective};
 use crate::separation::{self, Separation};
 use crate::solver::{RELATIVE_DECREASE, Solution};
 use bounds::Penalised;
+
+pub use classes::CertifiedClasses;
 
 /// A column whose variance, given the columns before it, is at most this part of its own is redundant: it is a
 /// combination of them to a millionth of its standard deviation. Rounding of a Gram matrix in f64 stays far below.
@@ -315,7 +318,7 @@ impl<'a> Problem<'a> {
     /// What the penalty proves of the point `at`, in the full coordinates and still held by `engine`.
     fn penalised_bounds(&self, engine: &mut CpuEngine<'_>, at: &Evaluation) -> Result<Option<(f64, f64)>> {
         let spreads = self.full.units();
-        let slopes: Vec<f64> = at.gradient.iter().zip(spreads).map(|(g, unit)| g / unit).collect();
+        let slopes: Vec<f64> = at.gradient.iter().zip(spreads).map(|(g, unit)| g * unit).collect();
         let intercept = match self.full.map().intercept {
             true => Some((at.gradient[spreads.len()], engine.curvature_sum(at.point())?)),
             false => None,

@@ -12,7 +12,9 @@ pub(super) use data::{DataArgs, FormatArg, MissingArg, trimmed};
 
 use super::size;
 use crate::engine::DeviceRequest;
+use crate::error::{Error, Result};
 use crate::fit::FitOptions;
+use crate::model::Model;
 
 /// Logistic regression on any GPU, or on the CPU, to an optimum proved in f64.
 #[derive(Debug, Parser)]
@@ -145,6 +147,9 @@ pub(super) struct FitArgs {
     /// The method: gd is gradient descent as in `gpulogit explain`; auto chooses newton or lbfgs by the size of the data.
     #[arg(long, default_value = "auto", value_name = "METHOD", help_heading = "Fitting")]
     pub(super) solver: SolverArg,
+    /// How more than two classes are fitted: all at once, or each against the rest [default: softmax].
+    #[arg(long, value_name = "HOW", help_heading = "Fitting")]
+    pub(super) multi: Option<MultiArg>,
     /// Penalty ½·X·‖β‖² (1/C of scikit-learn), never on the intercept; auto chooses it by cross-validation, as `gpulogit cv` does.
     #[arg(long, default_value = "0", value_name = "X|auto", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) l2: L2Arg,
@@ -209,12 +214,18 @@ pub(super) enum L2Arg {
 impl std::str::FromStr for L2Arg {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         match text {
             "auto" => Ok(L2Arg::Auto),
             number => number.parse().map(L2Arg::Is).map_err(|_| "it must be a number, or auto".to_owned()),
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum MultiArg {
+    Softmax,
+    Ovr,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -247,15 +258,33 @@ pub(super) struct RowArgs {
     /// Files of rows, with the columns that the model was trained on.
     #[arg(value_name = "DATA", required = true)]
     pub(super) files: Vec<PathBuf>,
-    /// Probability from which on a row gets the positive label.
-    #[arg(long, default_value_t = 0.5, value_name = "X", allow_hyphen_values = true)]
-    pub(super) threshold: f64,
+    /// Probability from which on a row gets the positive label [default: 0.5]; of more than two classes the most probable is taken.
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    threshold: Option<f64>,
     /// The files have no header [default: as in training].
     #[arg(long, help_heading = "Data")]
     pub(super) no_header: bool,
     /// Format of the files [default: by their ending].
     #[arg(long, value_name = "FORMAT", help_heading = "Data")]
     pub(super) format: Option<FormatArg>,
+}
+
+impl RowArgs {
+    /// Probability from which on a row gets the positive label.
+    pub(super) fn threshold(&self) -> f64 {
+        self.threshold.unwrap_or(0.5)
+    }
+
+    /// Holds the arguments to be of use for `model`.
+    pub(super) fn check_for(&self, model: &Model) -> Result<()> {
+        match self.threshold {
+            Some(_) if model.classes.len() > 2 => Err(Error::Usage(format!(
+                "--threshold is for two classes; of the {} of this model the most probable is the label",
+                model.classes.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

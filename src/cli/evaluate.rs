@@ -1,5 +1,6 @@
 //! `gpulogit evaluate`: metrics of a model on labelled rows.
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::args::EvaluateArgs;
@@ -10,19 +11,28 @@ use crate::data::{Dataset, HeldOut, ReadOptions, RowStream, Rows};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{Device, DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
-use crate::metrics::{Metrics, Tally, check_threshold};
+use crate::metrics::{ClassMetrics, ClassTally, Metrics, Tally, check_threshold};
 use crate::model::Model;
 use crate::monitor::Monitor;
 
+/// Metrics of two classes or of more.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum AnyMetrics {
+    Two(Metrics),
+    More(ClassMetrics),
+}
+
 /// Metrics, and what computed the linear predictors.
 pub(super) struct Scored {
-    pub(super) metrics: Metrics,
+    pub(super) metrics: AnyMetrics,
     pub(super) device: DeviceInfo,
 }
 
 pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
-    check_threshold(args.rows.threshold)?;
+    check_threshold(args.rows.threshold())?;
     let model = Model::load(&args.model)?;
+    args.rows.check_for(&model)?;
     let options = ReadOptions {
         format: args.rows.format.map(Into::into),
         no_header: args.rows.no_header.then_some(true),
@@ -32,7 +42,7 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
         ..ReadOptions::default()
     };
     let mut stream = RowStream::open(&args.rows.files, &model.design, &options)?;
-    let mut scores = Scores::new(&model, &args.common.device(), &GpuOptions::default(), args.rows.threshold)?;
+    let mut scores = Scores::new(&model, &args.common.device(), &GpuOptions::default(), args.rows.threshold())?;
     while let Some(rows) = stream.next(terminal)? {
         scores.add(&rows.data, &rows.missing_rows)?;
     }
@@ -65,6 +75,21 @@ fn left_out(rows: usize) -> String {
     )
 }
 
+/// Metrics under way.
+enum AnyTally {
+    Two(Tally),
+    More(ClassTally),
+}
+
+impl AnyTally {
+    fn rows(&self) -> usize {
+        match self {
+            AnyTally::Two(tally) => tally.rows(),
+            AnyTally::More(tally) => tally.rows(),
+        }
+    }
+}
+
 /// Rows judged so far.
 pub(super) struct Scores<'a> {
     model: &'a Model,
@@ -72,7 +97,7 @@ pub(super) struct Scores<'a> {
     options: GpuOptions,
     /// Open from the first rows on.
     device: Option<(Device, DeviceInfo)>,
-    tally: Tally,
+    tally: AnyTally,
     /// Rows that could not be judged.
     left_out: usize,
 }
@@ -80,7 +105,10 @@ pub(super) struct Scores<'a> {
 impl<'a> Scores<'a> {
     /// None yet; `model` will predict on `device` as the options say, and label rows 1 from the probability `threshold` on.
     pub(super) fn new(model: &'a Model, device: &DeviceRequest, options: &GpuOptions, threshold: f64) -> Result<Self> {
-        let tally = Tally::new(threshold)?;
+        let tally = match model.classes.len() {
+            2 => AnyTally::Two(Tally::new(threshold)?),
+            classes => AnyTally::More(ClassTally::new(classes)),
+        };
         Ok(Scores { model, request: device.clone(), options: options.clone(), device: None, tally, left_out: 0 })
     }
 
@@ -94,12 +122,19 @@ impl<'a> Scores<'a> {
         self.device = Some((device, info));
         self.left_out += missing.len();
         let mut missing = missing.iter().copied().peekable();
-        let mut predictors = predictors.into_iter().enumerate();
+        let mut rows = 0..data.rows;
         for block in &data.blocks {
             let vectors = block.vectors()?;
-            for ((t, s), (row, a)) in vectors.target.iter().zip(vectors.weight.iter()).zip(&mut predictors) {
-                if missing.next_if_eq(&row).is_none() {
-                    self.tally.add(a, t, s)?;
+            for ((t, s), row) in vectors.target.iter().zip(vectors.weight.iter()).zip(&mut rows) {
+                if missing.next_if_eq(&row).is_some() {
+                    continue;
+                }
+                match &mut self.tally {
+                    AnyTally::Two(tally) => tally.add(predictors[row], t, s)?,
+                    AnyTally::More(tally) => {
+                        let of_row: Vec<f64> = predictors.iter().skip(row).step_by(data.rows).copied().collect();
+                        tally.add(&self.model.log_probabilities(&of_row), t as usize, s)?;
+                    }
                 }
             }
         }
@@ -111,7 +146,11 @@ impl<'a> Scores<'a> {
         let Some((_, device)) = self.device.filter(|_| self.tally.rows() > 0) else {
             return Err(Error::Usage("no row is left to evaluate: each has a missing value or an unseen level".into()));
         };
-        Ok(Scored { metrics: self.tally.finish()?, device })
+        let metrics = match self.tally {
+            AnyTally::Two(tally) => AnyMetrics::Two(tally.finish()?),
+            AnyTally::More(tally) => AnyMetrics::More(tally.finish()?),
+        };
+        Ok(Scored { metrics, device })
     }
 }
 

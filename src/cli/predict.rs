@@ -8,18 +8,18 @@ use serde_json::json;
 use super::args::{PredictArgs, trimmed};
 use super::exit::Outcome;
 use super::output::{device_words, json, plural};
-use super::predictions::{COLUMNS, Predictions, is_parquet};
+use super::predictions::{Predictions, columns, is_parquet};
 use super::progress::Terminal;
 use crate::data::{ReadOptions, RowStream, files_of};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{Device, DeviceInfo};
 use crate::error::{Error, Result};
 use crate::logistic::sigmoid;
-use crate::metrics::check_threshold;
+use crate::metrics::{check_threshold, most_probable};
 use crate::model::{Model, check_output, write_atomically};
 
 pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
-    check_threshold(args.rows.threshold)?;
+    check_threshold(args.rows.threshold())?;
     if let Some(path) = &args.output
         && path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("csv"))
         && !is_parquet(path)
@@ -36,10 +36,12 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
         inputs.push(args.model.clone());
         check_output(path, &inputs)?;
     }
-    if let Some(name) = args.keep.iter().find(|name| COLUMNS.contains(&name.as_str())) {
+    let model = Model::load(&args.model)?;
+    args.rows.check_for(&model)?;
+    let columns = columns(&model.classes);
+    if let Some(name) = args.keep.iter().find(|name| columns.contains(name)) {
         return Err(Error::Usage(format!("--keep {name}: the predictions have a column of that name")));
     }
-    let model = Model::load(&args.model)?;
     let options = ReadOptions {
         format: args.rows.format.map(Into::into),
         no_header: args.rows.no_header.then_some(true),
@@ -101,7 +103,7 @@ impl Predicting<'_> {
         let kept = trimmed(&self.args.keep);
         // What cannot be read must not leave an empty table behind.
         let mut next = stream.next(terminal)?;
-        let mut predictions = Predictions::new(out, path, &kept)?;
+        let mut predictions = Predictions::new(out, path, &kept, &columns(&self.model.classes))?;
         let device = Device::open(&self.args.common.device(), &GpuOptions::default())?;
         while let Some(rows) = next {
             let (predictors, info) = self.model.linear_predictors(&rows.data, &device)?;
@@ -109,14 +111,23 @@ impl Predicting<'_> {
             self.rows += rows.data.rows as u64;
             self.empty += rows.missing_rows.len() as u64;
             let mut missing = rows.missing_rows.iter().copied().peekable();
-            let predicted = predictors.iter().enumerate().map(|(row, &a)| {
-                let y = sigmoid(a);
-                let label = self.model.classes[usize::from(y >= self.args.rows.threshold)].as_str();
-                missing.next_if_eq(&row).is_none().then_some((y, label))
+            let predicted = (0..rows.data.rows).map(|row| {
+                let of_row: Vec<f64> = predictors.iter().skip(row).step_by(rows.data.rows).copied().collect();
+                missing.next_if_eq(&row).is_none().then(|| self.predict(&of_row))
             });
             predictions.write(&rows.kept, &predicted.collect::<Vec<_>>())?;
             next = stream.next(terminal)?;
         }
         predictions.finish()
+    }
+
+    /// The probabilities to be written of a row of these linear predictors, and its label.
+    fn predict(&self, predictors: &[f64]) -> (Vec<f64>, &str) {
+        if let &[a] = predictors {
+            let y = sigmoid(a);
+            return (vec![y], &self.model.classes[usize::from(y >= self.args.rows.threshold())]);
+        }
+        let logs = self.model.log_probabilities(predictors);
+        (logs.iter().map(|log| log.exp()).collect(), &self.model.classes[most_probable(&logs)])
     }
 }

@@ -1,4 +1,5 @@
-//! Predictions written row by row, as CSV or as Parquet: the columns kept, then `probability` and `label`.
+//! Predictions written row by row, as CSV or as Parquet: the columns kept, then the probability (one for each class, where there
+//! are more than two) and the label.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,34 +13,51 @@ use parquet::file::properties::WriterProperties;
 
 use crate::error::{Error, Result};
 
-/// The columns that predictions have.
-pub(super) const COLUMNS: [&str; 2] = ["probability", "label"];
+/// The column of labels.
+const LABEL: &str = "label";
+
+/// The columns that predictions of a model of these classes have.
+pub(super) fn columns(classes: &[String]) -> Vec<String> {
+    let mut columns: Vec<String> = match classes.len() {
+        2 => vec!["probability".into()],
+        _ => classes.iter().map(|class| format!("probability_{class}")).collect(),
+    };
+    columns.push(LABEL.into());
+    columns
+}
 
 /// Where predictions go.
 pub(super) enum Predictions<'a> {
-    Csv(csv::Writer<&'a mut (dyn Write + Send)>, &'a Path),
+    /// With so many probabilities a row.
+    Csv(csv::Writer<&'a mut (dyn Write + Send)>, usize, &'a Path),
     Parquet(ArrowWriter<&'a mut (dyn Write + Send)>, Arc<Schema>, &'a Path),
 }
 
-/// A probability and its label; none where a row cannot be predicted.
-pub(super) type Prediction<'a> = Option<(f64, &'a str)>;
+/// Probabilities and the label; none where a row cannot be predicted.
+pub(super) type Prediction<'a> = Option<(Vec<f64>, &'a str)>;
 
 impl<'a> Predictions<'a> {
     /// To `out`, which is `path`: Parquet where that ends so, else CSV. `kept` are the names of the columns that are carried
-    /// through.
+    /// through, `columns` those of the predictions.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(super) fn new(out: &'a mut (dyn Write + Send), path: &'a Path, kept: &[String]) -> Result<Self> {
+    pub(super) fn new(
+        out: &'a mut (dyn Write + Send),
+        path: &'a Path,
+        kept: &[String],
+        columns: &[String],
+    ) -> Result<Self> {
         if !is_parquet(path) {
             let mut csv = csv::Writer::from_writer(out);
-            csv.write_record(kept.iter().map(String::as_str).chain(COLUMNS)).map_err(|e| csv_error(path, e))?;
-            return Ok(Predictions::Csv(csv, path));
+            csv.write_record(kept.iter().chain(columns)).map_err(|e| csv_error(path, e))?;
+            return Ok(Predictions::Csv(csv, columns.len() - 1, path));
         }
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
         let mut fields: Vec<Field> = kept.iter().map(|name| text(name)).collect();
-        fields.push(Field::new(COLUMNS[0], DataType::Float64, true));
-        fields.push(text(COLUMNS[1]));
+        for column in columns {
+            fields.push(if column == LABEL { text(column) } else { Field::new(column, DataType::Float64, true) });
+        }
         let schema = Arc::new(Schema::new(fields));
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
         let writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties));
@@ -52,11 +70,15 @@ impl<'a> Predictions<'a> {
     /// [`Error::Io`].
     pub(super) fn write(&mut self, kept: &[(String, Vec<String>)], predictions: &[Prediction<'_>]) -> Result<()> {
         match self {
-            Predictions::Csv(csv, path) => {
+            Predictions::Csv(csv, probabilities, path) => {
                 for (row, prediction) in predictions.iter().enumerate() {
                     let cells = kept.iter().map(|(_, values)| values[row].as_str());
-                    let (y, label) = prediction.map_or((String::new(), ""), |(y, label)| (format!("{y}"), label));
-                    csv.write_record(cells.chain([y.as_str(), label])).map_err(|e| csv_error(path, e))?;
+                    let (ys, label): (Vec<String>, &str) = match prediction {
+                        Some((ys, label)) => (ys.iter().map(|y| format!("{y}")).collect(), label),
+                        None => (vec![String::new(); *probabilities], ""),
+                    };
+                    let predicted = ys.iter().map(String::as_str).chain([label]);
+                    csv.write_record(cells.chain(predicted)).map_err(|e| csv_error(path, e))?;
                 }
                 Ok(())
             }
@@ -65,8 +87,12 @@ impl<'a> Predictions<'a> {
                 for (_, values) in kept {
                     columns.push(Arc::new(StringArray::from_iter_values(values)));
                 }
-                columns.push(Arc::new(Float64Array::from_iter(predictions.iter().map(|p| p.map(|(y, _)| y)))));
-                columns.push(Arc::new(StringArray::from_iter(predictions.iter().map(|p| p.map(|(_, label)| label)))));
+                for k in 0..schema.fields().len() - kept.len() - 1 {
+                    let of_class = predictions.iter().map(|p| p.as_ref().map(|(ys, _)| ys[k]));
+                    columns.push(Arc::new(Float64Array::from_iter(of_class)));
+                }
+                let labels = predictions.iter().map(|p| p.as_ref().map(|(_, label)| *label));
+                columns.push(Arc::new(StringArray::from_iter(labels)));
                 let batch = RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| failed(path, e))?;
                 writer.write(&batch).map_err(|e| failed(path, e))
             }
@@ -79,7 +105,7 @@ impl<'a> Predictions<'a> {
     /// [`Error::Io`].
     pub(super) fn finish(self) -> Result<()> {
         match self {
-            Predictions::Csv(mut csv, path) => csv.flush().map_err(|e| Error::io(path, e)),
+            Predictions::Csv(mut csv, _, path) => csv.flush().map_err(|e| Error::io(path, e)),
             Predictions::Parquet(writer, _, path) => writer.close().map(drop).map_err(|e| failed(path, e)),
         }
     }

@@ -1,5 +1,6 @@
 //! `gpulogit train`: files in, model out.
 
+mod classes;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -64,6 +65,13 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let packed = training.summary.pack_seconds;
     let read = reading.elapsed().as_secs_f64() - packed;
 
+    if training.train.classes > 2 {
+        return classes::run(args, &training, (read, packed), test, terminal);
+    }
+    if args.fit.multi.is_some() {
+        let shown = training.design.target.shown();
+        return Err(Error::Usage(format!("--multi is for more than two classes; the labels are {shown}")));
+    }
     let options = FitOptions {
         solver: match args.fit.solver {
             SolverArg::Auto => None,
@@ -223,7 +231,10 @@ fn init(args: &TrainArgs, training: &Training) -> Result<Init> {
                     "--init {path}: its features are not those of this data, in this order (--encoding auto depends on --l2)"
                 )));
             }
-            Ok(Init::Coefficients(model.coefficients.iter().map(|c| c.value).collect(), model.intercept))
+            let [intercept] = model.intercept.values() else {
+                return Err(Error::Usage(format!("--init {path}: it is a model of {} classes", model.classes.len())));
+            };
+            Ok(Init::Coefficients(model.coefficients.iter().map(|c| c.value).collect(), *intercept))
         }
     }
 }

@@ -166,6 +166,11 @@ impl RowBlock {
         }
     }
 
+    /// The same rows with the target 1 in those of class `class` and 0 in all others.
+    pub(super) fn against_rest(&self, class: usize) -> Self {
+        RowBlock { vectors: self.vectors.against_rest(class), ..self.clone() }
+    }
+
     /// Copies of the values of some groups.
     pub(super) fn values_of(&self, groups: &[usize]) -> Values {
         let width = LANES * self.features;
@@ -181,7 +186,7 @@ impl RowBlock {
         &self.vectors
     }
 
-    /// Targets t in [0, 1].
+    /// Targets t: of two classes in [0, 1], of more the number of the row's class.
     pub fn target(&self) -> &RowVector {
         &self.vectors.target
     }

@@ -28,6 +28,8 @@ pub struct AwayBlock {
     rows: usize,
     features: usize,
     source: Arc<SpilledBlock>,
+    /// The class that is set against the rest, if one is.
+    against: Option<usize>,
 }
 
 impl From<RowBlock> for Block {
@@ -108,7 +110,15 @@ impl Block {
     pub fn vectors(&self) -> Result<Cow<'_, RowVectors>> {
         match self {
             Block::Here(block) => Ok(Cow::Borrowed(block.vectors())),
-            Block::Away(block) => block.source.vectors().map(Cow::Owned),
+            Block::Away(block) => block.vectors().map(Cow::Owned),
+        }
+    }
+
+    /// The same rows with the target 1 in those of class `class` and 0 in all others.
+    pub(super) fn against_rest(&self, class: usize) -> Self {
+        match self {
+            Block::Here(block) => Block::Here(block.against_rest(class)),
+            Block::Away(block) => Block::Away(AwayBlock { against: Some(class), ..block.clone() }),
         }
     }
 
@@ -156,7 +166,16 @@ impl Block {
 impl AwayBlock {
     /// The block of `rows` rows × `features` that `source` reads.
     pub(super) fn new(rows: usize, features: usize, source: SpilledBlock) -> Self {
-        AwayBlock { rows, features, source: Arc::new(source) }
+        AwayBlock { rows, features, source: Arc::new(source), against: None }
+    }
+
+    /// Targets, weights and offsets.
+    fn vectors(&self) -> Result<RowVectors> {
+        let vectors = self.source.vectors()?;
+        Ok(match self.against {
+            Some(class) => vectors.against_rest(class),
+            None => vectors,
+        })
     }
 
     /// Bytes of X, padding included.
@@ -177,7 +196,7 @@ impl AwayBlock {
             None => Storage::zeros(len)?,
         };
         self.source.read(0..self.rows.div_ceil(LANES), &mut room[..len])?;
-        Ok((room, self.source.vectors()?))
+        Ok((room, self.vectors()?))
     }
 }
 

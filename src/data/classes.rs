@@ -1,4 +1,4 @@
-//! The two classes of the rows to train on, and what labels and weights come to.
+//! The classes of the rows to train on, and what labels and weights come to.
 
 use super::cut::Cut;
 use super::options::{ClassWeight, DataOptions, Format, SVMLIGHT_LABEL};
@@ -18,13 +18,14 @@ pub(super) struct Labelled<'a> {
 }
 
 impl Labelled<'_> {
-    /// Targets, weights and offsets, given what the labels are and the factors on the weights of each class.
-    pub(super) fn vectors(&self, classes: &Classes, factors: [f64; 2]) -> RowVectors {
+    /// Targets, weights and offsets, given what the labels are and the factors on the weights of each class, if there are any.
+    pub(super) fn vectors(&self, classes: &Classes, factors: &[f64]) -> RowVectors {
         let class = |row: usize| classes.of_code(self.codes[row]);
-        let weight = |row: usize| self.weight.get(row).copied().unwrap_or(1.0) * factors[class(row)];
+        let factor = |row: usize| factors.get(class(row)).copied().unwrap_or(1.0);
+        let weight = |row: usize| self.weight.get(row).copied().unwrap_or(1.0) * factor(row);
         RowVectors {
             target: RowVector::of(self.rows, |row| class(row) as f64),
-            weight: if self.weight.is_empty() && factors == [1.0; 2] {
+            weight: if self.weight.is_empty() && factors.iter().all(|factor| *factor == 1.0) {
                 RowVector::same(self.rows, 1.0)
             } else {
                 RowVector::of(self.rows, weight)
@@ -34,7 +35,7 @@ impl Labelled<'_> {
     }
 }
 
-/// The two classes, and the class of each label by its code.
+/// The classes, and the class of each label by its code.
 #[derive(Debug)]
 pub(super) struct Classes {
     pub(super) target: Target,
@@ -44,7 +45,7 @@ pub(super) struct Classes {
 impl Classes {
     /// The classes of a model, of which codes are the numbers.
     pub(super) fn known(target: &Target) -> Self {
-        Classes { target: target.clone(), of_code: vec![0, 1] }
+        Classes { target: target.clone(), of_code: (0..target.classes.len()).collect() }
     }
 
     /// The class of the labels of a code.
@@ -53,8 +54,8 @@ impl Classes {
     }
 
     /// Rows and weight of each class.
-    pub(super) fn sums(&self, labels: &ClassSums) -> [(u64, f64); 2] {
-        let mut sums = [(0, 0.0); 2];
+    pub(super) fn sums(&self, labels: &ClassSums) -> Vec<(u64, f64)> {
+        let mut sums = vec![(0, 0.0); self.target.classes.len()];
         for (code, (rows, weight)) in (0..=MANY_LABELS).zip(labels.rows.iter().zip(&labels.weight)) {
             let sum = &mut sums[self.of_code(code)];
             *sum = (sum.0 + rows, sum.1 + weight);
@@ -104,7 +105,7 @@ impl Classes {
         if let [only] = used {
             return Err(Error::data(files.first(), format!("target {name}: {only} in every row; move the bound")));
         }
-        let mut classes = cut.labels(&name);
+        let mut classes = cut.labels(&name).to_vec();
         if let Some(positive) = &options.positive {
             match classes.iter().position(|class| class == positive.trim()) {
                 Some(0) => classes.swap(0, 1),
@@ -122,22 +123,22 @@ impl Classes {
     }
 }
 
-/// Both classes must be there, and weigh something.
+/// All classes must be there, and weigh something.
 pub(super) fn check_part(labels: &ClassSums, of: &str, classes: &Classes, files: &Files) -> Result<()> {
-    check_sums(classes.sums(labels), of, classes, files)
+    check_sums(&classes.sums(labels), of, classes, files)
 }
 
 /// As [`check_part`], given the rows and the weight of each class.
-pub(super) fn check_sums(sums: [(u64, f64); 2], of: &str, classes: &Classes, files: &Files) -> Result<()> {
+pub(super) fn check_sums(sums: &[(u64, f64)], of: &str, classes: &Classes, files: &Files) -> Result<()> {
     let whole = |message: String| Err(Error::data(files.first(), message));
-    if sums[0].0 + sums[1].0 == 0 {
+    if sums.iter().all(|(rows, _)| *rows == 0) {
         return whole(format!("there are no {of} rows; change --holdout or --seed"));
     }
     for (label, (rows, weight)) in classes.target.classes.iter().zip(sums) {
-        if rows == 0 {
+        if *rows == 0 {
             return whole(format!("no {of} row is of class '{label}'; change --holdout or --seed"));
         }
-        if !(weight > 0.0 && weight.is_finite()) {
+        if !(*weight > 0.0 && weight.is_finite()) {
             return whole(format!(
                 "the {of} rows of class '{label}' have a total weight of {weight}; it must be positive and finite"
             ));
@@ -147,21 +148,22 @@ pub(super) fn check_sums(sums: [(u64, f64); 2], of: &str, classes: &Classes, fil
 }
 
 /// Factor on the weights of each class.
-pub(super) fn class_factors(asked: &ClassWeight, labels: &ClassSums, classes: &Classes) -> Result<[f64; 2]> {
-    let mut factors = [1.0; 2];
+pub(super) fn class_factors(asked: &ClassWeight, labels: &ClassSums, classes: &Classes) -> Result<Vec<f64>> {
+    let mut factors = vec![1.0; classes.target.classes.len()];
     match asked {
         ClassWeight::None => {}
         ClassWeight::Balanced => {
-            let sums = classes.sums(labels).map(|(_, weight)| weight);
-            factors = sums.map(|sum| (sums[0] + sums[1]) / (2.0 * sum));
+            let sums = classes.sums(labels);
+            let even = sums.iter().map(|(_, weight)| weight).sum::<f64>() / sums.len() as f64;
+            factors = sums.iter().map(|(_, weight)| even / weight).collect();
         }
         ClassWeight::Labels(asked) => {
-            let mut given = [false; 2];
+            let mut given = vec![false; factors.len()];
             for (label, factor) in asked {
-                let [negative, positive] = &classes.target.classes;
                 let Some(k) = classes.target.class_of(label.trim()) else {
                     return Err(Error::Usage(format!(
-                        "--class-weight {label}: the labels are '{negative}' and '{positive}'"
+                        "--class-weight {label}: the labels are {}",
+                        classes.target.shown()
                     )));
                 };
                 if std::mem::replace(&mut given[k], true) {

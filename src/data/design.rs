@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::hash;
 use super::names;
 use super::options::Missing;
-use super::target::Target;
+use super::target::{MOST_CLASSES, Target};
 
 /// Bits of a hash at the most.
 pub const MAX_HASH_BITS: u32 = 20;
@@ -173,9 +173,12 @@ impl Design {
         if self.target.cut.as_ref().is_some_and(|cut| !cut.is_known()) {
             return Err("the comparison of its target is unknown".to_string());
         }
-        let [negative, positive] = &self.target.classes;
-        if (self.target.class_of(negative), self.target.class_of(positive)) != (Some(0), Some(1)) {
-            return Err(format!("the classes '{negative}' and '{positive}' are not two different labels"));
+        let classes = &self.target.classes;
+        if !(2..=MOST_CLASSES).contains(&classes.len()) {
+            return Err(format!("it has {} classes", classes.len()));
+        }
+        if let Some(k) = (0..classes.len()).find(|k| self.target.class_of(&classes[*k]) != Some(*k)) {
+            return Err(format!("the class '{}' stands there twice", classes[k]));
         }
         Ok(())
     }
@@ -196,7 +199,7 @@ mod tests {
                     fill: Some(vec![0.25]),
                 },
             ],
-            target: Target { name: Some("y".into()), classes: ["no".into(), "yes".into()], cut: None },
+            target: Target { name: Some("y".into()), classes: vec!["no".into(), "yes".into()], cut: None },
             weight: None,
             offset: None,
             missing: Missing::Mean,
@@ -221,14 +224,15 @@ mod tests {
 
     #[test]
     fn every_damage_is_found() {
-        let damages: [fn(&mut Design); 10] = [
+        let damages: [fn(&mut Design); 11] = [
             |d| d.columns.push(InputColumn::Numeric { name: "age".into(), fill: Some(0.0), date: false }),
             |d| d.columns.push(InputColumn::Numeric { name: "sex=m".into(), fill: Some(0.0), date: false }),
             |d| d.columns.push(InputColumn::Numeric { name: "b".into(), fill: Some(f64::NAN), date: false }),
             |d| d.columns.push(InputColumn::Numeric { name: "b".into(), fill: None, date: false }),
             |d| d.weight = Some("y".into()),
-            |d| d.target.classes = ["1".into(), "1.0".into()],
-            |d| d.target.classes = ["yes".into(), "yes".into()],
+            |d| d.target.classes = vec!["1".into(), "1.0".into()],
+            |d| d.target.classes = vec!["1".into()],
+            |d| d.target.classes = vec!["yes".into(), "yes".into()],
             |d| {
                 if let InputColumn::Categorical { levels, .. } = &mut d.columns[1] {
                     levels[1] = "f".into();

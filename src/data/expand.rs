@@ -150,10 +150,10 @@ pub(super) fn pack_frames(
     options: PackOptions,
 ) -> Result<Packed> {
     let rows = vectors.rows();
-    let weight_sum = vectors::check(vectors, rows)?;
+    let sums = vectors::check(vectors, rows)?;
     let StoredFrames { columns, rounding, frames, frame_rows, .. } = frames;
     let (width, recipe) = (features.len(), Recipe::new(features, &columns));
-    let picks = picks(vectors, width, options)?;
+    let picks = picks(vectors, sums, width, options)?;
     let mut storing = Storing::new(vectors, width, &picks)?;
     let block_rows = if recipe.as_they_are { frame_rows } else { block_rows(width, options.block_rows)? };
     let affine = vec![IDENTITY; width];
@@ -191,7 +191,7 @@ pub(super) fn pack_frames(
         blocks.extend(cut(width, block_rows, vectors, here, Arc::new(stretch), Values::F32)?);
     }
     let samples = storing.finish(Values::F32)?;
-    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, weight_sum, samples })
+    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, sums, samples })
 }
 
 /// Packs the `features` of rows that were spilled, the numbers stored as `columns` say: their blocks are read from the file
@@ -207,9 +207,9 @@ pub(super) fn pack_spilled(
     options: PackOptions,
 ) -> Result<Packed> {
     let (rows, width) = (vectors.rows(), features.len());
-    let weight_sum = vectors::check(&vectors, rows)?;
+    let sums = vectors::check(&vectors, rows)?;
     let vectors = Arc::new(vectors);
-    let picks = picks(&*vectors, width, options)?;
+    let picks = picks(&*vectors, sums, width, options)?;
     let mut storing = Storing::new(&*vectors, width, &picks)?;
     let frame_rows = vectors.spilled.frames().frame_rows();
     let recipe = Recipe::new(features, columns);
@@ -248,5 +248,5 @@ pub(super) fn pack_spilled(
     }
     let samples = storing.finish(Values::F32)?;
     let blocks = away.into_iter().map(Block::Away).collect();
-    Ok(Packed { blocks, columns: stored, moments, weight_sum, samples })
+    Ok(Packed { blocks, columns: stored, moments, sums, samples })
 }

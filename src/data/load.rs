@@ -39,8 +39,8 @@ pub struct Training {
     pub holdout: Option<HeldOut>,
     /// The folds of the rows to fit, where the data says them.
     pub folds: Option<Folds>,
-    /// Factors on the weights of the two classes, which the weights of the rows to fit hold.
-    pub class_factors: [f64; 2],
+    /// Factors on the weights of the classes, which the weights of the rows to fit hold.
+    pub class_factors: Vec<f64>,
     /// How the input's columns became features.
     pub design: Design,
     /// What reading met; the class counts are those of the training rows.
@@ -65,8 +65,8 @@ pub struct ReadSummary {
     pub dropped_rows: u64,
     /// Cells (of input columns) that a mean was put into.
     pub filled_cells: u64,
-    /// Rows of the class modelled as 0 and of the one modelled as 1.
-    pub class_counts: [u64; 2],
+    /// Rows of each class.
+    pub class_counts: Vec<u64>,
     /// What the user should be told.
     pub notes: Vec<String>,
     /// Seconds of the reading that went into packing: all the steps from host arrays to blocks.
@@ -290,11 +290,11 @@ fn as_it_lies(
     let design = design_of(names.iter().map(column).collect(), classes.target.clone(), options);
     let packing = Instant::now();
     let factors = class_factors(&options.class_weight, &sums, &classes)?;
-    let vectors = Labelled { rows, codes: &codes, weight: &weight, offset: &[] }.vectors(&classes, factors);
+    let vectors = Labelled { rows, codes: &codes, weight: &weight, offset: &[] }.vectors(&classes, &factors);
     let train = Dataset::pack_rows(names, values, &vectors, options.pack)?;
     let summary = ReadSummary {
         rows: rows as u64,
-        class_counts: classes.sums(&sums).map(|(rows, _)| rows),
+        class_counts: classes.sums(&sums).into_iter().map(|(rows, _)| rows).collect(),
         pack_seconds: packing.elapsed().as_secs_f64(),
         ..ReadSummary::default()
     };
@@ -344,7 +344,7 @@ fn assemble(
         true => Some(folds_of(&mut intake)?),
         false => None,
     };
-    let class_counts = classes.sums(&intake.train.classes).map(|(rows, _)| rows);
+    let class_counts = classes.sums(&intake.train.classes).into_iter().map(|(rows, _)| rows).collect();
     let factors = class_factors(&options.class_weight, &intake.train.classes, &classes)?;
     let packing = Instant::now();
     let holdout = match &mut intake.holdout {
@@ -353,7 +353,7 @@ fn assemble(
                 Missing::Mean => Vec::new(),
                 Missing::Error | Missing::Drop => unseen_rows(part, &places, &mut notes)?,
             };
-            let vectors = part.vectors(&classes, [1.0; 2]);
+            let vectors = part.vectors(&classes, None);
             let pack = PackOptions { no_sample: true, ..pack };
             let data = matrix::pack(&design, &places, &learnt.shares, part, vectors, pack)?;
             check_judged(&data, &missing_rows, &classes, files)?;
@@ -361,7 +361,7 @@ fn assemble(
         }
         None => None,
     };
-    let vectors = intake.train.vectors(&classes, factors);
+    let vectors = intake.train.vectors(&classes, Some(&factors));
     let train = matrix::pack(&design, &places, &learnt.shares, &mut intake.train, vectors, pack)?;
     let summary = ReadSummary {
         rows: intake.rows,
@@ -405,25 +405,25 @@ fn unseen_rows(part: &Part, places: &[Place], notes: &mut Vec<String>) -> Result
     Ok(unseen)
 }
 
-/// Both classes must be among the held-out rows that can be judged.
+/// All classes must be among the held-out rows that can be judged.
 fn check_judged(data: &Dataset, left_out: &[usize], classes: &Classes, files: &Files) -> Result<()> {
     if left_out.is_empty() {
         return Ok(());
     }
-    let mut sums = [(0, 0.0); 2];
+    let mut sums = vec![(0, 0.0); classes.target.classes.len()];
     let mut left_out = left_out.iter().copied().peekable();
     let mut row = 0;
     for block in &data.blocks {
         let vectors = block.vectors()?;
         for (t, s) in vectors.target.iter().zip(vectors.weight.iter()) {
             if left_out.next_if_eq(&row).is_none() {
-                let sum = &mut sums[usize::from(t > 0.5)];
+                let sum = &mut sums[t as usize];
                 *sum = (sum.0 + 1, sum.1 + s);
             }
             row += 1;
         }
     }
-    check_sums(sums, "held-out", classes, files)
+    check_sums(&sums, "held-out", classes, files)
 }
 
 #[cfg(test)]

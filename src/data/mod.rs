@@ -51,7 +51,7 @@ pub use pack::{PackOptions, Precision};
 pub use rows::{RowStream, Rows, load_rows};
 pub use scaling::{Moments, StoredColumn};
 pub use source::{ColumnSource, RowMajor};
-pub use target::Target;
+pub use target::{MOST_CLASSES, Target};
 pub use vector::{Group, RowVector, of_bits};
 pub use vectors::RowVectors;
 
@@ -89,6 +89,8 @@ pub struct Dataset {
     pub rows: usize,
     /// S = Σ s.
     pub weight_sum: f64,
+    /// Classes that targets name: two, with targets in [0, 1], or more, with targets that number them.
+    pub classes: usize,
     /// Nested row samples of this data, smallest first.
     pub samples: Vec<Dataset>,
 }
@@ -120,13 +122,14 @@ impl Dataset {
     }
 
     fn of(features: Vec<String>, packed: Packed) -> Self {
-        let Packed { blocks, columns, moments, weight_sum, samples } = packed;
+        let Packed { blocks, columns, moments, sums, samples } = packed;
         let data = |blocks: Vec<Block>, weight_sum, samples| Dataset {
             features: features.clone(),
             columns: columns.clone(),
             moments: moments.clone(),
             rows: blocks.iter().map(Block::rows).sum(),
             weight_sum,
+            classes: sums.classes,
             blocks,
             samples,
         };
@@ -134,7 +137,21 @@ impl Dataset {
             let weight_sum = block.weight().add_to(0.0);
             data(vec![block.into()], weight_sum, Vec::new())
         };
-        data(blocks, weight_sum, samples.into_iter().map(sample).collect())
+        data(blocks, sums.weight_sum, samples.into_iter().map(sample).collect())
+    }
+
+    /// The same rows as two classes: 1 for those of class `class`, 0 for all others. X is shared.
+    pub fn against_rest(&self, class: usize) -> Dataset {
+        Dataset {
+            features: self.features.clone(),
+            blocks: self.blocks.iter().map(|block| block.against_rest(class)).collect(),
+            columns: self.columns.clone(),
+            moments: self.moments.clone(),
+            rows: self.rows,
+            weight_sum: self.weight_sum,
+            classes: 2,
+            samples: Vec::new(),
+        }
     }
 
     /// p slopes on the stored columns, and an intercept, that predict what these on the original columns do.

@@ -17,7 +17,7 @@ use super::scaling::{Moments, StoredColumn, centre_again, first_rows, suggest_al
 use super::source::{ColumnSource, RowMajor};
 use super::storage::Storage;
 use super::sweep::{Panel, Storing};
-use super::vectors::{self, RowVectors, VectorSource};
+use super::vectors::{self, RowSums, RowVectors, VectorSource};
 use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
@@ -65,8 +65,8 @@ pub struct Packed {
     pub columns: Vec<StoredColumn>,
     /// Moments of each column.
     pub moments: Vec<Moments>,
-    /// S = Σ s.
-    pub weight_sum: f64,
+    /// What targets and weights come to.
+    pub sums: RowSums,
     /// Row samples, smallest first, stored as the rows are.
     pub samples: Vec<RowBlock>,
 }
@@ -77,15 +77,21 @@ pub struct Packed {
 /// [`Error::Usage`] when `vectors` do not fit the source, a block could not hold even one group of rows, or memory does
 /// not suffice; [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
 pub fn pack(source: &impl ColumnSource, vectors: &RowVectors, options: PackOptions) -> Result<Packed> {
-    pack_with(source, vectors, options, |vectors| picks(vectors, source.features(), options))
+    pack_with(source, vectors, options, |vectors, sums| picks(vectors, sums, source.features(), options))
 }
 
 /// The samples to be drawn.
 ///
 /// # Errors
 /// What reading `vectors` fails with.
-pub(super) fn picks(vectors: &dyn VectorSource, features: usize, options: PackOptions) -> Result<Vec<Pick>> {
-    if options.no_sample { Ok(Vec::new()) } else { sample::pick(vectors, features) }
+pub(super) fn picks(
+    vectors: &dyn VectorSource,
+    sums: RowSums,
+    features: usize,
+    options: PackOptions,
+) -> Result<Vec<Pick>> {
+    // Samples are of two classes.
+    if options.no_sample || sums.classes > 2 { Ok(Vec::new()) } else { sample::pick(vectors, features) }
 }
 
 /// [`pack`], drawing the samples that `picks` chooses once the vectors are known to be good.
@@ -93,23 +99,23 @@ pub(super) fn pack_with(
     source: &impl ColumnSource,
     vectors: &RowVectors,
     options: PackOptions,
-    picks: impl Fn(&RowVectors) -> Result<Vec<Pick>>,
+    picks: impl Fn(&RowVectors, RowSums) -> Result<Vec<Pick>>,
 ) -> Result<Packed> {
     source.check()?;
     let (rows, features) = (source.rows(), source.features());
-    let weight_sum = vectors::check(vectors, rows)?;
+    let sums = vectors::check(vectors, rows)?;
     let block_rows = block_rows(features, options.block_rows)?;
-    let picks = picks(vectors)?;
+    let picks = picks(vectors, sums)?;
     match options.precision_for(rows, features) {
-        Precision::F32 => pack_as::<f32>(source, vectors, weight_sum, block_rows, &picks, Values::F32),
-        Precision::F64 => pack_as::<f64>(source, vectors, weight_sum, block_rows, &picks, Values::F64),
+        Precision::F32 => pack_as::<f32>(source, vectors, sums, block_rows, &picks, Values::F32),
+        Precision::F64 => pack_as::<f64>(source, vectors, sums, block_rows, &picks, Values::F64),
     }
 }
 
 fn pack_as<T: Stored>(
     source: &impl ColumnSource,
     vectors: &RowVectors,
-    weight_sum: f64,
+    sums: RowSums,
     block_rows: usize,
     picks: &[Pick],
     values: fn(Stretch<T>) -> Values,
@@ -138,7 +144,7 @@ fn pack_as<T: Stored>(
         moments = sweep(&columns)?;
     }
     let blocks = cut(features, block_rows, vectors, 0..source.rows(), Arc::new(out), values)?;
-    Ok(Packed { blocks, columns, moments, weight_sum, samples: storing.finish(values)? })
+    Ok(Packed { blocks, columns, moments, sums, samples: storing.finish(values)? })
 }
 
 /// Packs a row-major matrix of `features` columns, and rows of zeros after it up to a whole group, in the memory that it lies
@@ -157,11 +163,11 @@ pub(super) fn pack_rows(
     if features == 0 || options.precision_for(rows, features) == Precision::F64 {
         return pack(&source, vectors, options);
     }
-    let weight_sum = vectors::check(vectors, rows)?;
+    let sums = vectors::check(vectors, rows)?;
     let block_rows = block_rows(features, options.block_rows)?;
     let columns = suggest_all(&source, first_rows(SMALL_DATA, features))?;
     let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
-    let picks = picks(vectors, features, options)?;
+    let picks = picks(vectors, sums, features, options)?;
     let mut storing = Storing::new(vectors, features, &picks)?;
     for (block, out) in values.chunks_mut(block_rows * features).enumerate() {
         let first = block * block_rows;
@@ -174,7 +180,7 @@ pub(super) fn pack_rows(
     let stored = stored.centred_again(&mut storing, vectors, block_rows, &mut [(0, &mut values)])?;
     let blocks = cut(features, block_rows, vectors, 0..rows, Arc::new(values), Values::F32)?;
     let samples = storing.finish(Values::F32)?;
-    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, weight_sum, samples })
+    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, sums, samples })
 }
 
 /// Columns that are stored in f32 and no longer known in any other way.

@@ -176,14 +176,15 @@ impl Part {
         }
     }
 
-    /// The vectors of the rows, given what labels are and the factors on the weights of each class; the rows that were
-    /// spilled come along.
-    pub(super) fn vectors(&mut self, classes: &Arc<Classes>, factors: [f64; 2]) -> Vectors {
+    /// The vectors of the rows, given what labels are and the factors on the weights of each class, if there are any; the rows
+    /// that were spilled come along.
+    pub(super) fn vectors(&mut self, classes: &Arc<Classes>, factors: Option<&[f64]>) -> Vectors {
+        let factors = factors.unwrap_or_default().to_vec();
         match self.spilled.take() {
             Some(spilled) => Vectors::Spilled(SpilledVectors::new(spilled, classes, factors)),
             None => {
                 let Part { rows, target, weight, offset, .. } = self;
-                Vectors::Held(Labelled { rows: *rows, codes: target, weight, offset }.vectors(classes, factors))
+                Vectors::Held(Labelled { rows: *rows, codes: target, weight, offset }.vectors(classes, &factors))
             }
         }
     }

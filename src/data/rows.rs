@@ -117,7 +117,11 @@ impl<'a> RowStream<'a> {
             levels: design.columns.iter().filter_map(text).collect(),
             labels: Dictionary::default(),
             classes: Vec::new(),
-            summary: ReadSummary { notes, ..ReadSummary::default() },
+            summary: ReadSummary {
+                notes,
+                class_counts: vec![0; design.target.classes.len()],
+                ..ReadSummary::default()
+            },
         })
     }
 
@@ -168,7 +172,7 @@ impl<'a> RowStream<'a> {
         })?;
         let packing = Instant::now();
         let classes = Arc::new(Classes::known(&self.design.target));
-        let vectors = part.vectors(&classes, [1.0; 2]);
+        let vectors = part.vectors(&classes, None);
         let pack = PackOptions { no_sample: true, ..self.options.pack };
         let shares = vec![Vec::new(); self.levels.len()];
         let data = matrix::pack(self.design, &places, &shares, &mut part, vectors, pack)?;
@@ -272,10 +276,10 @@ impl<'a> RowStream<'a> {
         let map = self.labels.codes(values.clone());
         for label in &self.labels.values[self.classes.len()..] {
             let Some(class) = self.design.target.class_of(label) else {
-                let [negative, positive] = &self.design.target.classes;
                 let message = format!(
-                    "the label {} is neither '{negative}' nor '{positive}', the model's classes",
-                    cell::shown(label.as_bytes())
+                    "the label {} is none of the model's classes, {}",
+                    cell::shown(label.as_bytes()),
+                    self.design.target.shown()
                 );
                 let row = codes.iter().position(|code| values.get(*code as usize) == Some(label));
                 return Err(self.reading.error(file, batch, row.unwrap_or(0), c, message));

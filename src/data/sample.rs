@@ -286,7 +286,7 @@ mod tests {
         };
         let source = RowMajor { values: &values, features: 2, rows };
         let options = PackOptions { block_rows, precision: Some(precision), no_sample: false };
-        pack_with(&source, &vectors, options, |vectors| pick_most(vectors, most)).unwrap()
+        pack_with(&source, &vectors, options, |vectors, _| pick_most(vectors, most)).unwrap()
     }
 
     /// Number, class and weight of the rows of `block`.

@@ -89,7 +89,7 @@ mod tests {
     fn an_encoding_beyond_memory_is_refused_with_its_arithmetic() {
         let mut design = Design {
             columns: vec![InputColumn::Numeric { name: "a".into(), fill: None, date: false }],
-            target: Target { name: None, classes: ["0".into(), "1".into()], cut: None },
+            target: Target { name: None, classes: vec!["0".into(), "1".into()], cut: None },
             weight: None,
             offset: None,
             missing: Missing::Error,

@@ -221,12 +221,12 @@ impl Spilled {
 pub(super) struct SpilledVectors {
     pub(super) spilled: Spilled,
     classes: Arc<Classes>,
-    /// On the weights of each class.
-    factors: [f64; 2],
+    /// On the weights of each class; none where all are 1.
+    factors: Vec<f64>,
 }
 
 impl SpilledVectors {
-    pub(super) fn new(spilled: Spilled, classes: &Arc<Classes>, factors: [f64; 2]) -> Self {
+    pub(super) fn new(spilled: Spilled, classes: &Arc<Classes>, factors: Vec<f64>) -> Self {
         SpilledVectors { spilled, classes: Arc::clone(classes), factors }
     }
 
@@ -242,7 +242,7 @@ impl SpilledVectors {
         };
         let (weight, offset) = (numbers(Piece::Weight, weights)?, numbers(Piece::Offset, offsets)?);
         let labels = Labelled { rows: rows.len(), codes: &codes, weight: &weight, offset: &offset };
-        Ok(labels.vectors(&self.classes, self.factors))
+        Ok(labels.vectors(&self.classes, &self.factors))
     }
 }
 

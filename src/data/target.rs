@@ -1,4 +1,4 @@
-//! Labels and the two classes they name.
+//! Labels and the classes they name.
 
 use std::collections::HashSet;
 
@@ -7,26 +7,30 @@ use serde::{Deserialize, Serialize};
 use super::cut::Cut;
 use super::input::cell;
 
-/// The column of labels, and its two classes.
+/// Classes that labels may name, at the most.
+pub const MOST_CLASSES: usize = 255;
+
+/// The column of labels, and its classes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Name of the column; none for labels from an array file.
     pub name: Option<String>,
-    /// The labels of the class modelled as 0 and of the one modelled as 1.
-    pub classes: [String; 2],
+    /// The label of each class, two at the least: of two the one modelled as 0 and the one modelled as 1, of more in ascending
+    /// order.
+    pub classes: Vec<String>,
     /// How the numbers of the column become the two labels, where it does not hold them itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
 }
 
 impl Target {
-    /// The class (0 or 1) of a label: equal as a number where both classes are numbers, else equal as text; a label
-    /// with a dot at its end is the class without it if there is such a class.
+    /// The number of a label's class: equal as a number where all classes are numbers, else equal as text; a label with a dot
+    /// at its end is the class without it if there is such a class.
     pub fn class_of(&self, label: &str) -> Option<usize> {
         let key = |text: &str| cell::number(text.as_bytes());
-        if let [Some(negative), Some(positive)] = [key(&self.classes[0]), key(&self.classes[1])] {
+        if let Some(numbers) = self.classes.iter().map(|class| key(class)).collect::<Option<Vec<f64>>>() {
             let label = key(label)?;
-            return [negative, positive].iter().position(|class| *class == label);
+            return numbers.iter().position(|class| *class == label);
         }
         let position = |label: &str| self.classes.iter().position(|class| class == label);
         position(label).or_else(|| position(label.strip_suffix('.')?))
@@ -34,10 +38,11 @@ impl Target {
 
     /// Learns the classes from the distinct labels of the data, in any order.
     ///
-    /// The class modelled as 1 is `positive`, else the larger number, `true`, or the last in byte order.
+    /// Classes are in the order of numbers, where all are, else of bytes. Of two the last is modelled as 1, but `true` before
+    /// any other word, and `positive` before all.
     ///
     /// # Errors
-    /// A message when there are not exactly two classes, or `positive` is neither.
+    /// A message when there are too few classes or too many, or `positive` is none of two.
     pub(super) fn learn(name: Option<&str>, labels: &[&str], positive: Option<&str>) -> Result<Self, String> {
         let numbers: Option<Vec<f64>> = labels.iter().map(|label| cell::number(label.as_bytes())).collect();
         let mut classes: Vec<&str> = Vec::new();
@@ -57,42 +62,61 @@ impl Target {
                 classes.dedup();
             }
         }
-        let [first, second] = classes[..] else { return Err(not_two(&classes)) };
+        if !(2..=MOST_CLASSES).contains(&classes.len()) {
+            return Err(not_classes(&classes));
+        }
+        let two = classes.len() == 2;
         if let Some(numbers) = &numbers {
-            let fraction = |x: &f64| (0.0..=1.0).contains(x) && x.fract() != 0.0;
+            // Of two, fractions that are no probabilities may be codes; more are measurements.
+            let fraction = |x: &f64| x.fract() != 0.0 && (!two || (0.0..=1.0).contains(x));
             if numbers.iter().any(fraction) {
                 return Err(format!(
-                    "the labels {first} and {second} are fractions; a class is a whole number or text"
+                    "the labels {} are fractions; a class is a whole number or text (for a bound see --target 'COL>X')",
+                    listed(&classes),
                 ));
             }
-        } else if first.eq_ignore_ascii_case("true") && !second.eq_ignore_ascii_case("true") {
+        } else if two && classes[0].eq_ignore_ascii_case("true") && !classes[1].eq_ignore_ascii_case("true") {
             classes.swap(0, 1);
         }
-        let target = Target {
-            name: name.map(ToString::to_string),
-            classes: [classes[0].to_string(), classes[1].to_string()],
-            cut: None,
-        };
-        match positive {
-            None => Ok(target),
-            Some(positive) => match target.class_of(positive.trim()) {
-                Some(1) => Ok(target),
-                Some(_) => Ok(Target { classes: [target.classes[1].clone(), target.classes[0].clone()], ..target }),
-                None => Err(format!("--positive {positive}: the labels are '{}' and '{}'", classes[0], classes[1])),
-            },
+        let classes = classes.into_iter().map(ToString::to_string).collect();
+        let mut target = Target { name: name.map(ToString::to_string), classes, cut: None };
+        if let Some(positive) = positive {
+            match target.class_of(positive.trim()) {
+                Some(_) if !two => {
+                    let shown = target.shown();
+                    return Err(format!("--positive {positive} is for two classes; the labels are {shown}"));
+                }
+                Some(class) => target.classes.swap(class, 1),
+                None => return Err(format!("--positive {positive}: the labels are {}", target.shown())),
+            }
         }
+        Ok(target)
+    }
+
+    /// The classes for a message: the first of them, where they are many.
+    pub fn shown(&self) -> String {
+        listed(&self.classes.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }
 
-fn not_two(classes: &[&str]) -> String {
+/// The first of some labels.
+fn listed(labels: &[&str]) -> String {
+    let shown: Vec<String> = labels.iter().take(5).map(|label| cell::shown(label.as_bytes())).collect();
+    match shown.as_slice() {
+        [first, second] => format!("{first} and {second}"),
+        _ => format!("{}{}", shown.join(", "), if labels.len() > 5 { ", …" } else { "" }),
+    }
+}
+
+fn not_classes(classes: &[&str]) -> String {
     match classes {
         [] => "there is no label; two classes are needed".to_string(),
         [only] => format!("there is one class only, {}; two are needed", cell::shown(only.as_bytes())),
-        many => {
-            let shown: Vec<String> = many.iter().take(5).map(|c| cell::shown(c.as_bytes())).collect();
-            let more = if many.len() > 5 { ", …" } else { "" };
-            format!("there are {} classes ({}{more}); exactly two are needed", many.len(), shown.join(", "))
-        }
+        many => format!(
+            "there are {} classes ({}), and {MOST_CLASSES} at the most can be fitted; for a bound see --target 'COL>X'",
+            many.len(),
+            listed(many),
+        ),
     }
 }
 
@@ -100,7 +124,7 @@ fn not_two(classes: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    fn classes(labels: &[&str], positive: Option<&str>) -> Result<[String; 2], String> {
+    fn classes(labels: &[&str], positive: Option<&str>) -> Result<Vec<String>, String> {
         Target::learn(None, labels, positive).map(|target| target.classes)
     }
 
@@ -139,10 +163,25 @@ mod tests {
     }
 
     #[test]
-    fn other_than_two_classes_are_errors_that_name_them() {
+    fn more_classes_are_in_order_and_measurements_are_none() {
+        assert_eq!(classes(&["10", "9", "2", "1.0", "1"], None).unwrap(), ["1.0", "2", "9", "10"]);
+        assert_eq!(classes(&["true", "maybe", "false"], None).unwrap(), ["false", "maybe", "true"]);
+        let target = Target::learn(None, &["b", "a", "c."], None).unwrap();
+        assert_eq!(["c.", "a", "c"].map(|label| target.class_of(label)), [Some(2), Some(0), None]);
+        assert!(classes(&["1", "2", "2.5"], None).unwrap_err().contains("fractions"));
+        assert_eq!(classes(&["1.5", "2.5"], None).unwrap(), ["1.5", "2.5"]);
+        let positive = classes(&["1", "2", "3"], Some("2")).unwrap_err();
+        assert!(positive.contains("--positive 2 is for two classes; the labels are '1', '2', '3'"), "{positive}");
+    }
+
+    #[test]
+    fn too_few_classes_or_too_many_are_errors_that_name_them() {
         assert!(classes(&["yes"], None).unwrap_err().contains("one class only, 'yes'"));
-        let many = classes(&["3", "1", "2", "10", "4", "5", "6"], None).unwrap_err();
-        assert!(many.contains("7 classes ('1', '2', '3', '4', '5', …); exactly two"), "{many}");
+        let labels: Vec<String> = (0..256).map(|i| i.to_string()).collect();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        assert_eq!(classes(&labels[1..], None).unwrap().len(), 255);
+        let many = classes(&labels, None).unwrap_err();
+        assert!(many.contains("256 classes ('0', '1', '2', '3', '4', …), and 255 at the most"), "{many}");
         assert!(classes(&["0.25", "1"], None).unwrap_err().contains("fractions"));
         assert!(classes(&["a", "b"], Some("c")).unwrap_err().contains("'a' and 'b'"));
         assert!(classes(&[], None).is_err());

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use super::block::{LANES, RowBlock, Values};
+use super::target::MOST_CLASSES;
 use super::vector::RowVector;
 use crate::error::{Error, Result};
 
 /// The vectors that go with a design matrix.
 #[derive(Debug, Clone)]
 pub struct RowVectors {
-    /// Targets t in [0, 1].
+    /// Targets t: of two classes in [0, 1], of more the number of the row's class.
     pub target: RowVector,
     /// Sample weights s ≥ 0, in the range of f32.
     pub weight: RowVector,
@@ -39,21 +40,34 @@ impl VectorSource for RowVectors {
     }
 }
 
-/// Holds `vectors` to be those of `rows` rows, and adds up their Σ s.
+/// What vectors come to.
+#[derive(Debug, Clone, Copy)]
+pub struct RowSums {
+    /// S = Σ s.
+    pub weight_sum: f64,
+    /// Two, or as many as the targets number.
+    pub classes: usize,
+}
+
+/// Holds `vectors` to be those of `rows` rows, and adds them up.
 ///
 /// # Errors
 /// [`Error::Usage`] when they are not or one of their numbers is out of its range, and what reading fails with.
-pub(super) fn check(vectors: &dyn VectorSource, rows: usize) -> Result<f64> {
+pub(super) fn check(vectors: &dyn VectorSource, rows: usize) -> Result<RowSums> {
     if vectors.rows() != rows {
         return Err(Error::Usage(format!("{rows} rows were given {} targets", vectors.rows())));
     }
-    let mut weight_sum = 0.0;
+    let mut sums = RowSums { weight_sum: 0.0, classes: 2 };
     vectors.each(&mut |first, vectors| {
         vectors.check_numbers(first)?;
-        weight_sum = vectors.weight.add_to(weight_sum);
+        sums.weight_sum = vectors.weight.add_to(sums.weight_sum);
+        // More than two are rare, and ever more of them rarer.
+        while let Some(row) = vectors.target.position(|t| t >= sums.classes as f64) {
+            sums.classes = vectors.target.at(row) as usize + 1;
+        }
         Ok(())
     })?;
-    Ok(weight_sum)
+    Ok(sums)
 }
 
 impl RowVectors {
@@ -72,6 +86,13 @@ impl RowVectors {
             weight: self.weight.slice(rows.clone()),
             offset: self.offset.as_ref().map(|offset| offset.slice(rows)),
         }
+    }
+
+    /// The same with the target 1 in the rows of class `class` and 0 in all others.
+    pub(super) fn against_rest(&self, class: usize) -> Self {
+        let (rows, class) = (self.target.rows(), class as f64);
+        let target = RowVector::of(rows, |row| f64::from(u8::from(self.target.at(row) == class)));
+        RowVectors { target, ..self.clone() }
     }
 
     /// Those of each row that `row` gives for the numbers below `rows`.
@@ -111,7 +132,9 @@ impl RowVectors {
                 }
             }
         };
-        entries("target", &self.target, &|t| (0.0..=1.0).contains(&t), "lie in [0, 1]")?;
+        let is_class = |t: f64| t.fract() == 0.0 && (0.0..MOST_CLASSES as f64).contains(&t);
+        let is_target = |t: f64| (0.0..=1.0).contains(&t) || is_class(t);
+        entries("target", &self.target, &is_target, "lie in [0, 1], or number a class")?;
         entries("weight", &self.weight, &|s| s >= 0.0 && fits(s), "be at least 0 and at most 3.4e38")?;
         let offset = self.offset.as_ref();
         offset.map_or(Ok(()), |offset| entries("offset", offset, &fits, "lie within ±3.4e38"))

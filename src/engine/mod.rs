@@ -95,6 +95,25 @@ pub struct LossGradient {
     pub gradient: Params,
 }
 
+/// What the rows come to in a model of K classes, or in the product of its Hessian with a direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassSums {
+    /// Σ s·ℓ with ℓ = log Σₖ e^aₖ − aₜ; infinite where the numbers leave the engine's range. Of no meaning beside a product.
+    pub loss: f64,
+    /// A column for each class: Zᵀ(s∘(yₖ − [t = k])) in stored units, Σ s·(yₖ − [t = k]) last; or what a product has in its place.
+    pub gradient: Params,
+}
+
+impl ClassSums {
+    /// The same, with an infinite loss where a number is not finite.
+    pub(crate) fn checked(mut self) -> Self {
+        if !(self.loss.is_finite() && self.gradient.values.iter().all(|g| g.is_finite())) {
+            self.loss = f64::INFINITY;
+        }
+        self
+    }
+}
+
 /// Loss and its derivative at one step along a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossSlope {
@@ -136,6 +155,19 @@ pub struct KernelCost {
 }
 
 impl Cost {
+    /// Adds what another engine did, one after the other.
+    pub(crate) fn add(&mut self, other: &Cost) {
+        self.passes += other.passes;
+        self.bytes_read += other.bytes_read;
+        self.device_peak = self.device_peak.max(other.device_peak);
+        for kernel in &other.kernels {
+            let sum = self.kernel(kernel.name);
+            sum.calls += kernel.calls;
+            sum.seconds += kernel.seconds;
+            sum.bytes += kernel.bytes;
+        }
+    }
+
     /// Counts one full read of X, `x` bytes, by the kernel `kernel`, which moved `bytes` in all.
     fn count_pass(&mut self, kernel: &'static str, x: u64, bytes: u64) {
         self.passes += 1;
@@ -213,6 +245,19 @@ pub trait Engine {
     /// [`Error::Device`] when the device fails, [`Error::Numerics`] when W holds a number that is not finite, on a GPU in f32. What
     /// leaves the range on the way is that model's infinite loss and no error.
     fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>>;
+
+    /// Loss and gradient of the softmax of K classes, of which W has a column each; the targets number them, and offsets, which move
+    /// all classes alike, do not count. Points and lines stay as they are.
+    ///
+    /// # Errors
+    /// As [`Engine::loss_gradients`].
+    fn softmax(&mut self, w: &Params) -> Result<ClassSums>;
+
+    /// The product of the Hessian of that loss at W with V, which has as many columns.
+    ///
+    /// # Errors
+    /// As [`Engine::loss_gradients`].
+    fn softmax_product(&mut self, w: &Params, v: &Params) -> Result<Params>;
 
     /// Makes `point`, the latest, the *kept* one: its logits outlive the next [`Engine::loss_gradient`].
     ///

@@ -121,7 +121,8 @@ pub fn cross_validate(
     monitor: &dyn Monitor,
 ) -> Result<CrossValidation> {
     let data = &training.train;
-    let weights = FoldWeights::new(data, folds, training.class_factors)?;
+    super::check(data, options)?;
+    let weights = FoldWeights::new(data, folds, &training.class_factors)?;
     weights.check(training, folds, score)?;
     let (l2, grid_passes) = grid(penalties, data, options)?;
     let members: Vec<Member> = (0..folds.len())
@@ -134,7 +135,7 @@ pub fn cross_validate(
     models.passes += grid_passes;
     let by_fold = || models.fits.chunks(l2.len());
     let (fold_log_loss, fold_score);
-    if score == Score::LogLoss && training.class_factors == [1.0; 2] {
+    if score == Score::LogLoss && training.class_factors.iter().all(|factor| *factor == 1.0) {
         let of_fold = |(fits, inside): (&[super::MemberFit], &[f64; 2])| -> Vec<f64> {
             fits.iter().map(|fit| fit.loss_left_out / inside.iter().sum::<f64>()).collect()
         };
@@ -181,7 +182,7 @@ struct FoldWeights {
 }
 
 impl FoldWeights {
-    fn new(data: &Dataset, folds: &Folds, factors: [f64; 2]) -> Result<Self> {
+    fn new(data: &Dataset, folds: &Folds, factors: &[f64]) -> Result<Self> {
         let draws: Vec<Draw> = (0..folds.len()).map(|fold| Draw::Without(fold as u8)).collect();
         let sums = Host::new(data).weight_sums(&draws, &folds.of_row)?;
         let plain = |left_out: [f64; 2]| std::array::from_fn(|k| left_out[k] / factors[k]);

@@ -38,6 +38,11 @@ impl Ranked {
         Ranked::of_most(MOST)
     }
 
+    /// One of `several`, which share the memory.
+    pub(super) fn among(several: usize) -> Self {
+        Ranked::of_most((MOST / several.max(1)).max(READ))
+    }
+
     fn of_most(most: usize) -> Self {
         Ranked { most, held: Vec::new(), file: None, runs: Vec::new() }
     }

@@ -23,7 +23,7 @@ pub struct FitIdentity {
     /// Names of the features, in order.
     pub features: Vec<String>,
     /// The labels modelled as 0 and 1.
-    pub classes: [String; 2],
+    pub classes: Vec<String>,
     /// l2 of the objective.
     pub l2: f64,
     /// Whether there is an intercept.
@@ -87,7 +87,7 @@ fn difference(then: &FitIdentity, now: &FitIdentity) -> Option<String> {
         return Some(format!("it had {} rows, and this one has {}", then.rows, now.rows));
     }
     if then.classes != now.classes {
-        return Some(format!("its classes were '{}' and '{}'", then.classes[0], then.classes[1]));
+        return Some(format!("its classes were '{}'", then.classes.join("' and '")));
     }
     (then != now)
         .then(|| format!("l2 was {} {} an intercept", then.l2, if then.intercept { "with" } else { "without" }))
@@ -175,7 +175,7 @@ mod tests {
         FitIdentity {
             rows: 10,
             features: vec!["a".into(), "b".into()],
-            classes: ["0".into(), "1".into()],
+            classes: vec!["0".into(), "1".into()],
             l2: 0.5,
             intercept: true,
         }

@@ -9,6 +9,7 @@ use crate::certificate::Status;
 use crate::data::{Dataset, Design};
 use crate::engine::{Device, DeviceInfo, Params};
 use crate::error::{Error, Result};
+use crate::logistic::softplus;
 use crate::solver::Solver;
 
 pub use checkpoint::{Checkpoint, Checkpoints, FitIdentity};
@@ -17,17 +18,21 @@ pub use file::{check_output, write_atomically};
 /// The format this version writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// A fitted binary model: P(positive | x) = σ(Σ βⱼ·xⱼ + β₀).
+/// A fitted model.
+///
+/// Of two classes P(positive | x) = σ(Σ βⱼ·xⱼ + β₀). Of more, class k has a linear predictor aₖ of its own, and P(k | x) is
+/// e^aₖ/Σ e^aₗ (softmax), or σ(aₖ)/Σ σ(aₗ) (one against the rest).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Model {
     /// Version of this format.
     pub format_version: u32,
-    /// β on the original columns, in input order; 0 for a column that adds nothing.
+    /// β on the original columns, in input order; 0 for a column that adds nothing. Of more than two classes all those of the
+    /// first class, then all of the second, …
     pub coefficients: Vec<Coefficient>,
     /// β₀, 0 where the model was fitted without one.
-    pub intercept: f64,
-    /// The label modelled as 0, then the one modelled as 1.
-    pub classes: [String; 2],
+    pub intercept: Intercept,
+    /// Of two classes the label modelled as 0, then the one modelled as 1; else one for each class.
+    pub classes: Vec<String>,
     /// What was minimised.
     pub objective: ObjectiveRecord,
     /// How the numbers came about.
@@ -41,8 +46,51 @@ pub struct Model {
 pub struct Coefficient {
     /// The feature.
     pub name: String,
+    /// The class whose linear predictor it is in, where there are more than two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
     /// Its coefficient.
     pub value: f64,
+}
+
+/// β₀.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Intercept {
+    /// Of two classes.
+    One(f64),
+    /// Of each of more classes.
+    OfClass(Vec<f64>),
+}
+
+impl Intercept {
+    /// One for each linear predictor.
+    pub fn values(&self) -> &[f64] {
+        match self {
+            Intercept::One(value) => std::slice::from_ref(value),
+            Intercept::OfClass(values) => values,
+        }
+    }
+}
+
+/// How more than two classes are modelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Multi {
+    /// All at once: P(k | x) = e^aₖ/Σ e^aₗ.
+    Softmax,
+    /// Each against the rest.
+    Ovr,
+}
+
+impl Multi {
+    /// The word the reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Multi::Softmax => "softmax",
+            Multi::Ovr => "one against the rest",
+        }
+    }
 }
 
 /// The objective of a fit, in the terms of [`crate`].
@@ -54,6 +102,9 @@ pub struct ObjectiveRecord {
     pub l2: f64,
     /// Whether an intercept was fitted.
     pub intercept: bool,
+    /// How more than two classes are modelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multi: Option<Multi>,
 }
 
 /// What a model remembers of its training.
@@ -84,16 +135,35 @@ pub struct TrainingRecord {
 }
 
 impl Model {
-    /// The linear predictors of `data` (offset included) and what computed them.
+    /// The linear predictors of `data` (offset included), those of all rows in the first class, then in the next, and what
+    /// computed them. Of two classes there is one for each row.
     ///
     /// # Errors
     /// As [`Device::hold`] and [`crate::engine::Engine::logits`].
     pub fn linear_predictors(&self, data: &Dataset, device: &Device) -> Result<(Vec<f64>, DeviceInfo)> {
-        let coefficients: Vec<f64> = self.coefficients.iter().map(|coefficient| coefficient.value).collect();
-        let w = data.in_stored_units(&coefficients, self.intercept);
-        let (mut engine, _) = device.hold(data, 1)?;
-        let predictors = engine.logits(&Params::single(w))?;
+        let intercepts = self.intercept.values();
+        let (features, mut w) = (data.features.len(), Params::zeros(data.features.len(), intercepts.len()));
+        for (k, intercept) in intercepts.iter().enumerate() {
+            let of_class = &self.coefficients[k * features..(k + 1) * features];
+            let coefficients: Vec<f64> = of_class.iter().map(|coefficient| coefficient.value).collect();
+            w.model_mut(k).copy_from_slice(&data.in_stored_units(&coefficients, *intercept));
+        }
+        let (mut engine, _) = device.hold(data, intercepts.len())?;
+        let predictors = engine.logits(&w)?;
         Ok((predictors, engine.device().clone()))
+    }
+
+    /// The logarithm of the probability of each class of a row whose linear predictors are `predictors`.
+    pub fn log_probabilities(&self, predictors: &[f64]) -> Vec<f64> {
+        let scores: Vec<f64> = match (predictors, self.objective.multi) {
+            (&[a], _) => return vec![-softplus(a), -softplus(-a)],
+            // log σ(a), so that what is next to 0 in every class keeps its proportions.
+            (_, Some(Multi::Ovr)) => predictors.iter().map(|a| -softplus(-a)).collect(),
+            _ => predictors.to_vec(),
+        };
+        let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = scores.iter().map(|a| (a - largest).exp()).sum();
+        scores.into_iter().map(|a| a - largest - sum.ln()).collect()
     }
 
     /// That the parts of the model fit each other.
@@ -107,18 +177,30 @@ impl Model {
         }
         self.design.validate()?;
         let features = self.design.feature_names();
-        if features.len() != self.coefficients.len() {
-            return Err(format!("it has {} coefficients for {} features", self.coefficients.len(), features.len()));
-        }
-        for (feature, coefficient) in features.iter().zip(&self.coefficients) {
-            if *feature != coefficient.name {
-                return Err(format!("coefficient {:?} stands where feature {feature:?} should", coefficient.name));
-            }
-        }
         if self.classes != self.design.target.classes {
             return Err("its classes and those of its design differ".into());
         }
-        if !(self.intercept.is_finite() && self.coefficients.iter().all(|c| c.value.is_finite())) {
+        let many = self.classes.len() > 2;
+        let predictors = if many { self.classes.len() } else { 1 };
+        if self.objective.multi.is_some() != many || self.intercept.values().len() != predictors {
+            return Err(format!("its parts are not those of a model of {} classes", self.classes.len()));
+        }
+        if features.len() * predictors != self.coefficients.len() {
+            return Err(format!("it has {} coefficients for {} features", self.coefficients.len(), features.len()));
+        }
+        for (i, coefficient) in self.coefficients.iter().enumerate() {
+            let feature = &features[i % features.len()];
+            if *feature != coefficient.name {
+                return Err(format!("coefficient {:?} stands where feature {feature:?} should", coefficient.name));
+            }
+            let class = many.then(|| &self.classes[i / features.len()]);
+            if coefficient.class.as_ref() != class {
+                return Err(format!("a coefficient of {feature:?} is of the class {:?}", coefficient.class));
+            }
+        }
+        if !(self.intercept.values().iter().all(|b| b.is_finite())
+            && self.coefficients.iter().all(|c| c.value.is_finite()))
+        {
             return Err("a coefficient is not a finite number".into());
         }
         Ok(())
@@ -130,7 +212,8 @@ impl Model {
     /// [`Error::Numerics`] when a number has no JSON form.
     pub fn to_json(&self) -> Result<String> {
         let t = &self.training;
-        let finite = [self.intercept, t.gradient_inf_norm, t.objective, t.log_loss].iter().all(|v| v.is_finite());
+        let intercepts = self.intercept.values().iter().all(|b| b.is_finite());
+        let finite = intercepts && [t.gradient_inf_norm, t.objective, t.log_loss].iter().all(|v| v.is_finite());
         if !(finite && self.coefficients.iter().all(|c| c.value.is_finite())) {
             return Err(Error::Numerics("the fit left the range of numbers: a coefficient or J is not finite".into()));
         }

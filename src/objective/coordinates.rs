@@ -78,6 +78,11 @@ impl Coordinates {
         self.map.width()
     }
 
+    /// Features of the data, in and out of the coordinates.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
     /// Whether there is nothing to fit.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

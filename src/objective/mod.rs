@@ -1,9 +1,11 @@
 //! The objective J of [`crate`] over an engine: loss, penalty and standardisation. What a solver minimises.
 
 mod batch;
+mod classes;
 mod coordinates;
 
 pub use batch::{BatchEvaluation, BatchObjective, Member};
+pub use classes::{ClassEvaluation, ClassObjective};
 pub use coordinates::Coordinates;
 
 pub use crate::data::Precision;

@@ -8,6 +8,7 @@ mod metric;
 pub mod newton;
 pub mod quasi_newton;
 mod stopping;
+pub mod truncated_newton;
 
 use crate::error::Result;
 use crate::monitor::{Event, Monitor};

@@ -54,7 +54,27 @@ impl Arithmetic {
         }
     }
 
-    /// That of an engine's batches of models, in f32 on the CPU too.
+    /// Unit roundoff of a sum.
+    pub(super) fn unit(&self) -> f64 {
+        self.unit
+    }
+
+    /// Absolute error of a probability.
+    pub(super) fn sigmoid(&self) -> f64 {
+        self.sigmoid
+    }
+
+    /// Absolute error of a loss, as a multiple of 1 + |a|.
+    pub(super) fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    /// Relative error of adding up a tile's rows.
+    pub(super) fn sum_error(&self) -> f64 {
+        (self.rows + 4.0) * self.unit
+    }
+
+    /// That of an engine's batches of models and of several classes, in f32 on the CPU too.
     pub(super) fn of_batch() -> Self {
         Arithmetic { unit: F32_UNIT, rows: TILE, sigmoid: SIGMOID_ERROR.into(), loss: LOSS_ERROR.into() }
     }
@@ -149,9 +169,8 @@ impl<'a> Reference<'a> {
         self.rows.weight[i] * (a_error + self.arithmetic.loss * (1.0 + a.abs()))
     }
 
-    /// Relative error of adding up a tile's rows.
     fn sum_error(&self) -> f64 {
-        (self.arithmetic.rows + 4.0) * self.arithmetic.unit
+        self.arithmetic.sum_error()
     }
 
     pub(super) fn compare_logits(&self, got: &[f64], worst: &mut Worst) {

@@ -29,6 +29,10 @@ const SHAPES: [(usize, usize); 18] = [
     (70, 1030),
 ];
 
+/// Rows × features × classes, likewise; few of many classes have rows of every one.
+const CLASS_SHAPES: [(usize, usize, usize); 7] =
+    [(3, 1, 3), (33, 5, 4), (257, 33, 3), (1025, 7, 26), (70, 300, 5), (513, 16, 10), (600, 2, 255)];
+
 /// Rows in original or stored units, as the reference takes them.
 pub(super) struct Rows {
     /// n×p, row-major.
@@ -38,16 +42,18 @@ pub(super) struct Rows {
     pub(super) offset: Option<Vec<f64>>,
 }
 
-/// Data sets of awkward shapes, the same ones every time: weights (some of them zero), offsets in every other set,
-/// columns of sizes from 10⁻³ to 10³ far from zero, and rows with linear predictors beyond ±10³.
+/// Data sets of awkward shapes, of two classes and then of more, the same ones every time: weights (some of them zero), offsets in
+/// every other set of two, columns of sizes from 10⁻³ to 10³ far from zero, and rows with linear predictors beyond ±10³.
 ///
 /// # Errors
 /// As [`Dataset::pack`].
 pub fn awkward() -> Result<Vec<Dataset>> {
-    SHAPES
-        .iter()
+    let of_two = SHAPES.map(|(rows, features)| (rows, features, 2));
+    of_two
+        .into_iter()
+        .chain(CLASS_SHAPES)
         .enumerate()
-        .map(|(number, &(rows, features))| {
+        .map(|(number, (rows, features, classes))| {
             let seed = number as u64;
             let random = |stream: u64, i: usize| unit_interval(seed * 8 + stream, i as u64);
             let x: Vec<f64> = (0..rows * features)
@@ -57,9 +63,13 @@ pub fn awkward() -> Result<Vec<Dataset>> {
                 })
                 .collect();
             let vectors = RowVectors {
-                target: RowVector::of(rows, |i| f64::from(u8::from(random(2, i) < 0.4))),
+                target: RowVector::of(rows, |i| match classes {
+                    2 => f64::from(u8::from(random(2, i) < 0.4)),
+                    _ if i == 0 => (classes - 1) as f64,
+                    _ => (random(2, i) * classes as f64).floor(),
+                }),
                 weight: RowVector::of(rows, |i| if i % 11 == 10 { 0.0 } else { 0.5 + 2.0 * random(3, i) }),
-                offset: (number % 2 == 1).then(|| {
+                offset: (number % 2 == 1 && classes == 2).then(|| {
                     let far = |i: usize| if i % 97 == 5 { 2000.0 } else { 1.0 };
                     RowVector::of(rows, |i| (random(4, i) - 0.5) * far(i))
                 }),

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod cases;
+mod classes;
 
 use serde::Serialize;
 
@@ -95,6 +96,13 @@ pub fn validate(
                 data.features.len()
             )));
             let mut rows = cases::stored_rows(data)?;
+            if data.classes > 2 {
+                let (mut engine, _) = engine::open(device, data, 1, gpu)?;
+                classes::compare(engine.as_mut(), data, &rows, &mut worst[6..])?;
+                info = Some(engine.device().clone());
+                compared[6..].iter_mut().for_each(|cases| *cases += 1);
+                continue;
+            }
             let mut on_cpu = false;
             for &models in cases::models_for(data) {
                 let (mut engine, _) = engine::open(device, data, models, gpu)?;
@@ -141,7 +149,8 @@ pub fn validate(
 }
 
 /// The names of the checks, in the order of the table.
-const NAMES: [&str; 6] = ["logits", "loss_gradient", "line_probe", "loss_gradients", "hessian", "fit"];
+const NAMES: [&str; 8] =
+    ["logits", "loss_gradient", "line_probe", "loss_gradients", "hessian", "fit", "softmax", "softmax_product"];
 
 /// The kernels on one data set.
 fn kernels(engine: &mut dyn Engine, data: &Dataset, rows: &Rows, models: usize, worst: &mut [Worst]) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::model::Model;
 use crate::solver::Solver;
 
 /// Coefficients printed as text; the model file has all of them.
-const MOST_PRINTED: usize = 100;
+pub(super) const MOST_PRINTED: usize = 100;
 
 /// The name of the column of ones.
 const INTERCEPT: &str = "(intercept)";
@@ -48,6 +48,27 @@ pub(super) fn warn_of_replicates(bootstrap: &Bootstrap, terminal: &Terminal) {
     }
 }
 
+/// What a person must know about redundant columns.
+pub(super) fn redundant_text(redundant: &[(String, Vec<(String, f64)>)]) -> String {
+    let mut text = format!(
+        "redundant columns: {}. Of all coefficients that predict the same, the shortest are returned; those of constant \
+         columns are 0.",
+        redundant.len()
+    );
+    for (name, parts) in redundant.iter().take(MOST_REDUNDANT) {
+        let what = match parts.as_slice() {
+            [] => "constant".to_owned(),
+            parts => format!("a combination of {}", some_names(parts.iter().map(|(name, _)| name.as_str()), 4)),
+        };
+        text += &format!("\n  {}: {what}", shorten(name, 60));
+    }
+    if redundant.len() > MOST_REDUNDANT {
+        let rest = &redundant[MOST_REDUNDANT..];
+        text += &format!("\n  and {}", some_names(rest.iter().map(|(name, _)| name.as_str()), 20));
+    }
+    text
+}
+
 /// What a person must know about the answer.
 pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: &Terminal) {
     if let Some(separation) = &fit.separation {
@@ -62,23 +83,7 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
         ));
     }
     if !fit.redundant.is_empty() {
-        let mut text = format!(
-            "redundant columns: {}. Of all coefficients that predict the same, the shortest are returned; those of constant \
-             columns are 0.",
-            fit.redundant.len()
-        );
-        for (name, parts) in fit.redundant.iter().take(MOST_REDUNDANT) {
-            let what = match parts.as_slice() {
-                [] => "constant".to_owned(),
-                parts => format!("a combination of {}", some_names(parts.iter().map(|(name, _)| name.as_str()), 4)),
-            };
-            text += &format!("\n  {}: {what}", shorten(name, 60));
-        }
-        if fit.redundant.len() > MOST_REDUNDANT {
-            let rest = &fit.redundant[MOST_REDUNDANT..];
-            text += &format!("\n  and {}", some_names(rest.iter().map(|(name, _)| name.as_str()), 20));
-        }
-        terminal.warn(&text);
+        terminal.warn(&redundant_text(&fit.redundant));
     }
     if let Some(c) = &fit.certificate {
         let scale = fit.objective.max(data.weight_sum / 1000.0);
@@ -217,7 +222,7 @@ fn intervals(bootstrap: &Bootstrap, names: &[String]) -> serde_json::Value {
 
 pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extras<'_>, path: &Path) -> String {
     let data = &training.train;
-    let [negative, positive] = &training.design.target.classes;
+    let (negative, positive) = (&training.design.target.classes[0], &training.design.target.classes[1]);
     let target = training.design.target.name.as_deref().unwrap_or("the target file");
     let mut text = format!("device     {}\n", device_words(&fit.device));
     text += &format!(
@@ -317,7 +322,7 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
     };
     if model.objective.intercept {
         let interval = extras.bootstrap.and_then(|bootstrap| bootstrap.intercept.as_ref());
-        text += &line(INTERCEPT, model.intercept, interval);
+        text += &line(INTERCEPT, fit.intercept, interval);
     }
     for (j, (name, coefficient)) in names.iter().zip(shown).enumerate() {
         text += &line(name, coefficient.value, extras.bootstrap.map(|bootstrap| &bootstrap.coefficients[j]));
@@ -329,7 +334,7 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
 }
 
 /// A coefficient with ten digits.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let magnitude = value.abs();
     if value == 0.0 || (1e-4..1e6).contains(&magnitude) {
         let decimals = 9 - magnitude.max(1e-4).log10().floor() as i32;

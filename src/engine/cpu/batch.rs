@@ -56,13 +56,13 @@ pub(super) fn loss_gradients(
 }
 
 /// The X of a block as numbers of `T`, a stretch of it at a time.
-trait Stretches<T: Stored>: Sync {
+pub(super) trait Stretches<T: Stored>: Sync {
     /// The numbers in `range`.
     fn stretch(&self, range: Range<usize>) -> Cow<'_, [T]>;
 }
 
 /// X as it is.
-struct InPlace<'a, T>(&'a [T]);
+pub(super) struct InPlace<'a, T>(pub(super) &'a [T]);
 
 impl<T: Stored> Stretches<T> for InPlace<'_, T> {
     fn stretch(&self, range: Range<usize>) -> Cow<'_, [T]> {
@@ -71,7 +71,7 @@ impl<T: Stored> Stretches<T> for InPlace<'_, T> {
 }
 
 /// X rounded to f32, once for all models.
-struct Rounded<'a>(&'a [f64]);
+pub(super) struct Rounded<'a>(pub(super) &'a [f64]);
 
 impl Stretches<f32> for Rounded<'_> {
     fn stretch(&self, range: Range<usize>) -> Cow<'_, [f32]> {

@@ -6,20 +6,22 @@ use faer::traits::ComplexField;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
+use super::class_hessian::{class_logits, shares};
 use super::draws::Drawn;
 use super::kernels::{self, Column, OCTETS};
 use super::products::products;
 use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};
+use crate::engine::Params;
 use crate::engine::batch::Draw;
 use crate::error::Result;
 use crate::logistic::variance_octet;
 use crate::octet::{Octet, Stored, Work, dispatch};
 
 /// Rows gathered into one dense panel before it is multiplied with itself.
-const PANEL_GROUPS: usize = 8;
+pub(super) const PANEL_GROUPS: usize = 8;
 /// Partial sums that are kept apart and added in order, whatever the number of threads: as many as a wide matrix can
 /// afford, and more of a narrow one.
-const fn most_parts(width: usize) -> usize {
+pub(super) const fn most_parts(width: usize) -> usize {
     match width {
         0..=64 => 64,
         65..=256 => 16,
@@ -71,6 +73,8 @@ pub enum Curvature<'a> {
     At(&'a [f64]),
     /// The same of rows that count as this draw says, given the fold of each row of all blocks.
     Drawn(&'a [f64], Draw, &'a [u8]),
+    /// c = y(1−y) at the probability of one class of the softmax at these parameters, a column a class.
+    Class(&'a Params, usize),
 }
 
 /// Which rows take part.
@@ -112,7 +116,7 @@ impl RowSample {
 
     /// Calls `each` with the groups that take part, all of them after a few calls: all at once where X is in memory, else
     /// those of one block after the other.
-    fn each(self, blocks: &[Block], mut each: impl FnMut(&[Group<'_>])) -> Result<()> {
+    pub(super) fn each(self, blocks: &[Block], mut each: impl FnMut(&[Group<'_>])) -> Result<()> {
         let stride = self.stride();
         let places = self.places(blocks).collect::<Vec<_>>();
         if let Some(here) = blocks.iter().map(Block::here).collect::<Option<Vec<_>>>() {
@@ -237,7 +241,7 @@ fn parts<P: Stored + ComplexField>(
 }
 
 /// Adds matrices of which the lower triangles are given to both triangles of `total`.
-fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[&Mat<P>]) {
+pub(super) fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[&Mat<P>]) {
     let width = total.nrows();
     let mut strips = Vec::new();
     let mut rest = total.as_mut();
@@ -266,15 +270,15 @@ fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[&Mat<P>]) {
 }
 
 /// A group of rows.
-struct Group<'a> {
-    block: &'a RowBlock,
+pub(super) struct Group<'a> {
+    pub(super) block: &'a RowBlock,
     /// Its number in the block.
-    g: usize,
+    pub(super) g: usize,
     /// The number of its first row among the rows of all blocks.
     first_row: usize,
 }
 
-fn fill_panel<T: Stored, P: Stored>(
+pub(super) fn fill_panel<T: Stored, P: Stored>(
     x: &[T],
     place: &Group<'_>,
     map: &ColumnMap,
@@ -325,7 +329,7 @@ fn roots<O: Octet, T: Stored>(o: O, x: &[Column<T>], place: &Group<'_>, curvatur
     let (block, g) = (place.block, place.g);
     let weight = kernels::lanes(o, block.weight().group(g));
     let mut root = match curvature {
-        Curvature::Gram => weight,
+        Curvature::Gram | Curvature::Class(..) => weight,
         Curvature::Rows(rows) => {
             let mut lanes = [0.0; LANES];
             let present = LANES.min(block.rows() - g * LANES);
@@ -348,6 +352,14 @@ fn roots<O: Octet, T: Stored>(o: O, x: &[Column<T>], place: &Group<'_>, curvatur
             square
         }
     };
+    if let Curvature::Class(w, k) = curvature {
+        let mut logits = vec![root; w.models()];
+        class_logits(o, x, w, &mut logits);
+        let (shares, others) = shares(o, &mut logits, k);
+        for i in 0..OCTETS {
+            root[i] = o.mul(root[i], o.mul(shares[i], others[i]));
+        }
+    }
     for root in &mut root {
         *root = o.sqrt(*root);
     }

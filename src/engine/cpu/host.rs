@@ -6,6 +6,7 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use super::CpuEngine;
+use super::class_hessian::class_hessian;
 use super::draws::{WeightSums, weight_sums};
 use super::hessian::{ColumnMap, Curvature, RowSample, hessians, most_at_once};
 use super::kernels::{self, Column, OCTETS};
@@ -99,6 +100,15 @@ impl<'a> Host<'a> {
             all.iter_mut().for_each(|h| *h *= faer::Scale(1.0 / share));
         }
         Ok(all)
+    }
+
+    /// The Hessian of the softmax at W, a column a class, over all rows: the coordinates of the first class, then of the next.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn class_hessian(&self, map: &ColumnMap, w: &Params) -> Result<Mat<f64>> {
+        self.count_pass();
+        class_hessian(&self.data.blocks, map, w, RowSample::All)
     }
 
     /// The weights of the rows under each of `draws`; `folds` holds the fold of each row.

@@ -5,13 +5,16 @@
 //! processor.
 
 mod batch;
+mod class_hessian;
 mod draws;
 mod hessian;
 mod host;
 pub mod kernels;
 mod lines;
 pub mod products;
+mod real;
 mod rows;
+mod softmax;
 
 use std::time::Instant;
 
@@ -22,8 +25,8 @@ pub use lines::Lines;
 use rows::{Held, Role, logits, sum};
 
 use super::{
-    Batch, BatchSums, Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, LineId, LossGradient,
-    LossSlope, Params, PointId, Shape, check_params,
+    Batch, BatchSums, ClassSums, Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, LineId,
+    LossGradient, LossSlope, Params, PointId, Shape, check_params,
 };
 use crate::data::{Block, Precision, Values, each_block};
 use crate::error::{Error, Result};
@@ -59,6 +62,18 @@ impl<'a> CpuEngine<'a> {
     /// [`Error::Numerics`] when `point` is neither the kept nor the latest one, and what reading fails with.
     pub fn curvature_sum(&mut self, point: PointId) -> Result<f64> {
         self.lines.curvature_sum(point)
+    }
+
+    /// Loss and gradient of a softmax at W, or the product of its Hessian with V.
+    fn of_classes(&mut self, kernel: &'static str, w: &Params, v: Option<&Params>) -> Result<ClassSums> {
+        let Shape { features, .. } = self.shape;
+        for params in [Some(w), v].into_iter().flatten() {
+            check_params(params, Shape { models: w.models(), ..self.shape })?;
+        }
+        let start = Instant::now();
+        let sums = softmax::softmax(self.blocks, features, self.products, w, v)?;
+        self.count_pass(kernel, 0, start);
+        Ok(sums.checked())
     }
 
     /// Counts one full read of X, and of `logits` sets of logits.
@@ -156,6 +171,14 @@ impl Engine for CpuEngine<'_> {
             self.count_pass("loss_gradients", 0, start);
             Ok(sums)
         })
+    }
+
+    fn softmax(&mut self, w: &Params) -> Result<ClassSums> {
+        self.of_classes("softmax", w, None)
+    }
+
+    fn softmax_product(&mut self, w: &Params, v: &Params) -> Result<Params> {
+        Ok(self.of_classes("softmax_product", w, Some(v))?.gradient)
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {

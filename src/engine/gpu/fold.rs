@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::out_of_range;
 use super::plan::{Chunk, Plan, Region};
 use crate::engine::batch::BatchSums;
-use crate::engine::{LossSlope, Params};
+use crate::engine::{ClassSums, LossSlope, Params};
 use crate::error::Result;
 
 /// A tile's loss from here on means a logit that a kernel refused (OUT_OF_RANGE in shaders/common/logistic.wgsl),
@@ -62,6 +62,16 @@ impl GradientSums {
             let loss = if self.refused[k] { f64::INFINITY } else { entry(plan.features + 1) };
             BatchSums { loss, loss_left_out: entry(plan.features + 2), gradient }.checked()
         })
+    }
+
+    /// Loss and gradient of all classes together, or their product with a direction.
+    pub(super) fn classes(self, plan: &Plan) -> ClassSums {
+        let mut gradient = Params::zeros(plan.features, plan.models);
+        for k in 0..plan.models {
+            gradient.model_mut(k).iter_mut().enumerate().for_each(|(j, value)| *value = self.entry(plan, k, j));
+        }
+        let loss = if self.refused.contains(&true) { f64::INFINITY } else { self.entry(plan, 0, plan.features + 1) };
+        ClassSums { loss, gradient }.checked()
     }
 
     /// The loss of each model and the gradient.

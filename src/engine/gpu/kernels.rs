@@ -12,8 +12,9 @@ macro_rules! shader {
 }
 
 /// The files of `shaders/common`: stem and text.
-const COMMON: [(&str, &str); 18] = [
+const COMMON: [(&str, &str); 19] = [
     ("chunk", shader!("common/chunk")),
+    ("classes", shader!("common/classes")),
     ("draws", shader!("common/draws")),
     ("logistic", shader!("common/logistic")),
     ("models_1", shader!("common/models_1")),
@@ -79,6 +80,8 @@ pub(super) enum Residuals {
     Plain,
     /// Of every row as often as each model counts it.
     Counted,
+    /// Of all classes of every row.
+    Classes,
 }
 
 const fn binding(name: &'static str, kind: BindingKind) -> Binding {
@@ -138,7 +141,24 @@ pub(super) const LOSS_GRADIENTS: Kernel = Kernel {
     residuals: Residuals::Counted,
 };
 
-const KERNELS: [Kernel; 5] = [LOGITS, LOSS_GRADIENT, LOSS_GRADIENT_WIDE, LOSS_GRADIENTS, LINE_PROBE];
+pub(super) const SOFTMAX: Kernel = Kernel {
+    name: "softmax",
+    counterpart: "softmax.rs, softmax",
+    source: shader!("softmax"),
+    bindings: &[CHUNK, X, W, A, SUMS],
+    residuals: Residuals::Classes,
+};
+
+pub(super) const SOFTMAX_PRODUCT: Kernel = Kernel {
+    name: "softmax_product",
+    counterpart: "softmax.rs, products",
+    source: shader!("softmax_product"),
+    bindings: &[CHUNK, X, W, A, SUMS],
+    residuals: Residuals::Classes,
+};
+
+const KERNELS: [Kernel; 7] =
+    [LOGITS, LOSS_GRADIENT, LOSS_GRADIENT_WIDE, LOSS_GRADIENTS, LINE_PROBE, SOFTMAX, SOFTMAX_PRODUCT];
 
 /// Every kernel of this engine.
 pub fn kernels() -> &'static [Kernel] {

@@ -8,6 +8,7 @@
 mod adapter;
 mod batched;
 mod choose;
+mod classes;
 mod device;
 mod fold;
 mod kernels;
@@ -31,6 +32,7 @@ pub(super) use open::Device;
 use open::device_bytes;
 
 use self::batched::Batched;
+use self::classes::Classes;
 use self::device::Gpu;
 use self::kernels::{LINE_PROBE, LOGITS};
 use self::memory::{Loose, Parts, Rows, Slot, Values, parameters};
@@ -40,8 +42,8 @@ use self::stream::Stream;
 use self::tuning::DeviceClass;
 use self::uniforms::ProbeUniform;
 use super::{
-    Batch, BatchSums, Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params,
-    PointId, Shape, Stamps, check_params,
+    Batch, BatchSums, ClassSums, Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening,
+    Params, PointId, Shape, Stamps, check_params,
 };
 use crate::data::Block;
 use crate::error::{Error, Result};
@@ -114,6 +116,8 @@ pub struct GpuEngine {
     line: Option<(usize, usize, Vec<wgpu::BindGroup>)>,
     /// What batches of models need beside the rows, from the first one on.
     batched: Option<Batched>,
+    /// What a softmax needs, likewise.
+    classes: Option<Classes>,
     /// Where logits go that belong to no point, from the first time they are asked for.
     loose: Option<Loose>,
     cost: Cost,
@@ -180,6 +184,7 @@ impl GpuEngine {
             latest: None,
             line: None,
             batched: None,
+            classes: None,
             loose: None,
             cost: Cost::default(),
             gpu,
@@ -265,6 +270,26 @@ impl GpuEngine {
         Ok(sums)
     }
 
+    /// Loss and gradient of a softmax at W, or the product of its Hessian with V.
+    fn of_classes(&mut self, w: &Params, v: Option<&Params>) -> Result<ClassSums> {
+        let room = (w.models(), self.rows.len());
+        let mut classes = Classes::with_room(self.classes.take(), &self.gpu, self.class, &self.plan, room)?;
+        let mut sums = classes.begin(&self.gpu, self.shape, w, v)?;
+        let pipeline = self.pipelines.softmax(&self.gpu, v.is_some())?;
+        let plan = classes.plan(v.is_some()).clone();
+        let mut bound = Vec::with_capacity(self.rows.len());
+        for (c, (rows, chunk)) in self.rows.iter().zip(&plan.chunks).enumerate() {
+            classes.describe(&self.gpu, c, &plan, chunk);
+            bound.push(classes.bind(&self.gpu, pipeline, rows, c, chunk.sums)?);
+        }
+        let add = |chunk: &Chunk, results: &[f32]| sums.add(&plan, chunk, results);
+        classes.stream.run_plan(&self.gpu, &mut self.cost, &plan, (pipeline, &bound), |chunk| chunk.sums, add)?;
+        let traffic = plan.class_traffic();
+        self.cost.count_pass(pipeline.name, traffic.x, traffic.bytes());
+        self.classes = Some(classes);
+        Ok(sums.classes(&plan))
+    }
+
     /// Puts W on the device.
     fn write_parameters(&self, w: &Params) -> Result<()> {
         check_params(w, self.shape)?;
@@ -328,6 +353,14 @@ impl Engine for GpuEngine {
     fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
         batch.check(self.shape)?;
         batch.in_parts(self.plan.most_batched(self.spare), |batch| self.batch(batch))
+    }
+
+    fn softmax(&mut self, w: &Params) -> Result<ClassSums> {
+        self.of_classes(w, None)
+    }
+
+    fn softmax_product(&mut self, w: &Params, v: &Params) -> Result<Params> {
+        Ok(self.of_classes(w, Some(v))?.gradient)
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {

@@ -37,6 +37,8 @@ pub(super) struct Pipelines {
     sources: ShaderSources,
     pub(super) loss_gradient: Pipeline,
     loss_gradients: OnceCell<Pipeline>,
+    /// Of several classes, and the product with their Hessian.
+    softmax: [OnceCell<Pipeline>; 2],
     logits: OnceCell<Pipeline>,
     line_probe: OnceCell<Pipeline>,
 }
@@ -57,6 +59,7 @@ impl Pipelines {
             sources: sources.clone(),
             loss_gradient: compile(gpu, sources, class, &build)?,
             loss_gradients: OnceCell::new(),
+            softmax: Default::default(),
             logits: OnceCell::new(),
             line_probe: OnceCell::new(),
         })
@@ -64,6 +67,11 @@ impl Pipelines {
 
     pub(super) fn loss_gradients(&self, gpu: &Gpu) -> Result<&Pipeline> {
         self.get(gpu, &self.loss_gradients, || tuning::loss_gradients(self.class, self.features))
+    }
+
+    pub(super) fn softmax(&self, gpu: &Gpu, product: bool) -> Result<&Pipeline> {
+        let cell = &self.softmax[usize::from(product)];
+        self.get(gpu, cell, || tuning::softmax(self.class, self.features, product))
     }
 
     pub(super) fn logits(&self, gpu: &Gpu) -> Result<&Pipeline> {

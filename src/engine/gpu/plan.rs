@@ -15,6 +15,8 @@ pub const PROBE_STEPS: usize = 8;
 pub(super) const SUBMISSION_BYTES: u64 = 256 << 20;
 /// Bytes of results of a batch of models at the most.
 const BATCH_RESULTS: u64 = 128 << 20;
+/// Bytes of the logits that the workgroups of a softmax have at hand, at the most.
+const CLASS_BYTES: u64 = 32 << 20;
 /// Bytes a binding has at the most whatever the device offers, so that 32-bit indices of f32 always suffice.
 const MAX_BINDING: u64 = 4 << 30;
 /// Regions of the results buffer start at multiples of this, WebGPU's alignment of storage bindings.
@@ -209,6 +211,25 @@ impl Plan {
         plan
     }
 
+    /// The same chunks for a softmax of `classes` classes: workgroups take one tile after the other, as many as there is room for the
+    /// logits of `sets` sets of parameters.
+    pub(super) fn of_classes(&self, classes: usize, sets: usize) -> Self {
+        let batch = tuning::BATCH;
+        let (batches, sums) = (classes.div_ceil(batch), self.features + 2);
+        let mut plan = Plan { models: classes, batch, batches, sums, ..self.clone() };
+        let cuts: Vec<_> = self.chunks.iter().map(|chunk| (chunk.block, chunk.first_row, chunk.rows)).collect();
+        plan.lay_out(&cuts);
+        let most =
+            (CLASS_BYTES.min(self.binding()) / plan.class_bytes(sets)).clamp(1, u64::from(self.limits.workgroups));
+        plan.chunks.iter_mut().for_each(|chunk| chunk.grid = [(chunk.tiles as u64).min(most) as u32, 1]);
+        plan
+    }
+
+    /// Bytes of the logits of a tile for `sets` sets of parameters.
+    pub(super) fn class_bytes(&self, sets: usize) -> u64 {
+        (sets * self.padded_models() * TILE * 4) as u64
+    }
+
     /// Models that a batch may have, four at the least: what the largest chunk leaves of them fits into a binding and, with the two
     /// places it is read back to, into `spare` bytes, and its work into a grid.
     pub(super) fn most_batched(&self, spare: u64) -> usize {
@@ -266,6 +287,11 @@ impl Plan {
         let logits = self.logits_traffic();
         let written = self.chunks.iter().map(|chunk| chunk.sums.bytes).sum();
         Traffic { beside_x: logits.beside_x + draws, written, ..logits }
+    }
+
+    /// What a softmax moves: logits stay in cache.
+    pub(super) fn class_traffic(&self) -> Traffic {
+        Traffic { written: self.chunks.iter().map(|chunk| chunk.sums.bytes).sum(), ..self.logits_traffic() }
     }
 
     /// What the `logits` kernel moves.

@@ -7,11 +7,12 @@
 use std::time::Instant;
 
 use super::batched::Batched;
+use super::classes::Classes;
 use super::device::Gpu;
 use super::kernels::LOGITS;
 use super::memory::{Lane, Parts, Values, parameters};
 use super::open::Device;
-use super::pipelines::Pipelines;
+use super::pipelines::{Pipeline, Pipelines};
 use super::plan::{Chunk, Plan, PlanLimits, Region, TILE};
 use super::stream::{Recording, Stream};
 use super::tuning::DeviceClass;
@@ -20,8 +21,8 @@ use super::{GpuOptions, fold, out_of_range};
 use crate::data::{Block, Precision, RowBlock, each_block};
 use crate::engine::cpu::Lines;
 use crate::engine::{
-    Batch, BatchSums, Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening, Params,
-    PointId, Shape, check_params,
+    Batch, BatchSums, ClassSums, Cost, DeviceInfo, Engine, F32_RESOLUTION, LineId, LossGradient, LossSlope, Opening,
+    Params, PointId, Shape, check_params,
 };
 use crate::error::Result;
 
@@ -53,6 +54,8 @@ pub(super) struct StreamedGpu<'a> {
     lines: Lines<'a>,
     /// What batches of models need beside the rows, from the first one on.
     batched: Option<Batched>,
+    /// What a softmax needs, likewise.
+    classes: Option<Classes>,
     class: DeviceClass,
     cost: Cost,
     gpu: Gpu,
@@ -89,6 +92,7 @@ impl<'a> StreamedGpu<'a> {
             logits_at,
             lines: Lines::new(blocks, models, Precision::F64),
             batched: None,
+            classes: None,
             class,
             cost: Cost::default(),
             gpu,
@@ -155,37 +159,91 @@ impl<'a> StreamedGpu<'a> {
         let room = (batch.draws.len(), LANES);
         let mut batched = Batched::with_room(self.batched.take(), &self.gpu, self.class, &self.plan, room)?;
         let mut sums = batched.begin(&self.gpu, &self.plan, batch)?;
-        let StreamedGpu { gpu, cost, lanes, pipelines, blocks, .. } = self;
-        let pipeline = pipelines.loss_gradients(gpu)?;
+        let pipeline = self.pipelines.loss_gradients(&self.gpu)?;
         let plan = batched.plan.clone();
-        let largest = plan.chunks.iter().map(|chunk| plan.stored_bytes(chunk)).max().unwrap_or(0);
-        let all_sums = Region { offset: 0, bytes: plan.chunks.iter().map(|chunk| chunk.sums.bytes).max().unwrap_or(0) };
-        let bind = |(place, lane): (usize, &Lane)| batched.bind(gpu, pipeline, &lane.rows, place, all_sums);
-        let bound = lanes.iter().enumerate().map(bind).collect::<Result<Vec<_>>>()?;
-        let mut uploader = Uploader::new(gpu, largest)?;
-        let mut in_flight = None;
-        let mut fold = |c: usize, results: &[f32]| {
-            sums.add(&plan, &plan.chunks[c], results);
-            Ok(())
-        };
-        let outcome = each_chunk(blocks, &plan, |c, chunk, block| {
-            let (place, lane) = (c % LANES, &lanes[c % LANES]);
-            uploader.upload(&lane.rows.x, StoredRows::new(block, chunk.first_row, plan.columns))?;
-            batched.describe(gpu, place, chunk, batch);
-            let bound = &bound[place];
-            let mut record = |recording: &mut Recording<'_>, _: usize| {
-                let [x, y] = chunk.grid;
-                recording.dispatch(pipeline, bound, [x, y, 1]);
-                chunk.sums.offset + chunk.sums.bytes
-            };
-            batched.stream.push(gpu, cost, &mut in_flight, c, &mut record, &mut fold)
-        });
-        let outcome = batched.stream.finish(gpu, cost, in_flight, outcome, &mut fold);
-        outcome.and(uploader.finish())?;
+        let bind =
+            |(place, lane): (usize, &Lane)| batched.bind(&self.gpu, pipeline, &lane.rows, place, all_sums(&plan));
+        let bound = self.lanes.iter().enumerate().map(bind).collect::<Result<Vec<_>>>()?;
+        let describe =
+            |gpu: &Gpu, batched: &Batched, place: usize, chunk: &Chunk| batched.describe(gpu, place, chunk, batch);
+        let sending = Sending { plan: &plan, pipeline, bound: &bound, lanes: &self.lanes, blocks: self.blocks };
+        sending.run(&self.gpu, &mut self.cost, &mut batched, |batched| &mut batched.stream, describe, &mut sums)?;
         let traffic = plan.batch_traffic();
         self.cost.count_pass(pipeline.name, traffic.x, traffic.bytes());
         self.batched = Some(batched);
         Ok(sums.batch(&plan).collect())
+    }
+
+    /// Sends all rows once for loss and gradient of a softmax at W, or for the product of its Hessian with V.
+    fn of_classes(&mut self, w: &Params, v: Option<&Params>) -> Result<ClassSums> {
+        let room = (w.models(), LANES);
+        let mut classes = Classes::with_room(self.classes.take(), &self.gpu, self.class, &self.plan, room)?;
+        let mut sums = classes.begin(&self.gpu, self.shape, w, v)?;
+        let pipeline = self.pipelines.softmax(&self.gpu, v.is_some())?;
+        let plan = classes.plan(v.is_some()).clone();
+        let bind =
+            |(place, lane): (usize, &Lane)| classes.bind(&self.gpu, pipeline, &lane.rows, place, all_sums(&plan));
+        let bound = self.lanes.iter().enumerate().map(bind).collect::<Result<Vec<_>>>()?;
+        let describe =
+            |gpu: &Gpu, classes: &Classes, place: usize, chunk: &Chunk| classes.describe(gpu, place, &plan, chunk);
+        let sending = Sending { plan: &plan, pipeline, bound: &bound, lanes: &self.lanes, blocks: self.blocks };
+        sending.run(&self.gpu, &mut self.cost, &mut classes, |classes| &mut classes.stream, describe, &mut sums)?;
+        let traffic = plan.class_traffic();
+        self.cost.count_pass(pipeline.name, traffic.x, traffic.bytes());
+        self.classes = Some(classes);
+        Ok(sums.classes(&plan))
+    }
+}
+
+/// Where the sums of any chunk of `plan` go.
+fn all_sums(plan: &Plan) -> Region {
+    Region { offset: 0, bytes: plan.chunks.iter().map(|chunk| chunk.sums.bytes).max().unwrap_or(0) }
+}
+
+/// One read of all rows that keeps no logits.
+struct Sending<'s, 'a> {
+    plan: &'s Plan,
+    pipeline: &'s Pipeline,
+    /// What binds the pipeline to each lane.
+    bound: &'s [wgpu::BindGroup],
+    lanes: &'s [Lane],
+    blocks: &'a [Block],
+}
+
+impl Sending<'_, '_> {
+    /// Sends chunk by chunk, says what is at each lane by `describe`, and adds up what the kernel leaves. `beside` is what the
+    /// kernel needs beside the rows, with a `stream` of its own.
+    fn run<B>(
+        &self,
+        gpu: &Gpu,
+        cost: &mut Cost,
+        beside: &mut B,
+        stream: impl Fn(&mut B) -> &mut Stream,
+        describe: impl Fn(&Gpu, &B, usize, &Chunk),
+        sums: &mut fold::GradientSums,
+    ) -> Result<()> {
+        let plan = self.plan;
+        let largest = plan.chunks.iter().map(|chunk| plan.stored_bytes(chunk)).max().unwrap_or(0);
+        let mut uploader = Uploader::new(gpu, largest)?;
+        let mut in_flight = None;
+        let mut fold = |c: usize, results: &[f32]| {
+            sums.add(plan, &plan.chunks[c], results);
+            Ok(())
+        };
+        let outcome = each_chunk(self.blocks, plan, |c, chunk, block| {
+            let (place, lane) = (c % LANES, &self.lanes[c % LANES]);
+            uploader.upload(&lane.rows.x, StoredRows::new(block, chunk.first_row, plan.columns))?;
+            describe(gpu, beside, place, chunk);
+            let mut record = |recording: &mut Recording<'_>, _: usize| {
+                let [x, y] = chunk.grid;
+                recording.dispatch(self.pipeline, &self.bound[place], [x, y, 1]);
+                chunk.sums.offset + chunk.sums.bytes
+            };
+            stream(beside).push(gpu, cost, &mut in_flight, c, &mut record, &mut fold)
+        });
+        let outcome = stream(beside).finish(gpu, cost, in_flight, outcome, &mut fold);
+        // What was sent must have arrived, or have failed, before its memory is given back.
+        outcome.and(uploader.finish())
     }
 }
 
@@ -255,6 +313,14 @@ impl Engine for StreamedGpu<'_> {
         batch.check(self.shape)?;
         // A sixth of the device's share, as for a chunk.
         batch.in_parts(self.plan.most_batched(u64::MAX), |batch| self.batch(batch))
+    }
+
+    fn softmax(&mut self, w: &Params) -> Result<ClassSums> {
+        self.of_classes(w, None)
+    }
+
+    fn softmax_product(&mut self, w: &Params, v: &Params) -> Result<Params> {
+        Ok(self.of_classes(w, Some(v))?.gradient)
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {

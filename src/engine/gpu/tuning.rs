@@ -1,7 +1,9 @@
 //! How a kernel is built for a device and a problem: which preludes are joined before it, and its numbers. Pure
 //! functions; nothing here changes what is computed, only how the work is laid out.
 
-use super::kernels::{Kernel, LINE_PROBE, LOGITS, LOSS_GRADIENT, LOSS_GRADIENT_WIDE, LOSS_GRADIENTS, Residuals};
+use super::kernels::{
+    Kernel, LINE_PROBE, LOGITS, LOSS_GRADIENT, LOSS_GRADIENT_WIDE, LOSS_GRADIENTS, Residuals, SOFTMAX, SOFTMAX_PRODUCT,
+};
 use super::plan::TILE;
 use crate::data::LANES;
 
@@ -62,6 +64,11 @@ pub fn loss_gradient(class: DeviceClass, features: usize, models: usize) -> Buil
 /// The kernel of loss and gradient of many models of rows of their own on `features` features.
 pub fn loss_gradients(class: DeviceClass, features: usize) -> Build {
     wide(LOSS_GRADIENTS, class, features, BATCH)
+}
+
+/// The kernel of loss and gradient of several classes on `features` features, or of the product with their Hessian.
+pub fn softmax(class: DeviceClass, features: usize, product: bool) -> Build {
+    wide(if product { SOFTMAX_PRODUCT } else { SOFTMAX }, class, features, BATCH)
 }
 
 /// A kernel that reads X twice, the second time from cache.
@@ -163,10 +170,14 @@ fn build(
         Residuals::None => {}
         Residuals::Plain => common.extend(["logistic", "residual"]),
         Residuals::Counted => common.extend(["logistic", "draws"]),
+        Residuals::Classes => common.push("logistic"),
     }
     common.extend(slots);
     if constants.iter().any(|(name, _)| *name == "REPEAT") {
         common.push("wide");
+    }
+    if kernel.residuals == Residuals::Classes {
+        common.push("classes");
     }
     Build { kernel, common, constants: constants.iter().map(|(name, value)| (*name, *value as u32)).collect() }
 }

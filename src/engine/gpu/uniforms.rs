@@ -18,10 +18,10 @@ pub(super) struct ChunkUniform {
     pub(super) width: u32,
     /// Number of the first row among those of all chunks, modulo 2³².
     pub(super) first_row: u32,
-    /// Fills the struct.
-    pub(super) fill_0: u32,
-    /// Fills the struct.
-    pub(super) fill_1: u32,
+    /// Models m.
+    pub(super) models: u32,
+    /// Workgroups that take one tile after the other.
+    pub(super) workgroups: u32,
 }
 
 impl ChunkUniform {
@@ -34,8 +34,8 @@ impl ChunkUniform {
             batches: plan.batches as u32,
             width: chunk.grid[0],
             first_row: chunk.first_of_all as u32,
-            fill_0: 0,
-            fill_1: 0,
+            models: plan.models as u32,
+            workgroups: chunk.grid[0] * chunk.grid[1],
         }
     }
 }
@@ -79,8 +79,8 @@ pub(super) const CHUNK_MEMBERS: [Member; 8] = [
     ("batches", std::mem::offset_of!(ChunkUniform, batches)),
     ("width", std::mem::offset_of!(ChunkUniform, width)),
     ("first_row", std::mem::offset_of!(ChunkUniform, first_row)),
-    ("fill_0", std::mem::offset_of!(ChunkUniform, fill_0)),
-    ("fill_1", std::mem::offset_of!(ChunkUniform, fill_1)),
+    ("models", std::mem::offset_of!(ChunkUniform, models)),
+    ("workgroups", std::mem::offset_of!(ChunkUniform, workgroups)),
 ];
 
 /// Members of [`ProbeUniform`].

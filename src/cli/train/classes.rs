@@ -1,0 +1,244 @@
+//! `train` of more than two classes.
+
+use serde_json::json;
+
+use super::super::args::{L2Arg, MultiArg, SolverArg, TrainArgs};
+use super::super::evaluate::{Scored, Scores, judge};
+use super::super::exit::Outcome;
+use super::super::output::{count, device_words, host_peak, json, metrics_text, plural, short, shorten, stdout};
+use super::super::progress::Terminal;
+use super::report::{MOST_PRINTED, number, redundant_text};
+use crate::certificate::Status;
+use crate::data::{RowStream, Rows, Training};
+use crate::engine::gpu::GpuOptions;
+use crate::error::{Error, Result};
+use crate::fit::{ClassFit, FitOptions, Init, fit_one_vs_rest, fit_softmax};
+use crate::model::{Model, Multi};
+
+/// Fits `training`, whose reading took `read` seconds and packing `packed`, and judges the model on the rows of `test`.
+pub(super) fn run(
+    args: &TrainArgs,
+    training: &Training,
+    (read, packed): (f64, f64),
+    test: Option<(RowStream<'_>, Option<Rows>)>,
+    terminal: &Terminal,
+) -> Result<Outcome> {
+    check(args, training)?;
+    let multi = match args.fit.multi {
+        Some(MultiArg::Ovr) => Multi::Ovr,
+        Some(MultiArg::Softmax) | None => Multi::Softmax,
+    };
+    let L2Arg::Is(l2) = args.fit.l2 else { return Err(for_two("--l2 auto", training)) };
+    let init = match args.fit.init.as_str() {
+        "zeros" => Init::Zeros,
+        "random" => Init::Random { seed: args.fit.optimum.seed },
+        path => return Err(for_two(&format!("--init {path}"), training)),
+    };
+    let options = FitOptions { init, l2, ..args.fit.optimum.options(args.common.device()) };
+    let data = &training.train;
+    let mut fit = match multi {
+        Multi::Softmax => fit_softmax(data, &options, terminal)?,
+        Multi::Ovr => fit_one_vs_rest(data, &options, terminal)?,
+    };
+    fit.seconds.read = read;
+    fit.seconds.upload += packed;
+    fit.seconds.total += read + packed;
+    let model = fit.model(data, &training.design, &options, multi, args.fit.optimum.seed);
+    model.save(&args.model)?;
+    terminal.clear();
+    warn(&fit, training, terminal);
+    if !args.common.json {
+        stdout(&text(&fit, training, &model, args))?;
+    }
+    // What goes wrong now must not take the report of the fit along.
+    let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
+    let judged = judge(Scores::new(&model, &options.device, &gpu, 0.5)?, training.holdout.as_ref(), test, terminal);
+    if args.common.json {
+        let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
+        json(&report(&fit, training, &model, scored, args))?;
+    }
+    if let (Some((title, scored)), false) = (judged?, args.common.json) {
+        stdout(&format!("\n{}", metrics_text(title, &scored.metrics, &model.classes)))?;
+    }
+    Ok(Outcome::of_fit(fit.status, args.strict))
+}
+
+/// That `option` is of no use here.
+fn for_two(option: &str, training: &Training) -> Error {
+    let classes = &training.design.target;
+    Error::Usage(format!(
+        "{option} is for two classes, and the target has {} ({}); leave it out",
+        classes.classes.len(),
+        classes.shown()
+    ))
+}
+
+/// Holds the arguments to be those of a fit of more than two classes.
+fn check(args: &TrainArgs, training: &Training) -> Result<()> {
+    let given = [
+        ("--bootstrap", args.bootstrap.is_some()),
+        ("--checkpoint", args.checkpoint.is_some()),
+        ("--learning-rate", args.fit.learning_rate.is_some()),
+        ("--solver gd", args.fit.solver == SolverArg::Gd),
+        ("--solver lbfgs", args.fit.solver == SolverArg::Lbfgs),
+        ("--offset", args.data.offset.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(for_two(option, training)),
+        None => Ok(()),
+    }
+}
+
+fn warn(fit: &ClassFit, training: &Training, terminal: &Terminal) {
+    let classes = &training.design.target.classes;
+    if fit.separated.len() == classes.len() {
+        terminal.warn(
+            "the classes are separated from each other, so no maximum-likelihood estimate exists: some coefficients grow without \
+             end. Predictions are usable, coefficients are not; add a penalty (--l2 1) for finite ones.",
+        );
+    } else if !fit.separated.is_empty() {
+        let names: Vec<String> = fit.separated.iter().take(8).map(|k| shorten(&classes[*k], 40)).collect();
+        terminal.warn(&format!(
+            "{} separated from the rest, so no maximum-likelihood estimate exists there: {}. Add a penalty (--l2 1) for finite \
+             coefficients.",
+            if fit.separated.len() == 1 { "a class is" } else { "classes are" },
+            names.join(", "),
+        ));
+    }
+    if !fit.redundant.is_empty() {
+        terminal.warn(&redundant_text(&fit.redundant));
+    }
+    match fit.status {
+        Status::MaxIterations => terminal.warn(&format!(
+            "not converged: the {} allowed are used up, largest slope {:.1e}; raise --max-iter.",
+            plural(fit.iterations as u64, "iteration"),
+            fit.gradient_inf_norm,
+        )),
+        Status::Stalled => terminal.warn(&format!(
+            "not converged: no step lowers J any more in this arithmetic, largest slope {:.1e}; a larger --tol accepts that, a \
+             penalty (--l2) makes the problem easier.",
+            fit.gradient_inf_norm
+        )),
+        Status::Interrupted => {
+            terminal.warn("interrupted: the model holds the best point so far, which is not the optimum.");
+        }
+        Status::Converged | Status::Separated => {}
+    }
+}
+
+/// What `--json` prints.
+fn report(
+    fit: &ClassFit,
+    training: &Training,
+    model: &Model,
+    held_out: Option<&Scored>,
+    args: &TrainArgs,
+) -> serde_json::Value {
+    let classes = &training.design.target.classes;
+    json!({
+        "rows": training.train.rows,
+        "features": training.train.features.len(),
+        "ranks": 1,
+        "weight_sum": training.train.weight_sum,
+        "classes": classes,
+        "class_rows": training.summary.class_counts,
+        "multi": model.objective.multi,
+        "rows_read": training.summary.rows,
+        "rows_dropped": training.summary.dropped_rows,
+        "cells_filled": training.summary.filled_cells,
+        "device": fit.device,
+        "solver": model.training.solver,
+        "l2": model.objective.l2,
+        "status": fit.status,
+        "stopped_by": fit.stopped_by,
+        "iterations": fit.iterations,
+        "products": fit.products,
+        "passes": fit.passes,
+        "objective": fit.objective,
+        "gradient_inf_norm": fit.gradient_inf_norm,
+        "gradient_inf_norm_raw": fit.gradient_inf_norm_raw,
+        "log_loss": fit.log_loss,
+        "intercept": fit.intercepts,
+        "column_rank": fit.rank,
+        "redundant": fit.redundant.iter().map(|(name, parts)| json!({
+            "name": name,
+            "combination_of": parts.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "separated": fit.separated.iter().map(|k| &classes[*k]).collect::<Vec<_>>(),
+        "objective_gap": fit.bounds.map(|bounds| bounds.0),
+        "coefficient_gap": fit.bounds.map(|bounds| bounds.1),
+        "storage_rounding": fit.rounding,
+        "holdout": held_out.map(|scored| &scored.metrics),
+        "model": args.model.display().to_string(),
+        "seconds": fit.seconds,
+        "bytes": {
+            "host_peak": host_peak(),
+            "device_peak": fit.cost.device_peak,
+            "device_read": fit.cost.bytes_read,
+        },
+        "kernels": fit.cost.kernels.iter().map(|k| json!({
+            "name": k.name, "calls": k.calls, "seconds": k.seconds,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn text(fit: &ClassFit, training: &Training, model: &Model, args: &TrainArgs) -> String {
+    let data = &training.train;
+    let target = training.design.target.name.as_deref().unwrap_or("the target file");
+    let classes = &model.classes;
+    let mut text = format!("device     {}\n", device_words(&fit.device));
+    text += &format!(
+        "data       {} × {}; {target}: {} classes ({})\n",
+        plural(data.rows as u64, "row"),
+        plural(data.features.len() as u64, "feature"),
+        classes.len(),
+        training.design.target.shown(),
+    );
+    if fit.rounding > 0.0 {
+        text += &format!(
+            "stored     in f32, standardised: the largest rounding is {:.1e} standard deviations\n",
+            fit.rounding
+        );
+    }
+    let l2 = model.objective.l2;
+    let penalty = if l2 > 0.0 { format!(", l2 = {}", short(l2)) } else { String::new() };
+    let products = if fit.products > 0 {
+        format!(", {} products with the Hessian", count(fit.products as u64))
+    } else {
+        String::new()
+    };
+    text += &format!(
+        "solver     {}, newton{penalty}: {}{products}, {} of X in {:.3} s\n",
+        model.objective.multi.map_or("", Multi::name),
+        plural(fit.iterations as u64, "iteration"),
+        plural(fit.passes, "read"),
+        fit.seconds.solve + fit.seconds.verify,
+    );
+    text += &format!("status     {} (by {})\n", fit.status.name(), fit.stopped_by.replace('-', " "));
+    let certified =
+        if args.fit.optimum.no_verify { "as the engine saw it; not verified" } else { "re-computed in f64" };
+    text += &format!("certified  largest slope {:.1e} of S·sd, {certified}\n", fit.gradient_inf_norm);
+    if let Some((gap, distance)) = fit.bounds {
+        text += &format!("proved     J is within {gap:.1e} of its minimum, β within {distance:.1e} of the optimum's\n");
+    }
+    let sum = if model.objective.multi == Some(Multi::Ovr) { ", both summed over the classes" } else { "" };
+    text += &format!("log loss   {:.9} (J = {}{sum})\n", fit.log_loss, short(fit.objective));
+    text += "\ncoefficients\n";
+    let names: Vec<String> = data.features.iter().map(|name| shorten(name, 30)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(11);
+    let mut printed = 0;
+    for (k, class) in classes.iter().enumerate() {
+        text += &format!("  {}\n", shorten(class, 40));
+        let intercept = model.objective.intercept.then_some(("(intercept)", fit.intercepts[k]));
+        let features = names.iter().map(String::as_str).zip(fit.coefficients[k].iter().copied());
+        for (name, value) in intercept.into_iter().chain(features) {
+            text += &format!("    {name:width$}  {:>18}\n", number(value));
+            printed += 1;
+        }
+        if printed >= MOST_PRINTED && k + 1 < classes.len() {
+            text += &format!("  … those of {} more classes in the model\n", classes.len() - k - 1);
+            break;
+        }
+    }
+    text + &format!("\nmodel      {}\n", args.model.display())
+}
