@@ -1,6 +1,7 @@
 //! The answer re-checked in f64 on the host, and what only f64 can decide: rank, and the last steps to the optimum.
 
 mod bounds;
+mod dual;
 mod polish;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::objective::{Coordinates, Evaluation, Objective};
 use crate::separation::{self, Separation};
 use crate::solver::{RELATIVE_DECREASE, Solution};
 use bounds::Penalised;
+pub use dual::duality_gap;
 
 /// A column whose variance, given the columns before it, is at most this part of its own is redundant: it is a
 /// combination of them to a millionth of its standard deviation. Rounding of a Gram matrix in f64 stays far below.
