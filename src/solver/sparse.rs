@@ -12,7 +12,7 @@ use faer::Mat;
 
 use super::batch::BatchRule;
 use super::dot;
-use super::quadratic::{Quadratic, weighted_sizes};
+use super::quadratic::{Quadratic, change, weighted_sizes};
 use super::quasi_newton::{difference, passes_to_go};
 use super::stopping::StopReason;
 use crate::error::Result;
@@ -194,8 +194,7 @@ impl SparseRunner {
         let (gradient, from, weights) = (pick(&at.gradient), pick(&at.theta), pick(&self.weights));
         let quadratic = Quadratic { curvature: &curvature, gradient: &gradient, from: &from, weights: &weights };
         let (to, predicted) = quadratic.minimise();
-        self.slope =
-            dot(&gradient, &difference(&to, &from)) + weighted_sizes(&weights, &to) - weighted_sizes(&weights, &from);
+        self.slope = change(gradient.iter().copied(), &weights, &from, &to);
         self.end.clone_from(&at.theta);
         base.columns.iter().zip(to).for_each(|(&j, x)| self.end[j] = x);
         self.predicted = predicted;
