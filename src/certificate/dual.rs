@@ -12,11 +12,11 @@ const INSIDE: f64 = 4.0 * f64::EPSILON;
 /// Upper bound of J − min J at θ for the penalty Σ wⱼ|θⱼ| + ½·Σ cⱼθⱼ², up to rounding in f64; `None` where nothing is proved. Reads X
 /// twice on the host.
 ///
-/// For any q ∈ [0,1]ⁿ let r = s∘(q − t) and u = −X̃ᵀr. Where r is orthogonal to the column of ones, Fenchel's inequality for each row
+/// For any q ∈ \[0,1\]ⁿ let r = s∘(q − t) and u = −X̃ᵀr. Where r is orthogonal to the column of ones, Fenchel's inequality for each row
 /// and each column gives J(θ) − min J ≤ Σ sᵢ·KL(qᵢ‖yᵢ) + Σⱼ (Rⱼ(θⱼ) + Rⱼ*(uⱼ) − θⱼuⱼ): every term is at least 0, and 0 at the minimum.
 /// KL(q‖y) = q·log(q/y) + (1−q)·log((1−q)/(1−y)), and Rⱼ*(u) = max(|u| − wⱼ, 0)²/(2cⱼ), without c infinite for |u| > wⱼ.
 ///
-/// q begins at the fitted y. To be orthogonal to the ones it goes to y − δ·y(1−y) with δ = Σ s(y−t)/Σ s·y(1−y), which stays in [0,1]
+/// q begins at the fitted y. To be orthogonal to the ones it goes to y − δ·y(1−y) with δ = Σ s(y−t)/Σ s·y(1−y), which stays in \[0,1\]
 /// for |δ| ≤ 1. Where c = 0 and some |uⱼ| > wⱼ it then goes towards t, on which r = 0, just as far as makes all of them feasible.
 ///
 /// # Errors
