@@ -53,8 +53,8 @@ fn residuals_of(workgroup: u32, quad: u32) -> f32 {
 
 @compute @workgroup_size(QUADS * SLICES)
 fn softmax(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    for (var tile = group.x; tile < chunk.tiles; tile += chunk.workgroups) {
-        let at = Place(tile, 0u, local, local % QUADS, local / QUADS % SLICES);
+    for (var piece = group.x; piece < chunk.tiles; piece += chunk.workgroups) {
+        let at = Place(piece, 0u, local, local % QUADS, local / QUADS % SLICES);
         var loss = 0.0;
         for (var step = 0u; step < TILE_QUADS; step += QUADS * REPEAT) {
             fill_room(at, group.x, 1u, step);

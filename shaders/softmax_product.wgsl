@@ -39,8 +39,8 @@ fn products_of(workgroup: u32, quad: u32) {
 
 @compute @workgroup_size(QUADS * SLICES)
 fn softmax_product(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    for (var tile = group.x; tile < chunk.tiles; tile += chunk.workgroups) {
-        let at = Place(tile, 0u, local, local % QUADS, local / QUADS % SLICES);
+    for (var piece = group.x; piece < chunk.tiles; piece += chunk.workgroups) {
+        let at = Place(piece, 0u, local, local % QUADS, local / QUADS % SLICES);
         for (var step = 0u; step < TILE_QUADS; step += QUADS * REPEAT) {
             fill_room(at, group.x, 2u, step);
             if (at.slice == 0u) {

@@ -4,6 +4,7 @@ mod bootstrap;
 mod classes;
 mod cross_validation;
 mod many;
+mod sparse;
 
 use std::time::Instant;
 
@@ -37,6 +38,8 @@ pub struct FitOptions {
     pub device: DeviceRequest,
     /// The method; chosen by the size of the data when `None`.
     pub solver: Option<Solver>,
+    /// l1 of the objective: l1·‖β‖₁.
+    pub l1: f64,
     /// l2 of the objective: ½·l2·‖β‖².
     pub l2: f64,
     /// Whether the column of ones takes part.
@@ -60,6 +63,7 @@ impl Default for FitOptions {
         FitOptions {
             device: DeviceRequest::Auto,
             solver: None,
+            l1: 0.0,
             l2: 0.0,
             intercept: true,
             max_iterations: None,
@@ -161,7 +165,7 @@ impl Fit {
                 .collect(),
             intercept: Intercept::One(self.intercept),
             classes: design.target.classes.clone(),
-            objective: ObjectiveRecord { l1: 0.0, l2: options.l2, intercept: options.intercept, multi: None },
+            objective: ObjectiveRecord { l1: options.l1, l2: options.l2, intercept: options.intercept, multi: None },
             training: TrainingRecord {
                 rows: data.rows,
                 weight_sum: data.weight_sum,
@@ -195,6 +199,9 @@ pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Resul
 /// As [`fit`].
 pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn Monitor) -> Result<Fit> {
     check(data, options)?;
+    if options.l1 > 0.0 {
+        return sparse::fit(data, options, gpu, monitor);
+    }
     let start = Instant::now();
     // First of all, so that a device that is not there costs nobody a wait.
     let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
@@ -206,6 +213,9 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     let problem = Problem::new(&host, full, independence, options.l2);
     let coordinates = problem.coordinates();
     let solver = options.solver.unwrap_or_else(|| choose_solver(data, coordinates.len()));
+    if solver == Solver::ProximalNewton {
+        return Err(Error::Usage("proximal Newton is for a penalty l1, and there is none".into()));
+    }
     if solver == Solver::Newton && data.samples.is_empty() && !certificate::affordable(data.rows, coordinates.len()) {
         return Err(Error::Usage(format!(
             "--solver newton would need the curvature of {} rows × {} columns at every step; use --solver lbfgs, or auto",
@@ -232,7 +242,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
             lbfgs::minimise(&mut objective, start, rule, monitor)?
         }
         Solver::Newton if data.samples.is_empty() => newton::minimise(&mut objective, theta, rule, monitor)?,
-        Solver::Newton => {
+        Solver::Newton | Solver::ProximalNewton => {
             let solution;
             (solution, samples) = sampled_newton(&mut objective, data, options, theta, rule, monitor)?;
             solution
@@ -341,6 +351,12 @@ fn check_options(data: &Dataset, options: &FitOptions) -> Result<()> {
     }
     if !(options.l2 >= 0.0 && options.l2.is_finite()) {
         return usage("--l2 must be a finite number that is not negative");
+    }
+    if !(options.l1 >= 0.0 && options.l1.is_finite()) {
+        return usage("--l1 must be a finite number that is not negative");
+    }
+    if options.l1 > 0.0 && options.solver.is_some_and(|solver| solver != Solver::ProximalNewton) {
+        return usage("--l1 is fitted by proximal Newton steps: leave --solver to auto");
     }
     if !(options.tolerance > 0.0 && options.tolerance.is_finite()) {
         return usage("--tol must be a positive finite number");

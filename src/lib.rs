@@ -5,7 +5,7 @@
 //! One objective, written once; every other file refers to this one.
 //!
 //! ```text
-//! J(W)   = Σᵢ sᵢ·ℓ(tᵢ, aᵢ)  +  ½·l2·‖β‖²          the (penalised) negative log-likelihood: a SUM over rows
+//! J(W)   = Σᵢ sᵢ·ℓ(tᵢ, aᵢ) + ½·l2·‖β‖² + l1·‖β‖₁   the (penalised) negative log-likelihood: a SUM over rows
 //! aᵢ     = xᵢ·β + β₀ (+ offsetᵢ)                   linear predictor (logit)
 //! ℓ(t,a) = log(1+eᵃ) − t·a        t ∈ [0,1]        computed without overflow for every |a|
 //! yᵢ     = σ(aᵢ) = 1/(1+e^−aᵢ)                     probability
@@ -25,7 +25,7 @@
 //! - [`report`]: tables and pictures of what was computed
 //! - [`mod@fit`], [`mod@validate`], [`mod@bench`], [`explain`]: the main jobs; [`mod@fit`] is the only orchestration
 //! - [`model`], [`metrics`], [`certificate`], [`separation`]: what is kept, measured and proved
-//! - [`solver`]: gradient descent, L-BFGS, Newton; they know an [`objective::Objective`] and nothing else
+//! - [`solver`]: gradient descent, L-BFGS, Newton, proximal Newton; they know an [`objective::Objective`] and nothing else
 //! - [`objective`]: loss + penalty + standardised columns over an engine
 //! - [`engine`]: all that a solver may ask of the data; [`engine::gpu`] is the only room that names wgpu
 //! - [`data`]: files to blocks of rows

@@ -339,12 +339,12 @@ fn every_shader_file_is_used_and_the_readme_lists_it() {
     let files = stems("shaders");
     let names: BTreeSet<String> = kernels().iter().map(|kernel| kernel.name.to_string()).collect();
     assert_eq!(files, names);
-    assert_eq!(files.len(), 5);
+    assert_eq!(files.len(), 7);
     let common = stems("shaders/common");
     let joined: BTreeSet<String> =
         builds().iter().flat_map(|(build, ..)| &build.common).map(|stem| (*stem).to_string()).collect();
     assert_eq!(common, joined, "files of shaders/common, and those that some build joins");
-    assert_eq!(common.len(), 18);
+    assert_eq!(common.len(), 19);
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders/README.md")).unwrap();
     for stem in files.iter().chain(&common) {
         assert!(readme.contains(&format!("`{stem}.wgsl`")), "shaders/README.md does not list {stem}.wgsl");
@@ -364,7 +364,7 @@ fn the_builds_of_every_size_and_class_are_known() {
             assert!(seen, "no build of {class:?} has {slots} slots");
         }
     }
-    assert_eq!(found.len(), 42);
+    assert_eq!(found.len(), 58);
 }
 
 #[test]

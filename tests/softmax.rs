@@ -329,15 +329,15 @@ fn metrics_are_those_of_scikit_learn() {
     assert_eq!(tally.rows(), 7);
     let m = tally.finish().unwrap();
     let expected = [
-        0.53492508617202272,
-        0.82352941176470584,
-        0.77777777777777768,
-        0.76666666666666661,
-        0.76623376623376627,
-        0.82811306340718105,
-        0.27352941176470591,
-        0.95238095238095233,
-        0.96969696969696972,
+        0.5349250861720227,
+        0.8235294117647058,
+        0.7777777777777777,
+        0.7666666666666666,
+        0.7662337662337663,
+        0.828113063407181,
+        0.2735294117647059,
+        0.9523809523809523,
+        0.9696969696969697,
         1.0,
     ];
     let got = [m.log_loss, m.accuracy, m.balanced_accuracy, m.macro_precision, m.macro_f1, m.weighted_f1, m.brier];
@@ -440,7 +440,8 @@ fn what_is_for_two_classes_says_so() {
     desk.write("two.csv", "v,y\n1,a\n2,b\n3,a\n4,b\n");
     assert_eq!(desk.run(&["train", "iris.csv", "--target", "species", "--l2", "1"]).code, 0);
     let train = ["train", "iris.csv", "--target", "species"];
-    let cases: [(Vec<&str>, &str); 11] = [
+    let cases: [(Vec<&str>, &str); 12] = [
+        ([&train[..], &["--l1", "1"]].concat(), "--l1 is for two classes"),
         (
             [&train[..], &["--l2", "auto"]].concat(),
             "--l2 auto is for two classes, and the target has 3 ('setosa', 'versicolor', 'virginica')",
@@ -471,7 +472,7 @@ fn what_is_for_two_classes_says_so() {
         assert!(ended.code == 2 && ended.err.contains(expected), "{args:?}: {} {}", ended.code, ended.err);
         seen += 1;
     }
-    assert_eq!(seen, 11);
+    assert_eq!(seen, 12);
     // A model that was tampered with is refused.
     let model = std::fs::read_to_string(desk.path("model.json")).unwrap();
     for (right, wrong) in

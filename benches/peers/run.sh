@@ -2,6 +2,7 @@
 # Measures gpulogit beside its peers and writes docs/benchmarks.md: ./benches/peers/run.sh [--quick]
 # Fits many models at once beside scikit-learn doing them in turn: ./benches/peers/run.sh --many
 # Fits many classes beside scikit-learn: ./benches/peers/run.sh --classes [--letters FILE.csv]
+# Fits with l1 beside skglm and scikit-learn's saga: ./benches/peers/run.sh --l1 FILE.csv.. (paths from the root of the repository)
 # Reads files beside polars and pyarrow, and fits what memory does not hold: ./benches/peers/run.sh --files
 # Installs the peers in a virtual environment outside the repository (GPULOGIT_PEERS, by default in the cache directory).
 set -euo pipefail
@@ -22,6 +23,11 @@ if [ "${1:-}" = "--classes" ]; then
     shift
     export NODEVICE_SELECT=1 OMP_NUM_THREADS="$(nproc)" OPENBLAS_NUM_THREADS="$(nproc)"
     exec "$place/venv/bin/python" classes.py --place "$place" --gpulogit ../../target/release/gpulogit "$@"
+fi
+if [ "${1:-}" = "--l1" ]; then
+    shift
+    cd ../..
+    exec "$place/venv/bin/python" benches/peers/l1.py target/release/gpulogit "$@"
 fi
 if [ "${1:-}" = "--files" ]; then
     shift

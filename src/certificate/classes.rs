@@ -42,9 +42,10 @@ impl Problem<'_> {
         let width = self.coordinates.len();
         let mut all: Vec<(Vec<f64>, f64)> =
             (0..classes).map(|k| of_class(&theta[k * width..(k + 1) * width])).collect();
-        let mean = |of: &dyn Fn(&(Vec<f64>, f64)) -> f64| all.iter().map(of).sum::<f64>() / classes as f64;
-        let means: Vec<f64> = (0..self.full.features()).map(|j| mean(&|class| class.0[j])).collect();
-        let of_intercepts = mean(&|class| class.1);
+        let mean = |sum: f64| sum / classes as f64;
+        let means: Vec<f64> =
+            (0..self.full.features()).map(|j| mean(all.iter().map(|class| class.0[j]).sum())).collect();
+        let of_intercepts = mean(all.iter().map(|class| class.1).sum());
         for (coefficients, intercept) in &mut all {
             coefficients.iter_mut().zip(&means).for_each(|(beta, mean)| *beta -= mean);
             *intercept -= of_intercepts;

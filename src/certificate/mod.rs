@@ -2,6 +2,7 @@
 
 mod bounds;
 mod classes;
+mod dual;
 mod polish;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::objective::{Coordinates, Evaluation, Objective};
 use crate::separation::{self, Separation};
 use crate::solver::{RELATIVE_DECREASE, Solution};
 use bounds::Penalised;
+pub use dual::duality_gap;
 
 pub use classes::CertifiedClasses;
 

@@ -153,6 +153,9 @@ pub(super) struct FitArgs {
     /// Penalty ½·X·‖β‖² (1/C of scikit-learn), never on the intercept; auto chooses it by cross-validation, as `gpulogit cv` does.
     #[arg(long, default_value = "0", value_name = "X|auto", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) l2: L2Arg,
+    /// Penalty X·‖β‖₁, never on the intercept: coefficients that are exactly zero. With --l2 an elastic net.
+    #[arg(long, default_value_t = 0.0, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
+    pub(super) l1: f64,
     /// η of w := w − η∇J, on standardised columns [default: 1/L for a bound L on the curvature].
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) learning_rate: Option<f64>,

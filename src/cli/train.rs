@@ -31,8 +31,11 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let reading = Instant::now();
     let penalised = match args.fit.l2 {
         L2Arg::Auto => args.grid.is_penalised(),
-        L2Arg::Is(l2) => l2 > 0.0,
+        L2Arg::Is(l2) => l2 > 0.0 || args.fit.l1 > 0.0,
     };
+    if args.fit.l1 != 0.0 && (args.fit.l2 == L2Arg::Auto || args.bootstrap.is_some()) {
+        return Err(Error::Usage("--l1 goes with neither --l2 auto nor --bootstrap: leave it, or them, out".into()));
+    }
     if let (L2Arg::Is(_), Some(option)) = (args.fit.l2, args.grid.given()) {
         return Err(Error::Usage(format!("{option} says how a penalty is chosen: add --l2 auto, or leave it out")));
     }
@@ -79,6 +82,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
             SolverArg::Lbfgs => Some(Solver::Lbfgs),
             SolverArg::Newton => Some(Solver::Newton),
         },
+        l1: args.fit.l1,
         learning_rate: args.fit.learning_rate,
         init: init(args, &training)?,
         ..args.fit.optimum.options(args.common.device())
@@ -130,7 +134,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         }
         _ => {}
     }
-    if let Some(why) = unchecked(&fit, options.l2 > 0.0) {
+    if let Some(why) = unchecked(&fit, penalised) {
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
 
@@ -143,7 +147,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let judged = judge(Scores::new(&model, &options.device, &gpu, 0.5)?, training.holdout.as_ref(), test, terminal);
     if args.common.json {
         let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
-        json(&report(&fit, &training, options.l2, scored, &extras, &args.model))?;
+        json(&report(&fit, &training, &options, scored, &extras, &args.model))?;
     }
     if let (Some((title, scored)), false) = (judged?, args.common.json) {
         stdout(&format!("\n{}", metrics_text(title, &scored.metrics, &model.classes)))?;
@@ -164,6 +168,7 @@ fn checkpoints<'a>(
         rows: training.train.rows,
         features: training.train.features.clone(),
         classes: training.design.target.classes.clone(),
+        l1: options.l1,
         l2: options.l2,
         intercept: options.intercept,
     };

@@ -221,6 +221,9 @@ fn check(data: &Dataset, options: &FitOptions) -> Result<()> {
     if matches!(options.init, Init::Coefficients(..)) {
         return Err(Error::Usage("--init takes the model of a fit of two classes, and this data has more".into()));
     }
+    if options.l1 > 0.0 {
+        return Err(Error::Usage("--l1 is for two classes, and this data has more".into()));
+    }
     check_options(data, options)
 }
 

@@ -24,6 +24,9 @@ pub struct FitIdentity {
     pub features: Vec<String>,
     /// The labels modelled as 0 and 1.
     pub classes: Vec<String>,
+    /// l1 of the objective.
+    #[serde(default)]
+    pub l1: f64,
     /// l2 of the objective.
     pub l2: f64,
     /// Whether there is an intercept.
@@ -88,6 +91,9 @@ fn difference(then: &FitIdentity, now: &FitIdentity) -> Option<String> {
     }
     if then.classes != now.classes {
         return Some(format!("its classes were '{}'", then.classes.join("' and '")));
+    }
+    if then.l1 != now.l1 {
+        return Some(format!("l1 was {}", then.l1));
     }
     (then != now)
         .then(|| format!("l2 was {} {} an intercept", then.l2, if then.intercept { "with" } else { "without" }))
@@ -176,6 +182,7 @@ mod tests {
             rows: 10,
             features: vec!["a".into(), "b".into()],
             classes: vec!["0".into(), "1".into()],
+            l1: 0.0,
             l2: 0.5,
             intercept: true,
         }
@@ -213,10 +220,11 @@ mod tests {
         let path = folder.path().join("c.json");
         iterate(&Checkpoints::new(&path, fit(), 0, &Silent), 0, 1.5);
         type Change = fn(&mut FitIdentity);
-        let others: [(Change, &str); 5] = [
+        let others: [(Change, &str); 6] = [
             (|f| f.rows = 11, "it had 10 rows, and this one has 11"),
             (|f| f.features.swap(0, 1), "its 2 features are not the 2"),
             (|f| f.classes[1] = "2".into(), "its classes were '0' and '1'"),
+            (|f| f.l1 = 2.0, "l1 was 0"),
             (|f| f.l2 = 0.0, "l2 was 0.5 with an intercept"),
             (|f| f.intercept = false, "l2 was 0.5 with an intercept"),
         ];
@@ -228,7 +236,7 @@ mod tests {
             assert!(message.contains(expected), "{message}");
             seen += 1;
         }
-        assert_eq!(seen, 5);
+        assert_eq!(seen, 6);
         let text = std::fs::read_to_string(&path).unwrap();
         for (damaged, expected) in [
             (text[..text.len() / 2].to_string(), "no checkpoint"),

@@ -96,7 +96,7 @@ impl Multi {
 /// The objective of a fit, in the terms of [`crate`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ObjectiveRecord {
-    /// Weight of ‖β‖₁ (always 0 in this version).
+    /// Weight of ‖β‖₁.
     pub l1: f64,
     /// Weight of ½·‖β‖².
     pub l2: f64,

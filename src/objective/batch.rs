@@ -11,6 +11,8 @@ use crate::linalg::MAX_COLUMNS;
 /// What one of many models minimises.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Member {
+    /// l1 of its penalty l1·‖β‖₁; the values and gradients here are of all but that.
+    pub l1: f64,
     /// l2 of its penalty ½·l2·‖β‖².
     pub l2: f64,
     /// How often each row counts.
@@ -148,6 +150,24 @@ impl<'a> BatchObjective<'a> {
         Ok(hessians)
     }
 
+    /// The same of the columns `columns` of θ alone, and always in f64.
+    ///
+    /// # Errors
+    /// As [`Host::hessians`].
+    pub fn hessians_on(&self, columns: &[usize], at: &[(usize, &[f64])], rows: Option<usize>) -> Result<Vec<Mat<f64>>> {
+        let params: Vec<Params> = at.iter().map(|(_, theta)| self.coordinates.to_params(theta)).collect();
+        let draws = at.iter().map(|(k, _)| self.members[*k].draw);
+        let curvatures: Vec<Curvature<'_>> =
+            params.iter().zip(draws).map(|(w, draw)| Curvature::Drawn(w.model(0), draw, self.folds)).collect();
+        let map = self.coordinates.map_of(columns);
+        let mut hessians = self.host.hessians_of_about(&map, &curvatures, rows, Precision::F64)?;
+        for (h, (k, _)) in hessians.iter_mut().zip(at) {
+            let penalty: Vec<f64> = self.penalty_of(*k).collect();
+            columns.iter().enumerate().for_each(|(i, column)| h[(i, i)] += penalty[*column]);
+        }
+        Ok(hessians)
+    }
+
     /// Curvature of what is not loss in the J of model `k`.
     fn penalty_of(&self, k: usize) -> impl Iterator<Item = f64> + '_ {
         let l2 = self.members[k].l2;
@@ -162,5 +182,15 @@ impl<'a> BatchObjective<'a> {
     /// The gradient of model `k` as `--tol` measures it.
     pub fn gradient_norm(&self, k: usize, gradient: &[f64]) -> f64 {
         self.coordinates.gradient_norms(gradient, self.members[k].weight_sum).0
+    }
+
+    /// Weights of |θⱼ| in the penalty of model `k`.
+    pub fn l1_weights(&self, k: usize) -> Vec<f64> {
+        self.coordinates.l1_weights(self.members[k].l1)
+    }
+
+    /// The subgradient of least size of model `k`, whose weights of |θⱼ| are `weights`, as `--tol` measures it.
+    pub fn subgradient_norm(&self, k: usize, at: &BatchEvaluation, weights: &[f64]) -> f64 {
+        self.coordinates.subgradient_norms(&at.gradient, &at.theta, weights, self.members[k].weight_sum).0
     }
 }

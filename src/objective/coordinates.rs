@@ -105,11 +105,20 @@ impl Coordinates {
 
     /// Curvature of the penalty ½·l2·‖β‖² in θ: l2/unit², 0 for the intercept.
     pub fn penalty_curvature(&self, l2: f64) -> Vec<f64> {
-        let mut curvature: Vec<f64> = self.unit.iter().map(|unit| l2 / (unit * unit)).collect();
+        self.penalty_of(|unit| l2 / (unit * unit))
+    }
+
+    /// Weights of |θⱼ| in the penalty l1·‖β‖₁: l1/unit, 0 for the intercept.
+    pub fn l1_weights(&self, l1: f64) -> Vec<f64> {
+        self.penalty_of(|unit| l1 / unit)
+    }
+
+    fn penalty_of(&self, term: impl Fn(f64) -> f64) -> Vec<f64> {
+        let mut terms: Vec<f64> = self.unit.iter().map(|unit| term(*unit)).collect();
         if self.map.intercept {
-            curvature.push(0.0);
+            terms.push(0.0);
         }
-        curvature
+        terms
     }
 
     /// Trace of X̃ᵀ diag(s) X̃ / 4 for rows of Σ s = `weight_sum`, plus the largest curvature of the penalty: no eigenvalue of the
@@ -131,6 +140,18 @@ impl Coordinates {
             reach.push(1.0);
         }
         reach
+    }
+
+    /// Some of the columns of x̃ (ascending; the last number is the column of ones, where there is an intercept) in terms of the
+    /// stored ones.
+    pub fn map_of(&self, columns: &[usize]) -> ColumnMap {
+        let features = || columns.iter().filter(|&&k| k < self.unit.len());
+        ColumnMap {
+            features: features().map(|&k| self.map.features[k]).collect(),
+            factor: features().map(|&k| self.map.factor[k]).collect(),
+            shift: features().map(|&k| self.map.shift[k]).collect(),
+            intercept: columns.last() == Some(&self.unit.len()),
+        }
     }
 
     /// θ as parameters of an engine.
@@ -201,10 +222,27 @@ impl Coordinates {
     /// From the gradient in θ: the largest |∂J/∂βⱼ|/(S·sdⱼ) and |∂J/∂β₀|/S, as `--tol` measures it, and the largest
     /// |∂J/∂βⱼ|/S, both on the original columns.
     pub fn gradient_norms(&self, gradient: &[f64], weight_sum: f64) -> (f64, f64) {
+        self.norms(gradient, weight_sum, |_, slope| slope.abs())
+    }
+
+    /// The same of the subgradient of least size of a J with the penalty Σ wⱼ|θⱼ| at θ, `gradient` being that of all but it: the
+    /// slope plus wⱼ·sign θⱼ, and where θⱼ = 0 what of |slope| goes beyond wⱼ. 0 in both is a minimum.
+    pub fn subgradient_norms(&self, gradient: &[f64], theta: &[f64], weights: &[f64], weight_sum: f64) -> (f64, f64) {
+        self.norms(gradient, weight_sum, |k, slope| {
+            // The weight of |βⱼ|.
+            let weight = weights[k] * self.unit[k];
+            if theta[k] == 0.0 { (slope.abs() - weight).max(0.0) } else { (slope + weight.copysign(theta[k])).abs() }
+        })
+    }
+
+    /// Largest sizes of the slopes ∂/∂βⱼ on the original columns, over sdⱼ and as they are, both over S; `size` is given the number
+    /// of the coordinate and the slope.
+    fn norms(&self, gradient: &[f64], weight_sum: f64, size: impl Fn(usize, f64) -> f64) -> (f64, f64) {
         let ones = self.intercept_of(gradient);
         let (mut scaled, mut raw) = (ones.abs(), ones.abs());
-        for (((g, unit), centre), spread) in gradient.iter().zip(&self.unit).zip(&self.centre).zip(&self.spread) {
-            let slope = (unit * g + centre * ones).abs();
+        let columns = gradient.iter().zip(&self.unit).zip(&self.centre).zip(&self.spread);
+        for (k, (((g, unit), centre), spread)) in columns.enumerate() {
+            let slope = size(k, unit * g + centre * ones);
             scaled = scaled.max(slope / spread);
             raw = raw.max(slope);
         }

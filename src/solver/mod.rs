@@ -6,7 +6,9 @@ pub mod lbfgs;
 mod line_search;
 mod metric;
 pub mod newton;
+mod quadratic;
 pub mod quasi_newton;
+pub mod sparse;
 mod stopping;
 pub mod truncated_newton;
 
@@ -27,6 +29,8 @@ pub enum Solver {
     Lbfgs,
     /// Newton's method, curvature of all rows in f64 on the host.
     Newton,
+    /// Newton's method on the columns that matter, with the penalty l1·‖β‖₁ as it is: what fits every l1.
+    ProximalNewton,
 }
 
 impl Solver {
@@ -36,6 +40,7 @@ impl Solver {
             Solver::Gd => "gd",
             Solver::Lbfgs => "lbfgs",
             Solver::Newton => "newton",
+            Solver::ProximalNewton => "proximal-newton",
         }
     }
 
@@ -45,6 +50,7 @@ impl Solver {
             Solver::Gd => 10_000,
             Solver::Lbfgs => 1_000,
             Solver::Newton => 100,
+            Solver::ProximalNewton => 1_000,
         }
     }
 }

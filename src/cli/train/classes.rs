@@ -76,6 +76,7 @@ fn for_two(option: &str, training: &Training) -> Error {
 /// Holds the arguments to be those of a fit of more than two classes.
 fn check(args: &TrainArgs, training: &Training) -> Result<()> {
     let given = [
+        ("--l1", args.fit.l1 > 0.0),
         ("--bootstrap", args.bootstrap.is_some()),
         ("--checkpoint", args.checkpoint.is_some()),
         ("--learning-rate", args.fit.learning_rate.is_some()),

@@ -11,7 +11,7 @@ use crate::cli::output::{count, device_words, host_peak, plural, short, shorten,
 use crate::cli::progress::Terminal;
 use crate::data::{Dataset, Training};
 use crate::engine::DeviceKind;
-use crate::fit::{Bootstrap, CrossValidation, Fit, Interval};
+use crate::fit::{Bootstrap, CrossValidation, Fit, FitOptions, Interval};
 use crate::model::Model;
 use crate::solver::Solver;
 
@@ -139,7 +139,7 @@ pub(super) fn unchecked(fit: &Fit, penalised: bool) -> Option<&'static str> {
 pub(super) fn report(
     fit: &Fit,
     training: &Training,
-    l2: f64,
+    options: &FitOptions,
     held_out: Option<&Scored>,
     extras: &Extras<'_>,
     path: &Path,
@@ -155,7 +155,9 @@ pub(super) fn report(
         "cells_filled": training.summary.filled_cells,
         "device": fit.device,
         "solver": fit.solver,
-        "l2": l2,
+        "l1": options.l1,
+        "l2": options.l2,
+        "nonzero": fit.coefficients.iter().filter(|beta| **beta != 0.0).count(),
         "samples": fit.samples,
         "status": fit.status,
         "stopped_by": fit.stopped_by,
@@ -236,8 +238,12 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
             fit.rounding
         );
     }
-    let penalty =
-        if model.objective.l2 > 0.0 { format!(", l2 = {}", short(model.objective.l2)) } else { String::new() };
+    let sparse = model.objective.l1 > 0.0;
+    let penalty: String = [("l1", model.objective.l1), ("l2", model.objective.l2)]
+        .into_iter()
+        .filter(|(_, weight)| *weight > 0.0)
+        .map(|(name, weight)| format!(", {name} = {}", short(weight)))
+        .collect();
     if let Some(cv) = extras.cv {
         text += &format!(
             "penalty    l2 = {} chosen among {} by {}-fold cross-validation: {} {:.6} (best mean {:.6} ± {:.6})\n",
@@ -289,12 +295,18 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
                         _ => String::new(),
                     }
                 ),
+                (Some(gap), None) => format!("\nproved     J is within {gap:.1e} of its minimum (duality gap)"),
                 _ => String::new(),
             };
-            format!("certified  largest slope {:.1e} of S·sd, re-computed in f64{steps}{gaps}\n", c.gradient_inf_norm)
+            let what = if sparse { "KKT residual" } else { "largest slope" };
+            format!("certified  {what} {:.1e} of S·sd, re-computed in f64{steps}{gaps}\n", c.gradient_inf_norm)
         }
         None => format!("slope      {:.1e} of S·sd as the engine saw it; not verified\n", fit.gradient_inf_norm),
     };
+    if sparse {
+        let left = model.coefficients.iter().filter(|c| c.value != 0.0).count();
+        text += &format!("sparse     {left} of {} coefficients are not zero\n", model.coefficients.len());
+    }
     text += &format!("log loss   {:.9} (J = {})\n", fit.log_loss, short(fit.objective));
     if let Some(bootstrap) = extras.bootstrap {
         let Interval { low, high, .. } = bootstrap.log_loss;
