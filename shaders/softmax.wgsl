@@ -46,7 +46,7 @@ fn residuals_of(workgroup: u32, quad: u32) -> f32 {
         }
         // NaN fails the comparison.
         let usable = abs(largest) <= MAX_LOGIT;
-        loss += select(select(0.0, OUT_OF_RANGE, s[i] > 0.0), s[i] * ((largest - own) + log_sum(sum)), usable);
+        loss += select(select(0.0, OUT_OF_RANGE, s[i] > 0.0), s[i] * ((largest - own) + log_sum(Models(sum)).x), usable);
     }
     return loss;
 }

@@ -297,7 +297,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         rank: problem.rank(),
         redundant: problem.redundant(),
         separation,
-        rounding: data.moments.iter().map(|m| m.rounding).fold(0.0, f64::max),
+        rounding: data.rounding(),
         seconds: Seconds {
             read: 0.0,
             setup: opening.setup,

@@ -34,42 +34,8 @@ fn sigmoid(a: Models, e: Models) -> Models {
     return select(e, Models(1.0), a >= Models(0.0)) / (e + 1.0);
 }
 
-// log x of the x in [1, 256) that the exponentials of a row's classes add up to. Powers of two are taken out until |z| <= 0.172,
-// where the series leaves z^16/17 < 4e-14; at the most 6u for the quotients by them and the sum.
-fn log_sum(sum: f32) -> f32 {
-    var x = sum;
-    var taken = 0.0;
-    if (x >= 16.0) {
-        x /= 16.0;
-        taken += 2.77258872;
-    }
-    if (x >= 4.0) {
-        x /= 4.0;
-        taken += 1.38629436;
-    }
-    if (x >= 2.0) {
-        x /= 2.0;
-        taken += 0.693147181;
-    }
-    if (x >= 1.41421356) {
-        x /= 2.0;
-        taken += 0.693147181;
-    }
-    let z = (x - 1.0) / (x + 1.0);
-    let u = z * z;
-    var q = 2.0 / 15.0;
-    q = q * u + 2.0 / 13.0;
-    q = q * u + 2.0 / 11.0;
-    q = q * u + 2.0 / 9.0;
-    q = q * u + 2.0 / 7.0;
-    q = q * u + 2.0 / 5.0;
-    q = q * u + 2.0 / 3.0;
-    return taken + (z * 2.0 + (z * u) * q);
-}
-
-// log(1 + e^a) - t a = max(a, 0) - t a + log(1 + e^-|a|), given e = decay(a).
-fn loss(a: Models, t: f32, e: Models) -> Models {
-    let z = e / (e + 2.0);
+// log((1 + z)/(1 - z)) = 2 atanh(z), |z| <= 1/3.
+fn twice_atanh(z: Models) -> Models {
     let u = z * z;
     var q = Models(2.0 / 15.0);
     q = q * u + 2.0 / 13.0;
@@ -78,8 +44,27 @@ fn loss(a: Models, t: f32, e: Models) -> Models {
     q = q * u + 2.0 / 7.0;
     q = q * u + 2.0 / 5.0;
     q = q * u + 2.0 / 3.0;
-    let log1p = z * 2.0 + (z * u) * q;
-    return (max(a, Models(0.0)) - t * a) + log1p;
+    return z * 2.0 + (z * u) * q;
+}
+
+// log x of the x in [1, 256) that the exponentials of a row's classes add up to. Powers of two are taken out until |z| <= 0.172,
+// where the series leaves z^16/17 < 4e-14; at the most 6u for the quotients by them and the sum.
+fn log_sum(sum: Models) -> Models {
+    var x = sum;
+    var taken = select(Models(0.0), Models(2.77258872), x >= Models(16.0));
+    x = select(x, x / 16.0, x >= Models(16.0));
+    taken += select(Models(0.0), Models(1.38629436), x >= Models(4.0));
+    x = select(x, x / 4.0, x >= Models(4.0));
+    taken += select(Models(0.0), Models(0.693147181), x >= Models(2.0));
+    x = select(x, x / 2.0, x >= Models(2.0));
+    taken += select(Models(0.0), Models(0.693147181), x >= Models(1.41421356));
+    x = select(x, x / 2.0, x >= Models(1.41421356));
+    return taken + twice_atanh((x - 1.0) / (x + 1.0));
+}
+
+// log(1 + e^a) - t a = max(a, 0) - t a + log(1 + e^-|a|), given e = decay(a).
+fn loss(a: Models, t: f32, e: Models) -> Models {
+    return (max(a, Models(0.0)) - t * a) + twice_atanh(e / (e + 2.0));
 }
 
 // s * loss; OUT_OF_RANGE where a row that counts has a logit that is not a usable number (NaN fails the comparison).

@@ -140,6 +140,11 @@ impl Dataset {
         data(blocks, sums.weight_sum, samples.into_iter().map(sample).collect())
     }
 
+    /// Largest rounding of a stored value, in standard deviations of its column.
+    pub fn rounding(&self) -> f64 {
+        self.moments.iter().map(|m| m.rounding).fold(0.0, f64::max)
+    }
+
     /// The same rows as two classes: 1 for those of class `class`, 0 for all others. X is shared.
     pub fn against_rest(&self, class: usize) -> Dataset {
         Dataset {

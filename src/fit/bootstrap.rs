@@ -106,7 +106,6 @@ pub fn bootstrap(
         ));
     }
     let member = |(draw, sums): &(Draw, WeightSums)| Member {
-        l1: 0.0,
         l2: options.l2,
         draw: *draw,
         weight_sum: sums.classes.iter().sum(),

@@ -201,7 +201,7 @@ pub fn fit_softmax(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) 
         bounds,
         rank: problem.rank(),
         redundant: problem.redundant(),
-        rounding: data.moments.iter().map(|m| m.rounding).fold(0.0, f64::max),
+        rounding: data.rounding(),
         seconds: Seconds {
             read: 0.0,
             setup: opening.setup,

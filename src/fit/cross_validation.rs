@@ -128,7 +128,7 @@ pub fn cross_validate(
     let members: Vec<Member> = (0..folds.len())
         .flat_map(|fold| {
             let weight_sum = weights.outside[fold].iter().sum();
-            l2.iter().map(move |l2| Member { l1: 0.0, l2: *l2, draw: Draw::Without(fold as u8), weight_sum })
+            l2.iter().map(move |l2| Member { l2: *l2, draw: Draw::Without(fold as u8), weight_sum })
         })
         .collect();
     let mut models = fit_many(data, &members, &folds.of_row, options, monitor)?;

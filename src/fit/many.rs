@@ -284,7 +284,7 @@ fn fit_samples(
     for sample in &data.samples {
         let host = Host::new(sample);
         let mut engine = host.engine();
-        let member = |l2: &f64| Member { l1: 0.0, l2: *l2, draw: Draw::All, weight_sum: sample.weight_sum };
+        let member = |l2: &f64| Member { l2: *l2, draw: Draw::All, weight_sum: sample.weight_sum };
         let members: Vec<Member> = penalties.iter().map(member).collect();
         let mut objective = BatchObjective::of_sample(&mut engine, &host, coordinates, members);
         // The curvature of a smaller sample serves a larger one well enough.

@@ -34,7 +34,7 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monito
     let solving = Instant::now();
     let host = Host::new(data);
     let coordinates = Coordinates::new(data, options.intercept);
-    let member = Member { l1: options.l1, l2: options.l2, draw: Draw::All, weight_sum: data.weight_sum };
+    let member = Member { l2: options.l2, draw: Draw::All, weight_sum: data.weight_sum };
     let weights = coordinates.l1_weights(options.l1);
     let mut runners = [SparseRunner::new(first_point(&host, &coordinates, options)?, weights.clone())];
     let device = engine.device().clone();
@@ -129,7 +129,7 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monito
         rank: None,
         redundant: Vec::new(),
         separation: None,
-        rounding: data.moments.iter().map(|m| m.rounding).fold(0.0, f64::max),
+        rounding: data.rounding(),
         seconds: Seconds {
             read: 0.0,
             setup: opening.setup,

@@ -11,8 +11,6 @@ use crate::linalg::MAX_COLUMNS;
 /// What one of many models minimises.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Member {
-    /// l1 of its penalty l1·‖β‖₁; the values and gradients here are of all but that.
-    pub l1: f64,
     /// l2 of its penalty ½·l2·‖β‖².
     pub l2: f64,
     /// How often each row counts.
@@ -139,28 +137,27 @@ impl<'a> BatchObjective<'a> {
     /// # Errors
     /// As [`Host::hessians`].
     pub fn hessians(&self, at: &[(usize, &[f64])], rows: Option<usize>, products: Precision) -> Result<Vec<Mat<f64>>> {
-        let params: Vec<Params> = at.iter().map(|(_, theta)| self.coordinates.to_params(theta)).collect();
-        let draws = at.iter().map(|(k, _)| self.members[*k].draw);
-        let curvatures: Vec<Curvature<'_>> =
-            params.iter().zip(draws).map(|(w, draw)| Curvature::Drawn(w.model(0), draw, self.folds)).collect();
-        let mut hessians = self.host.hessians_of_about(self.coordinates.map(), &curvatures, rows, products)?;
-        for (h, (k, _)) in hessians.iter_mut().zip(at) {
-            self.penalty_of(*k).enumerate().for_each(|(i, p)| h[(i, i)] += p);
-        }
-        Ok(hessians)
+        let columns: Vec<usize> = (0..self.coordinates.len()).collect();
+        self.hessians_on(&columns, at, rows, products)
     }
 
-    /// The same of the columns `columns` of θ alone, and always in f64.
+    /// The same of the columns `columns` of θ alone.
     ///
     /// # Errors
     /// As [`Host::hessians`].
-    pub fn hessians_on(&self, columns: &[usize], at: &[(usize, &[f64])], rows: Option<usize>) -> Result<Vec<Mat<f64>>> {
+    pub fn hessians_on(
+        &self,
+        columns: &[usize],
+        at: &[(usize, &[f64])],
+        rows: Option<usize>,
+        products: Precision,
+    ) -> Result<Vec<Mat<f64>>> {
         let params: Vec<Params> = at.iter().map(|(_, theta)| self.coordinates.to_params(theta)).collect();
         let draws = at.iter().map(|(k, _)| self.members[*k].draw);
         let curvatures: Vec<Curvature<'_>> =
             params.iter().zip(draws).map(|(w, draw)| Curvature::Drawn(w.model(0), draw, self.folds)).collect();
         let map = self.coordinates.map_of(columns);
-        let mut hessians = self.host.hessians_of_about(&map, &curvatures, rows, Precision::F64)?;
+        let mut hessians = self.host.hessians_of_about(&map, &curvatures, rows, products)?;
         for (h, (k, _)) in hessians.iter_mut().zip(at) {
             let penalty: Vec<f64> = self.penalty_of(*k).collect();
             columns.iter().enumerate().for_each(|(i, column)| h[(i, i)] += penalty[*column]);
@@ -182,11 +179,6 @@ impl<'a> BatchObjective<'a> {
     /// The gradient of model `k` as `--tol` measures it.
     pub fn gradient_norm(&self, k: usize, gradient: &[f64]) -> f64 {
         self.coordinates.gradient_norms(gradient, self.members[k].weight_sum).0
-    }
-
-    /// Weights of |θⱼ| in the penalty of model `k`.
-    pub fn l1_weights(&self, k: usize) -> Vec<f64> {
-        self.coordinates.l1_weights(self.members[k].l1)
     }
 
     /// The subgradient of least size of model `k`, whose weights of |θⱼ| are `weights`, as `--tol` measures it.

@@ -74,9 +74,9 @@ impl<'a> ClassObjective<'a> {
         self.len() == 0
     }
 
-    /// Rows n, and S = Σ s.
-    pub fn rows_and_weight(&self) -> (usize, f64) {
-        (self.host.data().rows, self.host.data().weight_sum)
+    /// S = Σ s.
+    pub fn weight_sum(&self) -> f64 {
+        self.host.data().weight_sum
     }
 
     /// Differences of J below this part of it are rounding.
@@ -168,8 +168,7 @@ impl<'a> ClassObjective<'a> {
 
     /// The gradient as `--tol` measures it, the worst class's, and the largest |∂J/∂βⱼ|/S.
     pub fn gradient_norms(&self, gradient: &[f64]) -> (f64, f64) {
-        let weight_sum = self.host.data().weight_sum;
-        let of_class = |gradient| self.coordinates.gradient_norms(gradient, weight_sum);
+        let of_class = |gradient| self.coordinates.gradient_norms(gradient, self.weight_sum());
         gradient.chunks(self.coordinates.len().max(1)).map(of_class).fold((0.0, 0.0), |worst: (f64, f64), norms| {
             let larger = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
             (larger(worst.0, norms.0), larger(worst.1, norms.1))

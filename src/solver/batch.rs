@@ -5,7 +5,7 @@
 //! by a shorter one, where the slopes at both ends say J is lowest, in the next round.
 
 use super::dot;
-use super::line_search::{SHORTER, lowers};
+use super::line_search::{SHORTER, TRIALS, lowers, shorter};
 use super::metric::Metric;
 use super::quasi_newton::{difference, passes_to_go};
 use super::stopping::StopReason;
@@ -17,11 +17,6 @@ use crate::objective::{BatchEvaluation, BatchObjective, Precision, Probe};
 const MATRIX_BYTES: usize = 256 << 20;
 /// Part of J that an engine of rougher numbers may be off by.
 const ROUGHLY: f64 = 1e-4;
-/// Trials of a step at the most.
-const TRIALS: usize = 40;
-/// A shorter step is at least and at most this part of the one before.
-const SHORTEST: f64 = 0.05;
-const LONGEST: f64 = 0.7;
 
 /// When a batch is done, and how much its metrics may cost.
 #[derive(Debug, Clone, Copy)]
@@ -147,9 +142,7 @@ impl Runner {
                 self.at = Some(end);
                 return true;
             }
-            let lowest = self.step * slope / (slope - here.slope);
-            let lowest = if lowest.is_finite() { lowest } else { 0.0 };
-            self.step = lowest.clamp(SHORTEST * self.step, LONGEST * self.step);
+            self.step = shorter(slope, here);
         } else {
             self.step *= SHORTER;
         }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::objective::{Evaluation, Objective, Probe};
 
 /// Sufficient decrease (Armijo's constant).
-const DECREASE: f64 = 1e-4;
+pub(super) const DECREASE: f64 = 1e-4;
 /// A slope at most this part of the first one is small enough for a full step.
 const CURVATURE: f64 = 0.9;
 /// A slope at most this part of the first one ends a search that probes.
@@ -18,6 +18,11 @@ const FLAT: f64 = 0.05;
 /// Part of a step that is tried next when its end is out of the engine's range, and how often that is done.
 pub(super) const SHORTER: f64 = 1.0 / 64.0;
 const SHORTENINGS: usize = 60;
+/// Where nothing is probed: trials of a step at the most, and the part of the one before that a shorter one is at the least and at
+/// the most.
+pub(super) const TRIALS: usize = 40;
+pub(super) const SHORTEST: f64 = 0.05;
+pub(super) const LONGEST: f64 = 0.7;
 /// Rounds of probing at the most; each narrows the bracket at least eightfold.
 const ROUNDS: usize = 12;
 
@@ -99,6 +104,14 @@ fn step_to(from: &Evaluation, direction: &[f64], step: f64) -> Vec<f64> {
 
 fn acceptable(value: f64, slope: f64, end: Probe, noise: f64) -> bool {
     end.slope >= CURVATURE * slope && lowers(value, slope, end, noise)
+}
+
+/// The step to try after the one that ended at `end` and was no good: where the slopes at both ends, of which the first is `slope`,
+/// say that J is lowest.
+pub(super) fn shorter(slope: f64, end: Probe) -> f64 {
+    let lowest = end.step * slope / (slope - end.slope);
+    let lowest = if lowest.is_finite() { lowest } else { 0.0 };
+    lowest.clamp(SHORTEST * end.step, LONGEST * end.step)
 }
 
 /// Whether J falls enough from `value`, where its slope is `slope`, to `end`.

@@ -12,13 +12,14 @@ use faer::Mat;
 
 use super::batch::BatchRule;
 use super::dot;
+use super::line_search::{DECREASE, LONGEST, SHORTEST, TRIALS};
 use super::quadratic::{Quadratic, change, weighted_sizes};
 use super::quasi_newton::{difference, passes_to_go};
 use super::stopping::StopReason;
 use crate::error::Result;
 use crate::linalg::MAX_COLUMNS;
 use crate::monitor::{Event, Monitor};
-use crate::objective::{BatchEvaluation, BatchObjective};
+use crate::objective::{BatchEvaluation, BatchObjective, Precision};
 
 /// A zero column whose slope is at least this part of its weight may matter soon.
 const NEAR: f64 = 0.9;
@@ -33,12 +34,6 @@ const ROWS_PER_COLUMN: usize = 32;
 const COLUMNS_A_PASS: f64 = 12.0;
 /// Steps whose changes of the slopes correct the curvature.
 const MEMORY: usize = 10;
-/// Sufficient decrease (Armijo's constant).
-const DECREASE: f64 = 1e-4;
-/// Trials of a step at the most; a shorter one is at least and at most this part of the one before.
-const TRIALS: usize = 40;
-const SHORTEST: f64 = 0.05;
-const LONGEST: f64 = 0.7;
 
 /// One model on its way.
 #[derive(Debug)]
@@ -49,8 +44,6 @@ pub struct SparseRunner {
     pub reason: Option<StopReason>,
     /// Steps taken.
     pub iterations: usize,
-    /// Evaluations, each of which was part of one read of X.
-    pub evaluations: usize,
     /// The decrease of J that its next step promises.
     pub predicted: f64,
     /// J there, the penalty included.
@@ -84,7 +77,6 @@ impl SparseRunner {
             at: None,
             reason: None,
             iterations: 0,
-            evaluations: 0,
             predicted: f64::INFINITY,
             value: f64::INFINITY,
             violation: f64::INFINITY,
@@ -120,7 +112,6 @@ impl SparseRunner {
 
     /// Takes the evaluation of its trial in, at which the violation is `violation`: whether it moved there.
     fn receive(&mut self, end: BatchEvaluation, violation: f64, noise: f64) -> bool {
-        self.evaluations += 1;
         self.trials += 1;
         let value = end.value + weighted_sizes(&self.weights, &end.theta);
         let Some(at) = &self.at else {
@@ -286,7 +277,7 @@ fn next_step(
     if work <= CHEAP || slow || !covered {
         let some = ROWS.max(ROWS_PER_COLUMN * columns.len());
         let rows = (work > CHEAP && !slow).then_some(some);
-        let curvature = objective.hessians_on(&columns, &[(k, runner.theta())], rows)?.swap_remove(0);
+        let curvature = objective.hessians_on(&columns, &[(k, runner.theta())], rows, Precision::F64)?.swap_remove(0);
         if rows.is_none() {
             runner.corrections.clear();
         }

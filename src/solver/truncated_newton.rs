@@ -5,7 +5,7 @@
 //! of the rows: the eigenvalues that are left to conjugate gradients are those of how classes share rows.
 
 use super::dot;
-use super::line_search::{SHORTER, lowers};
+use super::line_search::{SHORTER, TRIALS, lowers, shorter};
 use super::quasi_newton::difference;
 use super::stopping::StopReason;
 use crate::error::Result;
@@ -25,11 +25,6 @@ const ROWS_PER_COLUMN: usize = 8;
 const WHOLE: usize = 300;
 /// Ridge on each class's curvature, as a part of the mean: a column may have none on some of the rows.
 const RIDGE: f64 = 1e-6;
-/// Trials of a step at the most.
-const TRIALS: usize = 40;
-/// A shorter step is at least and at most this part of the one before.
-const SHORTEST: f64 = 0.05;
-const LONGEST: f64 = 0.7;
 
 /// When a fit is done.
 #[derive(Debug, Clone, Copy)]
@@ -128,7 +123,7 @@ impl ClassFitting {
             report(objective, self, monitor);
             let slope = objective.gradient_norms(&self.at.gradient).0;
             self.reason = StopReason::Gradient;
-            let weight_sum = objective.rows_and_weight().1;
+            let weight_sum = objective.weight_sum();
             let proved = objective.gap(&self.at.gradient).is_none_or(|gap| gap <= rule.gap * weight_sum);
             if (slope <= rule.tolerance && proved) || objective.is_empty() {
                 return Ok(());
@@ -136,13 +131,15 @@ impl ClassFitting {
             let step = self.step(objective)?;
             self.predicted = -0.5 * dot(&self.at.gradient, &step);
             let floor = rule.relative_decrease * self.at.value.max(weight_sum / 1000.0);
-            self.reason = match () {
-                () if self.predicted <= floor => StopReason::PredictedDecrease,
-                () if self.iterations >= rule.max_iterations => StopReason::MaxIterations,
-                () if monitor.interrupted() => StopReason::Interrupted,
-                () => StopReason::NoProgress,
+            let stop = if self.predicted <= floor {
+                Some(StopReason::PredictedDecrease)
+            } else if self.iterations >= rule.max_iterations {
+                Some(StopReason::MaxIterations)
+            } else {
+                monitor.interrupted().then_some(StopReason::Interrupted)
             };
-            if self.reason != StopReason::NoProgress {
+            self.reason = stop.unwrap_or(StopReason::NoProgress);
+            if stop.is_some() {
                 return Ok(());
             }
             let next = advance(objective, &self.at, &step, noise)?;
@@ -205,8 +202,7 @@ fn conjugate_gradients(
     let mut d = z.clone();
     let mut energy = dot(&residual, &z);
     // Nearer to the optimum a step is worth more.
-    let (_, weight) = objective.rows_and_weight();
-    let enough = energy * FORCING.min((energy / at.value.max(weight / 1000.0)).sqrt());
+    let enough = energy * FORCING.min((energy / at.value.max(objective.weight_sum() / 1000.0)).sqrt());
     for products in 1..=MOST_PRODUCTS {
         let hd = objective.product(&at.theta, &d)?;
         let bent = dot(&d, &hd);
@@ -250,9 +246,7 @@ fn advance(
             let moved = difference(&end.theta, &from.theta).iter().any(|d| *d != 0.0);
             return Ok(moved.then_some(end));
         }
-        let lowest = step * slope / (slope - here.slope);
-        let lowest = if lowest.is_finite() { lowest } else { 0.0 };
-        step = lowest.clamp(SHORTEST * step, LONGEST * step);
+        step = shorter(slope, here);
     }
     Ok(None)
 }

@@ -5,9 +5,11 @@ use serde_json::json;
 use super::super::args::{L2Arg, MultiArg, SolverArg, TrainArgs};
 use super::super::evaluate::{Scored, Scores, judge};
 use super::super::exit::Outcome;
-use super::super::output::{count, device_words, host_peak, json, metrics_text, plural, short, shorten, stdout};
+use super::super::output::{count, device_words, json, metrics_text, plural, short, shorten, stdout};
 use super::super::progress::Terminal;
-use super::report::{MOST_PRINTED, number, redundant_text};
+use super::report::{
+    MOST_PRINTED, bytes_json, kernels_json, number, redundant_json, redundant_text, warn_of_interruption, warn_of_stall,
+};
 use crate::certificate::Status;
 use crate::data::{RowStream, Rows, Training};
 use crate::engine::gpu::GpuOptions;
@@ -115,14 +117,8 @@ fn warn(fit: &ClassFit, training: &Training, terminal: &Terminal) {
             plural(fit.iterations as u64, "iteration"),
             fit.gradient_inf_norm,
         )),
-        Status::Stalled => terminal.warn(&format!(
-            "not converged: no step lowers J any more in this arithmetic, largest slope {:.1e}; a larger --tol accepts that, a \
-             penalty (--l2) makes the problem easier.",
-            fit.gradient_inf_norm
-        )),
-        Status::Interrupted => {
-            terminal.warn("interrupted: the model holds the best point so far, which is not the optimum.");
-        }
+        Status::Stalled => warn_of_stall(fit.gradient_inf_norm, terminal),
+        Status::Interrupted => warn_of_interruption(terminal),
         Status::Converged | Status::Separated => {}
     }
 }
@@ -161,10 +157,7 @@ fn report(
         "log_loss": fit.log_loss,
         "intercept": fit.intercepts,
         "column_rank": fit.rank,
-        "redundant": fit.redundant.iter().map(|(name, parts)| json!({
-            "name": name,
-            "combination_of": parts.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-        })).collect::<Vec<_>>(),
+        "redundant": redundant_json(&fit.redundant),
         "separated": fit.separated.iter().map(|k| &classes[*k]).collect::<Vec<_>>(),
         "objective_gap": fit.bounds.map(|bounds| bounds.0),
         "coefficient_gap": fit.bounds.map(|bounds| bounds.1),
@@ -172,14 +165,8 @@ fn report(
         "holdout": held_out.map(|scored| &scored.metrics),
         "model": args.model.display().to_string(),
         "seconds": fit.seconds,
-        "bytes": {
-            "host_peak": host_peak(),
-            "device_peak": fit.cost.device_peak,
-            "device_read": fit.cost.bytes_read,
-        },
-        "kernels": fit.cost.kernels.iter().map(|k| json!({
-            "name": k.name, "calls": k.calls, "seconds": k.seconds,
-        })).collect::<Vec<_>>(),
+        "bytes": bytes_json(&fit.cost),
+        "kernels": kernels_json(&fit.cost),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::cli::evaluate::Scored;
 use crate::cli::output::{count, device_words, host_peak, plural, short, shorten, some_names};
 use crate::cli::progress::Terminal;
 use crate::data::{Dataset, Training};
-use crate::engine::DeviceKind;
+use crate::engine::{Cost, DeviceKind};
 use crate::fit::{Bootstrap, CrossValidation, Fit, FitOptions, Interval};
 use crate::model::Model;
 use crate::solver::Solver;
@@ -107,14 +107,8 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
         Status::Stalled if fit.stopped_by == "diverged" => {
             terminal.warn("not converged: J grew without bound; lower --learning-rate, or leave it out.");
         }
-        Status::Stalled => terminal.warn(&format!(
-            "not converged: no step lowers J any more in this arithmetic, largest slope {:.1e}; a larger --tol accepts \
-             that, a penalty (--l2) makes the problem easier.",
-            fit.gradient_inf_norm
-        )),
-        Status::Interrupted => {
-            terminal.warn("interrupted: the model holds the best point so far, which is not the optimum.");
-        }
+        Status::Stalled => warn_of_stall(fit.gradient_inf_norm, terminal),
+        Status::Interrupted => warn_of_interruption(terminal),
         Status::Converged | Status::Separated => {}
     }
 }
@@ -169,10 +163,7 @@ pub(super) fn report(
         "log_loss": fit.log_loss,
         "intercept": fit.intercept,
         "column_rank": fit.rank,
-        "redundant": fit.redundant.iter().map(|(name, parts)| json!({
-            "name": name,
-            "combination_of": parts.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-        })).collect::<Vec<_>>(),
+        "redundant": redundant_json(&fit.redundant),
         "separation": fit.separation.as_ref().map(|s| json!({
             "complete": s.complete,
             "rows": s.rows,
@@ -183,14 +174,8 @@ pub(super) fn report(
         "holdout": held_out.map(|scored| &scored.metrics),
         "model": path.display().to_string(),
         "seconds": fit.seconds,
-        "bytes": {
-            "host_peak": host_peak(),
-            "device_peak": fit.cost.device_peak,
-            "device_read": fit.cost.bytes_read,
-        },
-        "kernels": fit.cost.kernels.iter().map(|k| json!({
-            "name": k.name, "calls": k.calls, "seconds": k.seconds,
-        })).collect::<Vec<_>>(),
+        "bytes": bytes_json(&fit.cost),
+        "kernels": kernels_json(&fit.cost),
     });
     if let Some(cv) = extras.cv {
         report["cross_validation"] = curve(cv);
@@ -199,6 +184,40 @@ pub(super) fn report(
         report["bootstrap"] = intervals(bootstrap, &training.train.features);
     }
     report
+}
+
+/// Redundant columns, and what they are combinations of.
+pub(super) fn redundant_json(redundant: &[(String, Vec<(String, f64)>)]) -> serde_json::Value {
+    let of = |(name, parts): &(String, Vec<(String, f64)>)| {
+        json!({
+            "name": name,
+            "combination_of": parts.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        })
+    };
+    redundant.iter().map(of).collect()
+}
+
+/// Bytes that a fit held at the most, and read.
+pub(super) fn bytes_json(cost: &Cost) -> serde_json::Value {
+    json!({ "host_peak": host_peak(), "device_peak": cost.device_peak, "device_read": cost.bytes_read })
+}
+
+/// What each kernel did.
+pub(super) fn kernels_json(cost: &Cost) -> serde_json::Value {
+    cost.kernels.iter().map(|k| json!({ "name": k.name, "calls": k.calls, "seconds": k.seconds })).collect()
+}
+
+/// What a person must know about a fit that no step took any further.
+pub(super) fn warn_of_stall(slope: f64, terminal: &Terminal) {
+    terminal.warn(&format!(
+        "not converged: no step lowers J any more in this arithmetic, largest slope {slope:.1e}; a larger --tol accepts that, \
+         a penalty (--l2) makes the problem easier.",
+    ));
+}
+
+/// And about one that was stopped.
+pub(super) fn warn_of_interruption(terminal: &Terminal) {
+    terminal.warn("interrupted: the model holds the best point so far, which is not the optimum.");
 }
 
 /// What the replicates say, as JSON.
