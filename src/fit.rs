@@ -3,7 +3,9 @@
 mod bootstrap;
 mod classes;
 mod cross_validation;
+mod grid;
 mod many;
+mod path;
 mod sparse;
 
 use std::time::Instant;
@@ -25,8 +27,10 @@ use crate::solver::{RELATIVE_DECREASE, Solution, Solver, StopReason, StopRule, g
 
 pub use bootstrap::{Bootstrap, Interval, Resampling, bootstrap};
 pub use classes::{ClassFit, fit_one_vs_rest, fit_softmax};
-pub use cross_validation::{CrossValidation, Penalties, Score, cross_validate};
+pub use cross_validation::{CrossValidation, Score, cross_validate};
+pub use grid::{Grid, Lambda, Penalties};
 pub use many::{ManyFits, MemberFit, fit_many};
+pub use path::{Path, path};
 
 /// Predicted decrease, as a part of max(J, S/1000), at which a solver stops whose gradients are good to the last.
 const LEAST_DECREASE: f64 = 1e-16;

@@ -1,11 +1,15 @@
 //! Tables and pictures of what was computed.
 
+mod path;
+
 use std::fmt::Display;
 
 use plotters::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::fit::{CrossValidation, Score};
+use crate::fit::{CrossValidation, Grid, Score};
+
+pub use path::{path_plot, path_table};
 
 /// Size of a picture, in units of SVG.
 const SIZE: (u32, u32) = (760, 480);
@@ -17,18 +21,27 @@ const CAP: f64 = 0.04;
 /// # Errors
 /// [`Error::Numerics`] when it cannot be put into words.
 pub fn cv_table(cv: &CrossValidation) -> Result<String> {
-    let failed = |error: &dyn Display| Error::Numerics(format!("the table cannot be written: {error}"));
     let other = cv.score != Score::LogLoss;
-    let mut header =
-        vec!["l2".to_owned(), format!("mean_{}", cv.score.words().replace(' ', "_")), "standard_error".into()];
+    let mut header: Vec<String> = if cv.grid.l1_ratio > 0.0 { vec!["l1".into()] } else { Vec::new() };
+    header.extend(["l2".into(), format!("mean_{}", cv.score.words().replace(' ', "_")), "standard_error".into()]);
     header.extend(other.then(|| "mean_log_loss".to_owned()));
     header.extend(cv.folds.iter().map(|fold| format!("fold_{fold}")));
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(&header).map_err(|e| failed(&e))?;
-    for (k, l2) in cv.l2.iter().enumerate() {
-        let mut row = vec![*l2, cv.mean_score[k], cv.standard_error[k]];
+    let rows = (0..cv.grid.lambda.len()).map(|k| {
+        let mut row: Vec<f64> = if cv.grid.l1_ratio > 0.0 { vec![cv.grid.l1(k)] } else { Vec::new() };
+        row.extend([cv.grid.l2(k), cv.mean_score[k], cv.standard_error[k]]);
         row.extend(other.then(|| cv.mean_log_loss[k]));
         row.extend(cv.fold_score.iter().map(|fold| fold[k]));
+        row
+    });
+    table(&header, rows)
+}
+
+/// Numbers as CSV.
+fn table(header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> Result<String> {
+    let failed = |error: &dyn Display| Error::Numerics(format!("the table cannot be written: {error}"));
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(header).map_err(|e| failed(&e))?;
+    for row in rows {
         table.write_record(row.iter().map(f64::to_string)).map_err(|e| failed(&e))?;
     }
     let bytes = table.into_inner().map_err(|e| failed(&e))?;
@@ -46,17 +59,38 @@ pub fn cv_curve(cv: &CrossValidation) -> Result<String> {
     Ok(text)
 }
 
+/// What the axis of penalties says.
+fn penalty_name(grid: &Grid) -> String {
+    let part = grid.l1_ratio;
+    let parts =
+        if part > 0.0 && part < 1.0 { format!(": l1 = {part}·λ, l2 = {}·λ", 1.0 - part) } else { String::new() };
+    format!("penalty {}{parts}", penalty_symbol(grid))
+}
+
+fn penalty_symbol(grid: &Grid) -> &'static str {
+    match grid.l1_ratio {
+        0.0 => "l2",
+        1.0 => "l1",
+        _ => "λ",
+    }
+}
+
+/// Where no penalty at all stands on the scale of log₁₀ λ: a step below the smallest one.
+fn place_of_none(lambda: &[f64]) -> f64 {
+    let least = lambda.iter().copied().filter(|lambda| *lambda > 0.0).fold(f64::INFINITY, f64::min);
+    if least.is_finite() { least.log10() - 1.0 } else { 0.0 }
+}
+
 /// Place, mean and standard error of a penalty.
 type Point = (f64, f64, f64);
 
 fn draw(cv: &CrossValidation, area: DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Result<(), String> {
     let failed = |error: &dyn Display| error.to_string();
+    let lambda = &cv.grid.lambda;
     // No penalty at all stands a step to the left of the smallest one.
-    let positive = || cv.l2.iter().copied().filter(|l2| *l2 > 0.0).map(f64::log10);
-    let least = positive().fold(f64::INFINITY, f64::min);
-    let none = if least.is_finite() { least - 1.0 } else { 0.0 };
-    let x = |k: usize| if cv.l2[k] > 0.0 { cv.l2[k].log10() } else { none };
-    let points: Vec<Point> = (0..cv.l2.len()).map(|k| (x(k), cv.mean_score[k], cv.standard_error[k])).collect();
+    let none = place_of_none(lambda);
+    let x = |k: usize| if lambda[k] > 0.0 { lambda[k].log10() } else { none };
+    let points: Vec<Point> = (0..lambda.len()).map(|k| (x(k), cv.mean_score[k], cv.standard_error[k])).collect();
     let range = |of: fn(&Point) -> [f64; 2], least: f64| {
         let low = points.iter().map(|point| of(point)[0]).fold(f64::INFINITY, f64::min);
         let high = points.iter().map(|point| of(point)[1]).fold(f64::NEG_INFINITY, f64::max);
@@ -76,14 +110,14 @@ fn draw(cv: &CrossValidation, area: DrawingArea<SVGBackend<'_>, plotters::coord:
         .y_label_area_size(78)
         .build_cartesian_2d(xs, ys.clone())
         .map_err(|e| failed(&e))?;
-    let tick = |x: &f64| if cv.l2.contains(&0.0) && *x <= none + 1e-9 { "0".to_owned() } else { format!("1e{x:.0}") };
+    let tick = |x: &f64| if lambda.contains(&0.0) && *x <= none + 1e-9 { "0".to_owned() } else { format!("1e{x:.0}") };
     let whole = |x: &f64| if (x - x.round()).abs() < 1e-9 { tick(x) } else { String::new() };
     chart
         .configure_mesh()
         .light_line_style(WHITE)
         .x_labels(12)
         .x_label_formatter(&whole)
-        .x_desc("penalty l2")
+        .x_desc(penalty_name(&cv.grid))
         .y_desc(cv.score.words())
         .draw()
         .map_err(|e| failed(&e))?;
@@ -96,7 +130,7 @@ fn draw(cv: &CrossValidation, area: DrawingArea<SVGBackend<'_>, plotters::coord:
         let upright = PathElement::new(vec![(x(k), ys.start), (x(k), ys.end)], colour.stroke_width(1));
         let series = chart.draw_series([upright]).map_err(|e| failed(&e))?;
         let sign = move |(x, y): (i32, i32)| PathElement::new(vec![(x, y), (x + 16, y)], colour.stroke_width(2));
-        series.label(format!("{what}: l2 = {}", cv.l2[k])).legend(sign);
+        series.label(format!("{what}: {} = {}", penalty_symbol(&cv.grid), lambda[k])).legend(sign);
     }
     for (x, mean, se) in &points {
         let bar = |from: (f64, f64), to: (f64, f64)| PathElement::new(vec![from, to], ink.mix(0.5).stroke_width(1));

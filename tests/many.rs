@@ -271,7 +271,7 @@ fn members(data: &Dataset, folds: &Folds, penalties: &[f64]) -> Vec<Member> {
     let draws: Vec<Draw> = (0..folds.len()).map(|fold| Draw::Without(fold as u8)).collect();
     let sums = Host::new(data).weight_sums(&draws, &folds.of_row).unwrap();
     let of = |(draw, sums): (&Draw, &gpulogit::engine::cpu::WeightSums)| -> Vec<Member> {
-        let member = |l2: &f64| Member { l2: *l2, draw: *draw, weight_sum: sums.classes.iter().sum() };
+        let member = |l2: &f64| Member { l1: 0.0, l2: *l2, draw: *draw, weight_sum: sums.classes.iter().sum() };
         penalties.iter().map(member).collect()
     };
     draws.iter().zip(&sums).flat_map(of).collect()
@@ -376,7 +376,7 @@ fn replicates_are_fits_of_rows_weighted_by_their_counts_and_repeat_bit_by_bit() 
     let members: Vec<Member> = draws
         .iter()
         .zip(&sums)
-        .map(|(draw, sums)| Member { l2: 0.5, draw: *draw, weight_sum: sums.classes.iter().sum() })
+        .map(|(draw, sums)| Member { l1: 0.0, l2: 0.5, draw: *draw, weight_sum: sums.classes.iter().sum() })
         .collect();
     let many = fit_many(&data, &members, &[], &FitOptions { init: start, ..options.clone() }, &Silent).unwrap();
     for (replicate, one) in many.fits.iter().enumerate() {

@@ -173,8 +173,7 @@ fn the_command_line_fits_and_says_what_does_not_go_together() {
         ("--l1 inf", "--l1 must be a finite number"),
         ("--l1 1 --solver lbfgs", "leave --solver to auto"),
         ("--l1 1 --solver gd", "leave --solver to auto"),
-        ("--l1 1 --l2 auto", "neither --l2 auto nor --bootstrap"),
-        ("--l1 1 --bootstrap 10", "neither --l2 auto nor --bootstrap"),
+        ("--l1 1 --l2 auto", "--l1-ratio in place of --l1"),
     ];
     for (options, expected) in cases {
         run(&format!("train all.csv --target y {options}")).fails(2, &[expected]);

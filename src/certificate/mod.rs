@@ -17,7 +17,7 @@ use crate::objective::{Coordinates, Evaluation, Objective};
 use crate::separation::{self, Separation};
 use crate::solver::{RELATIVE_DECREASE, Solution};
 use bounds::Penalised;
-pub use dual::duality_gap;
+pub use dual::{Composite, duality_gap};
 
 pub use classes::CertifiedClasses;
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(super) use cv::{CvArgs, GridArgs};
+pub(super) use cv::{CvArgs, GridArgs, PathArgs};
 pub(super) use data::{DataArgs, FormatArg, MissingArg, trimmed};
 
 use super::size;
@@ -35,6 +35,8 @@ pub(super) enum Command {
     Train(Box<TrainArgs>),
     /// Choose a penalty by cross-validation: fit a grid of them without each fold, all in the same reads of the data.
     Cv(Box<CvArgs>),
+    /// Fit every penalty of a grid to all rows at once: which coefficients stay at zero, and how the others grow.
+    Path(Box<PathArgs>),
     /// Predict with a model: probability and label of each row, as CSV.
     Predict(PredictArgs),
     /// Measure a model on labelled rows.
@@ -56,6 +58,7 @@ impl Command {
         match self {
             Command::Train(args) => &args.common,
             Command::Cv(args) => &args.common,
+            Command::Path(args) => &args.common,
             Command::Predict(args) => &args.common,
             Command::Evaluate(args) => &args.common,
             Command::Validate(args) => &args.common,

@@ -6,15 +6,14 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::args::CvArgs;
-use super::curve::{curve, warn};
+use super::curve::{curve, penalty_options, penalty_words, warn};
 use super::exit::Outcome;
-use super::output::{count, device_words, host_peak, json, plural, short, stdout};
+use super::output::{check_outputs, count, device_words, host_peak, json, plural, short, stdout, write};
 use super::progress::Terminal;
 use super::train;
 use crate::data::{Training, files_of, load_training};
 use crate::error::{Error, Result};
 use crate::fit::{CrossValidation, Fit, FitOptions, fit};
-use crate::model::{check_output, write_atomically};
 use crate::report;
 
 pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
@@ -22,18 +21,13 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
     if args.grid.chooses() && args.model.is_none() {
         return Err(Error::Usage("--choose says which model is written: add --model FILE".into()));
     }
-    let mut data_options = args.data.options(args.grid.is_penalised(), None, args.optimum.seed)?;
+    let mut data_options = args.data.options(args.grid.penalties.is_penalised(), None, args.optimum.seed)?;
     args.grid.read_folds(&mut data_options);
     let mut inputs = files_of(&args.data.files)?;
     let beside = [&data_options.target_file, &data_options.weight_file, &data_options.fold_file];
     inputs.extend(beside.into_iter().flatten().cloned());
     let outputs: Vec<&PathBuf> = [&args.model, &args.table, &args.plot].into_iter().flatten().collect();
-    for (i, path) in outputs.iter().enumerate() {
-        check_output(path, &inputs)?;
-        if outputs[..i].contains(path) {
-            return Err(Error::Usage(format!("{} is to be written twice; name another file", path.display())));
-        }
-    }
+    check_outputs(&outputs, &inputs)?;
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let packed = training.summary.pack_seconds;
@@ -46,20 +40,24 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
     warn(&cv, args.optimum.tol, terminal);
     let chosen = args.grid.chosen(&cv);
     let refit = match &args.model {
-        Some(path) => Some(refit(&training, chosen, &options, args.optimum.seed, path, terminal)?),
+        Some(path) => Some(refit(
+            &training,
+            (cv.grid.l1(chosen), cv.grid.l2(chosen)),
+            &options,
+            args.optimum.seed,
+            path,
+            terminal,
+        )?),
         None => None,
     };
     if args.common.json {
         json(&report(&cv, &training, refit.as_ref()))?;
     } else {
-        stdout(&text(&cv, &training, options.verify, args.model.as_deref().map(|path| (path, chosen))))?;
+        stdout(&text(&cv, &training, options.verify, chosen, args.model.as_deref()))?;
     }
     // What cannot be drawn takes nothing else along.
-    let write = |path: &PathBuf, text: String| {
-        write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))
-    };
-    args.table.as_ref().map_or(Ok(()), |path| write(path, report::cv_table(&cv)?))?;
-    args.plot.as_ref().map_or(Ok(()), |path| write(path, report::cv_curve(&cv)?))?;
+    args.table.as_ref().map_or(Ok(()), |path| write(path, &report::cv_table(&cv)?))?;
+    args.plot.as_ref().map_or(Ok(()), |path| write(path, &report::cv_curve(&cv)?))?;
     let refitted = refit.map_or(Outcome::Done, |fit| Outcome::of_fit(fit.status, false));
     Ok(if refitted == Outcome::Done && !cv.converged() { Outcome::NotGood } else { refitted })
 }
@@ -67,13 +65,13 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
 /// Fits the model of the chosen penalty to all rows, and writes it.
 fn refit(
     training: &Training,
-    l2: f64,
+    (l1, l2): (f64, f64),
     options: &FitOptions,
     seed: u64,
     path: &Path,
     terminal: &Terminal,
 ) -> Result<Fit> {
-    let options = FitOptions { l2, ..options.clone() };
+    let options = FitOptions { l1, l2, ..options.clone() };
     let fit = fit(&training.train, &options, terminal)?;
     fit.model(&training.train, &training.design, &options, seed).save(path)?;
     terminal.clear();
@@ -91,8 +89,9 @@ fn report(cv: &CrossValidation, training: &Training, refit: Option<&Fit>) -> ser
         "weight_sum": data.weight_sum,
         "classes": training.design.target.classes,
         "device": cv.device(),
-        "models": cv.members().zip(&cv.models.fits).map(|((l2, fold), fit)| json!({
-            "l2": l2,
+        "models": cv.members().zip(&cv.models.fits).map(|((k, fold), fit)| json!({
+            "l1": cv.grid.l1(k),
+            "l2": cv.grid.l2(k),
             "without_fold": fold,
             "status": fit.status,
             "passes": fit.evaluations,
@@ -121,14 +120,14 @@ fn report(cv: &CrossValidation, training: &Training, refit: Option<&Fit>) -> ser
     report
 }
 
-fn text(cv: &CrossValidation, training: &Training, verified: bool, model: Option<(&Path, f64)>) -> String {
+fn text(cv: &CrossValidation, training: &Training, verified: bool, chosen: usize, model: Option<&Path>) -> String {
     let data = &training.train;
     let alone = cv.models.fits.iter().map(|fit| fit.evaluations).max().unwrap_or(0);
     let mut text = format!("device     {}\n", device_words(cv.device()));
     text += &format!("data       {} × {}\n", count(data.rows as u64), count(data.features.len() as u64));
     text += &format!(
         "models     {} penalties × {} folds, fitted at once in {} of X; the slowest took part in {alone}\n",
-        cv.l2.len(),
+        cv.grid.lambda.len(),
         cv.folds.len(),
         plural(cv.models.passes, "read"),
     );
@@ -137,18 +136,23 @@ fn text(cv: &CrossValidation, training: &Training, verified: bool, model: Option
         true => format!("certified  largest slope of any model {worst:.1e} of S·sd, re-computed in f64\n\n"),
         false => format!("slope      {worst:.1e} of S·sd at the most, as the engine saw it; not verified\n\n"),
     };
-    text += &format!("  {:>12}  {:>12}  {:>10}\n", "l2", format!("mean {}", cv.score.words()), "± 1 SE");
-    for (k, l2) in cv.l2.iter().enumerate() {
+    let name = if cv.grid.l1_ratio == 0.0 { "l2" } else { "l1" };
+    text += &format!("  {name:>12}  {:>12}  {:>10}\n", format!("mean {}", cv.score.words()), "± 1 SE");
+    for k in 0..cv.grid.lambda.len() {
+        let penalty = if cv.grid.l1_ratio == 0.0 { cv.grid.l2(k) } else { cv.grid.l1(k) };
         let note = match (k == cv.best, k == cv.one_se) {
             (true, true) => "  best, and the largest within 1 SE",
             (true, false) => "  best",
             (false, true) => "  largest within 1 SE of the best",
             (false, false) => "",
         };
-        text += &format!("  {:>12}  {:>12.6}  {:>10.6}{note}\n", short(*l2), cv.mean_score[k], cv.standard_error[k]);
+        text +=
+            &format!("  {:>12}  {:>12.6}  {:>10.6}{note}\n", short(penalty), cv.mean_score[k], cv.standard_error[k]);
     }
     match model {
-        Some((path, l2)) => text + &format!("\nmodel      {} (all rows, l2 = {})\n", path.display(), short(l2)),
-        None => text + &format!("\nnext       gpulogit train ... --l2 {}\n", short(cv.l2[cv.best])),
+        Some(path) => {
+            text + &format!("\nmodel      {} (all rows, {})\n", path.display(), penalty_words(&cv.grid, chosen))
+        }
+        None => text + &format!("\nnext       gpulogit train ... {}\n", penalty_options(&cv.grid, chosen)),
     }
 }

@@ -13,6 +13,7 @@ mod evaluate;
 mod exit;
 mod explain;
 mod output;
+mod path;
 mod predict;
 mod predictions;
 mod progress;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
     let result = prepare(common).and_then(|()| match &cli.command {
         Command::Train(args) => train::run(args, &terminal),
         Command::Cv(args) => cv::run(args, &terminal),
+        Command::Path(args) => path::run(args, &terminal),
         Command::Predict(args) => predict::run(args, &terminal),
         Command::Evaluate(args) => evaluate::run(args, &terminal),
         Command::Validate(args) => validate::run(args, &terminal),

@@ -1,7 +1,7 @@
 //! What commands have in common in printing results.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use super::evaluate::AnyMetrics;
 use crate::engine::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 use crate::metrics::{ClassMetrics, Metrics};
+use crate::model::{check_output, write_atomically};
 
 /// Classes whose confusion is printed as text.
 const MOST_CONFUSED: usize = 12;
@@ -24,6 +25,22 @@ pub(super) fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|e| Error::Numerics(format!("the result cannot be written as JSON: {e}")))?;
     stdout(&(text + "\n"))
+}
+
+/// Holds the files to be written to be of use, each other than the others and than what is read.
+pub(super) fn check_outputs(outputs: &[&PathBuf], inputs: &[PathBuf]) -> Result<()> {
+    for (i, path) in outputs.iter().enumerate() {
+        check_output(path, inputs)?;
+        if outputs[..i].contains(path) {
+            return Err(Error::Usage(format!("{} is to be written twice; name another file", path.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Writes a text file as a whole or not at all.
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))
 }
 
 /// A device in words.

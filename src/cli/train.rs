@@ -30,11 +30,13 @@ const DEFAULT_LEVEL: f64 = 0.95;
 pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let reading = Instant::now();
     let penalised = match args.fit.l2 {
-        L2Arg::Auto => args.grid.is_penalised(),
+        L2Arg::Auto => args.grid.penalties.is_penalised(),
         L2Arg::Is(l2) => l2 > 0.0 || args.fit.l1 > 0.0,
     };
-    if args.fit.l1 != 0.0 && (args.fit.l2 == L2Arg::Auto || args.bootstrap.is_some()) {
-        return Err(Error::Usage("--l1 goes with neither --l2 auto nor --bootstrap: leave it, or them, out".into()));
+    if args.fit.l1 != 0.0 && args.fit.l2 == L2Arg::Auto {
+        return Err(Error::Usage(
+            "with --l2 auto an l1 is chosen too: say its part of the penalty with --l1-ratio in place of --l1".into(),
+        ));
     }
     if let (L2Arg::Is(_), Some(option)) = (args.fit.l2, args.grid.given()) {
         return Err(Error::Usage(format!("{option} says how a penalty is chosen: add --l2 auto, or leave it out")));
@@ -82,30 +84,30 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
             SolverArg::Lbfgs => Some(Solver::Lbfgs),
             SolverArg::Newton => Some(Solver::Newton),
         },
-        l1: args.fit.l1,
         learning_rate: args.fit.learning_rate,
         init: init(args, &training)?,
         ..args.fit.optimum.options(args.common.device())
     };
     let mut cv = None;
-    let l2 = match args.fit.l2 {
-        L2Arg::Is(l2) => l2,
+    let (l1, l2) = match args.fit.l2 {
+        L2Arg::Is(l2) => (args.fit.l1, l2),
         L2Arg::Auto => {
             let found = args.grid.cross_validate(&training, &options, args.fit.optimum.seed, terminal)?;
             terminal.clear();
             warn_of_curve(&found, args.fit.optimum.tol, terminal);
             let chosen = args.grid.chosen(&found);
-            cv = Some(found);
-            chosen
+            let penalty = (found.grid.l1(chosen), found.grid.l2(chosen));
+            cv = Some((found, chosen));
+            penalty
         }
     };
-    let options = FitOptions { l2, ..options };
+    let options = FitOptions { l1, l2, ..options };
     let (checkpoints, options) = checkpoints(args, &training, options, terminal)?;
     let monitor: &dyn Monitor = checkpoints.as_ref().map_or(terminal, |checkpoints| checkpoints);
     let mut fit = fit(&training.train, &options, monitor)?;
     fit.seconds.read = read;
     fit.seconds.upload += packed;
-    fit.seconds.total += read + packed + cv.as_ref().map_or(0.0, |cv| cv.seconds().total);
+    fit.seconds.total += read + packed + cv.as_ref().map_or(0.0, |(cv, _)| cv.seconds().total);
     let model = fit.model(&training.train, &training.design, &options, args.fit.optimum.seed);
     model.save(&args.model)?;
     if let Some(checkpoints) = checkpoints.filter(|_| fit.status != Status::Interrupted) {

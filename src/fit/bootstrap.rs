@@ -106,6 +106,7 @@ pub fn bootstrap(
         ));
     }
     let member = |(draw, sums): &(Draw, WeightSums)| Member {
+        l1: options.l1,
         l2: options.l2,
         draw: *draw,
         weight_sum: sums.classes.iter().sum(),

@@ -1,24 +1,16 @@
 //! Cross-validation: every penalty of a grid is fitted without each of the folds, all of these models at once, and judged on the
 //! fold it has not seen.
 
-use super::{FitOptions, ManyFits, Seconds, fit_many};
+use super::grid::Null;
+use super::{FitOptions, Grid, ManyFits, Penalties, Seconds, fit_many};
 use crate::certificate::Status;
 use crate::data::{Dataset, Folds, Training};
 use crate::engine::cpu::Host;
-use crate::engine::{Cost, DeviceInfo, Draw, Engine, Params};
+use crate::engine::{Cost, DeviceInfo, Draw, Params};
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, Tally};
 use crate::monitor::{Event, Monitor};
-use crate::objective::{Coordinates, Member};
-
-/// Standardised coefficients are at the most this far from zero under the largest penalty of a grid that is made up.
-const NEARLY_NULL: f64 = 0.01;
-/// The smallest penalty of such a grid is this part of what the curvature of a column can be, of the flattest one; but no less
-/// than this part of the largest penalty, and no more than that.
-const NEARLY_NONE: f64 = 1e-3;
-const SPANS: [f64; 2] = [1e-8, 1e-4];
-/// Penalties of a grid at the most.
-const MOST_PENALTIES: usize = 1000;
+use crate::objective::Member;
 
 /// What the choice of a penalty goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -43,21 +35,11 @@ impl Score {
     }
 }
 
-/// The penalties to try.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Penalties {
-    /// So many, spread evenly on the scale of their logarithms from one that leaves next to nothing of any coefficient down to one
-    /// that leaves them nearly as they are.
-    Count(usize),
-    /// These.
-    Grid(Vec<f64>),
-}
-
 /// A cross-validated grid of penalties.
 #[derive(Debug)]
 pub struct CrossValidation {
-    /// The penalties, largest first.
-    pub l2: Vec<f64>,
+    /// The penalties.
+    pub grid: Grid,
     /// What the choice goes by.
     pub score: Score,
     /// Σ s·ℓ/Σ s of the rows of each fold, by penalty, under the model fitted without it; class weights do not count here.
@@ -81,9 +63,9 @@ pub struct CrossValidation {
 }
 
 impl CrossValidation {
-    /// Penalty and fold of each model.
-    pub fn members(&self) -> impl Iterator<Item = (f64, &str)> {
-        self.folds.iter().flat_map(|fold| self.l2.iter().map(move |l2| (*l2, fold.as_str())))
+    /// Number of the penalty and fold of each model.
+    pub fn members(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.folds.iter().flat_map(|fold| (0..self.grid.lambda.len()).map(move |k| (k, fold.as_str())))
     }
 
     /// Whether every model has converged.
@@ -124,16 +106,24 @@ pub fn cross_validate(
     super::check(data, options)?;
     let weights = FoldWeights::new(data, folds, &training.class_factors)?;
     weights.check(training, folds, score)?;
-    let (l2, grid_passes) = grid(penalties, data, options)?;
+    let mut grid_passes = 0;
+    let grid = Grid::new(penalties, || {
+        let null = Null::new(data, options)?;
+        grid_passes = null.passes;
+        Ok(null)
+    })?;
+    let penalties = grid.lambda.len();
     let members: Vec<Member> = (0..folds.len())
         .flat_map(|fold| {
             let weight_sum = weights.outside[fold].iter().sum();
-            l2.iter().map(move |l2| Member { l2: *l2, draw: Draw::Without(fold as u8), weight_sum })
+            let draw = Draw::Without(fold as u8);
+            let grid = &grid;
+            (0..penalties).map(move |k| Member { l1: grid.l1(k), l2: grid.l2(k), draw, weight_sum })
         })
         .collect();
     let mut models = fit_many(data, &members, &folds.of_row, options, monitor)?;
     models.passes += grid_passes;
-    let by_fold = || models.fits.chunks(l2.len());
+    let by_fold = || models.fits.chunks(penalties);
     let (fold_log_loss, fold_score);
     if score == Score::LogLoss && training.class_factors.iter().all(|factor| *factor == 1.0) {
         let of_fold = |(fits, inside): (&[super::MemberFit], &[f64; 2])| -> Vec<f64> {
@@ -142,7 +132,7 @@ pub fn cross_validate(
         fold_log_loss = by_fold().zip(&weights.inside).map(of_fold).collect();
         fold_score = Vec::clone(&fold_log_loss);
     } else {
-        let (judged, passes) = judge(training, folds, &models, l2.len(), monitor)?;
+        let (judged, passes) = judge(training, folds, &models, penalties, monitor)?;
         let all = |of: &dyn Fn(&Metrics) -> f64| -> Vec<Vec<f64>> {
             judged.iter().map(|fold| fold.iter().map(of).collect()).collect()
         };
@@ -159,7 +149,7 @@ pub fn cross_validate(
     let (best, one_se) = choose(score, &mean_score, &standard_error);
     let folds = folds.names.clone();
     Ok(CrossValidation {
-        l2,
+        grid,
         score,
         fold_log_loss,
         fold_score,
@@ -219,59 +209,6 @@ impl FoldWeights {
         }
         Ok(())
     }
-}
-
-/// The penalties, largest first, and the reads of X it took to choose them.
-fn grid(penalties: &Penalties, data: &Dataset, options: &FitOptions) -> Result<(Vec<f64>, u64)> {
-    match penalties {
-        Penalties::Count(count) => Ok((made_up(*count, data, options)?, 1)),
-        Penalties::Grid(given) => {
-            if let Some(bad) = given.iter().find(|l2| !(**l2 >= 0.0 && l2.is_finite())) {
-                return Err(Error::Usage(format!(
-                    "--l2-grid: a penalty is a finite number that is not negative, not {bad}"
-                )));
-            }
-            let mut l2 = given.clone();
-            l2.sort_by(|a, b| b.total_cmp(a));
-            l2.dedup();
-            if l2.is_empty() || l2.len() > MOST_PENALTIES {
-                let n = l2.len();
-                return Err(Error::Usage(format!("--l2-grid: {n} penalties; there must be 1 to {MOST_PENALTIES}")));
-            }
-            Ok((l2, 0))
-        }
-    }
-}
-
-/// A grid whose largest penalty leaves no standardised coefficient above [`NEARLY_NULL`]: near zero, θⱼ = −unitⱼ²/l2·∂J/∂θⱼ. The
-/// curvature of the loss in θⱼ is at most S/4, and that of the penalty l2/unitⱼ².
-fn made_up(count: usize, data: &Dataset, options: &FitOptions) -> Result<Vec<f64>> {
-    if !(1..=MOST_PENALTIES).contains(&count) {
-        return Err(Error::Usage(format!("--penalties {count}: there must be 1 to {MOST_PENALTIES}")));
-    }
-    let host = Host::new(data);
-    let coordinates = Coordinates::new(data, options.intercept);
-    let sums = host.weight_sums(&[Draw::All], &[])?;
-    let mut theta = vec![0.0; coordinates.len()];
-    if let (true, Some(intercept)) = (options.intercept, theta.last_mut()) {
-        let [negative, positive] = sums[0].classes;
-        *intercept = (positive / negative).ln();
-    }
-    let at = host.engine().loss_gradient(&coordinates.to_params(&theta))?;
-    let gradient = coordinates.pull_back(at.gradient.model(0));
-    let units = coordinates.units();
-    let largest = gradient.iter().zip(units).map(|(g, unit)| g.abs() * unit * unit).fold(0.0, f64::max);
-    let largest = if largest > 0.0 { largest / NEARLY_NULL } else { 1.0 };
-    let flattest = units.iter().map(|unit| unit * unit).fold(f64::INFINITY, f64::min);
-    let smallest = NEARLY_NONE * 0.25 * sums[0].classes.iter().sum::<f64>() * flattest;
-    let span = (smallest / largest).clamp(SPANS[0], SPANS[1]);
-    let step = span.powf(1.0 / (count.max(2) - 1) as f64);
-    Ok((0..count).map(|k| rounded(largest * step.powi(k as i32))).collect())
-}
-
-/// x to three digits, which is as good a penalty.
-fn rounded(x: f64) -> f64 {
-    format!("{x:.2e}").parse().unwrap_or(x)
 }
 
 /// Metrics of each fold and penalty, and the reads of X they took.
@@ -342,10 +279,5 @@ mod tests {
         assert_eq!(choose(Score::LogLoss, &mean, &[0.0, 0.0, 0.02, 0.0]), (2, 1));
         assert_eq!(choose(Score::Accuracy, &mean, &error), (0, 0));
         assert_eq!(choose(Score::Auc, &[0.7, 0.7, 0.7], &[0.0; 3]), (0, 0));
-    }
-
-    #[test]
-    fn penalties_are_rounded_to_three_digits() {
-        assert_eq!([1234.5, 0.009_996, 1e-30].map(rounded), [1230.0, 0.01, 1e-30]);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use faer::Mat;
 
-use super::{FitOptions, Init, LEAST_DECREASE, Seconds, starting_point};
+use super::{FitOptions, Init, LEAST_DECREASE, Seconds, sparse, starting_point};
 use crate::certificate::{self, Status};
 use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{Curvature, Host, gram_cost};
@@ -44,8 +44,10 @@ pub struct MemberFit {
     pub loss: f64,
     /// See [`MemberFit::loss`].
     pub loss_left_out: f64,
-    /// The gradient as `--tol` measures it.
+    /// The gradient as `--tol` measures it; with an l1 the subgradient of least size.
     pub gradient_inf_norm: f64,
+    /// Proved upper bound of J − min J, where there is an l1 and all rows count.
+    pub objective_gap: Option<f64>,
     /// How the fit ended; whether the classes are separated is not looked for.
     pub status: Status,
     /// Evaluations of this model, each part of one read of X.
@@ -80,8 +82,11 @@ pub fn fit_many(
     monitor: &dyn Monitor,
 ) -> Result<ManyFits> {
     super::check(data, options)?;
-    let start = Instant::now();
     let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
+    if members.iter().any(|member| member.l1 > 0.0) {
+        return sparse::fit_many(data, members, folds, options, &gpu, monitor);
+    }
+    let start = Instant::now();
     let (mut engine, opening) = engine::open(&options.device, data, 1, &gpu)?;
     let solving = Instant::now();
     let host = Host::new(data);
@@ -160,6 +165,7 @@ fn of(runner: &Runner, member: &Member, coordinates: &Coordinates, options: &Fit
             loss: f64::INFINITY,
             loss_left_out: f64::INFINITY,
             gradient_inf_norm: f64::INFINITY,
+            objective_gap: None,
             status: match runner.reason {
                 Some(StopReason::Interrupted) => Status::Interrupted,
                 _ => Status::Stalled,
@@ -183,6 +189,7 @@ fn of(runner: &Runner, member: &Member, coordinates: &Coordinates, options: &Fit
         loss: at.loss,
         loss_left_out: at.loss_left_out,
         gradient_inf_norm,
+        objective_gap: None,
         status,
         evaluations: runner.evaluations,
     }
@@ -284,7 +291,7 @@ fn fit_samples(
     for sample in &data.samples {
         let host = Host::new(sample);
         let mut engine = host.engine();
-        let member = |l2: &f64| Member { l2: *l2, draw: Draw::All, weight_sum: sample.weight_sum };
+        let member = |l2: &f64| Member { l1: 0.0, l2: *l2, draw: Draw::All, weight_sum: sample.weight_sum };
         let members: Vec<Member> = penalties.iter().map(member).collect();
         let mut objective = BatchObjective::of_sample(&mut engine, &host, coordinates, members);
         // The curvature of a smaller sample serves a larger one well enough.

@@ -11,6 +11,8 @@ use crate::linalg::MAX_COLUMNS;
 /// What one of many models minimises.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Member {
+    /// l1 of its penalty l1·‖β‖₁, which is no part of the J below.
+    pub l1: f64,
     /// l2 of its penalty ½·l2·‖β‖².
     pub l2: f64,
     /// How often each row counts.
@@ -138,14 +140,18 @@ impl<'a> BatchObjective<'a> {
     /// As [`Host::hessians`].
     pub fn hessians(&self, at: &[(usize, &[f64])], rows: Option<usize>, products: Precision) -> Result<Vec<Mat<f64>>> {
         let columns: Vec<usize> = (0..self.coordinates.len()).collect();
-        self.hessians_on(&columns, at, rows, products)
+        let mut hessians = self.loss_hessians(&columns, at, rows, products)?;
+        for (h, (k, _)) in hessians.iter_mut().zip(at) {
+            self.penalty_of(*k).enumerate().for_each(|(i, penalty)| h[(i, i)] += penalty);
+        }
+        Ok(hessians)
     }
 
-    /// The same of the columns `columns` of θ alone.
+    /// The part of [`BatchObjective::hessians`] that is of the loss, of the columns `columns` of θ alone.
     ///
     /// # Errors
     /// As [`Host::hessians`].
-    pub fn hessians_on(
+    pub fn loss_hessians(
         &self,
         columns: &[usize],
         at: &[(usize, &[f64])],
@@ -156,17 +162,11 @@ impl<'a> BatchObjective<'a> {
         let draws = at.iter().map(|(k, _)| self.members[*k].draw);
         let curvatures: Vec<Curvature<'_>> =
             params.iter().zip(draws).map(|(w, draw)| Curvature::Drawn(w.model(0), draw, self.folds)).collect();
-        let map = self.coordinates.map_of(columns);
-        let mut hessians = self.host.hessians_of_about(&map, &curvatures, rows, products)?;
-        for (h, (k, _)) in hessians.iter_mut().zip(at) {
-            let penalty: Vec<f64> = self.penalty_of(*k).collect();
-            columns.iter().enumerate().for_each(|(i, column)| h[(i, i)] += penalty[*column]);
-        }
-        Ok(hessians)
+        self.host.hessians_of_about(&self.coordinates.map_of(columns), &curvatures, rows, products)
     }
 
-    /// Curvature of what is not loss in the J of model `k`.
-    fn penalty_of(&self, k: usize) -> impl Iterator<Item = f64> + '_ {
+    /// Curvature of what is not loss in the J of model `k`, column by column.
+    pub fn penalty_of(&self, k: usize) -> impl Iterator<Item = f64> + '_ {
         let l2 = self.members[k].l2;
         self.penalty.iter().zip(&self.ridge).map(move |(p, ridge)| l2 * p + ridge)
     }

@@ -7,10 +7,10 @@
 //! checked in each round.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use faer::Mat;
 
-use super::batch::BatchRule;
 use super::dot;
 use super::line_search::{DECREASE, LONGEST, SHORTEST, TRIALS};
 use super::quadratic::{Quadratic, change, weighted_sizes};
@@ -35,15 +35,32 @@ const COLUMNS_A_PASS: f64 = 12.0;
 /// Steps whose changes of the slopes correct the curvature.
 const MEMORY: usize = 10;
 
+/// When the models of a batch are done, beside their tolerances.
+#[derive(Debug, Clone, Copy)]
+pub struct SparseRule {
+    /// Predicted decrease, as a part of max(J, S/1000), at which a model may stop as well.
+    pub relative_decrease: f64,
+    /// Steps of a model at the most.
+    pub max_iterations: usize,
+    /// Whether a model may stop where its next step is expected to end within the tolerance: another engine takes it.
+    pub leave_last_step: bool,
+}
+
 /// One model on its way.
 #[derive(Debug)]
 pub struct SparseRunner {
+    /// Which of the models of its objective it is.
+    pub member: usize,
+    /// The violation, as `--tol` measures it, at which it stops.
+    pub tolerance: f64,
     /// Where it is; none before its first evaluation.
     pub at: Option<BatchEvaluation>,
     /// Why it stopped, once it has.
     pub reason: Option<StopReason>,
     /// Steps taken.
     pub iterations: usize,
+    /// Evaluations, each of which was part of one read of X.
+    pub evaluations: usize,
     /// The decrease of J that its next step promises.
     pub predicted: f64,
     /// J there, the penalty included.
@@ -63,20 +80,32 @@ pub struct SparseRunner {
     before: f64,
 }
 
-/// Curvature of some columns.
-#[derive(Debug)]
+/// Curvature of the loss in some columns, perhaps of a model that is much like this one.
+#[derive(Debug, Clone)]
 struct Base {
-    columns: Vec<usize>,
-    curvature: Mat<f64>,
+    columns: Rc<[usize]>,
+    curvature: Rc<Mat<f64>>,
+    /// Σ s of this model over that of the other.
+    scale: f64,
+}
+
+impl Base {
+    /// Where `columns` stand in it; nothing where one is missing.
+    fn places(&self, columns: &[usize]) -> Option<Vec<usize>> {
+        columns.iter().map(|j| self.columns.binary_search(j).ok()).collect()
+    }
 }
 
 impl SparseRunner {
-    /// A model that begins at θ; `weights` are those of |θⱼ|.
-    pub fn new(theta: Vec<f64>, weights: Vec<f64>) -> Self {
+    /// The model `member` of an objective, to begin at θ; `weights` are those of |θⱼ|.
+    pub fn new(member: usize, theta: Vec<f64>, weights: Vec<f64>) -> Self {
         SparseRunner {
+            member,
+            tolerance: 0.0,
             at: None,
             reason: None,
             iterations: 0,
+            evaluations: 0,
             predicted: f64::INFINITY,
             value: f64::INFINITY,
             violation: f64::INFINITY,
@@ -93,14 +122,20 @@ impl SparseRunner {
         }
     }
 
+    /// The weights of |θⱼ|.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
     /// Where it is, or would begin.
     pub fn theta(&self) -> &[f64] {
         self.at.as_ref().map_or(&self.trial, |at| &at.theta)
     }
 
-    /// Lets it go on from where it stopped on an engine of finer numbers: with the step it would have taken next, where it had
-    /// found one.
-    pub fn resume(&mut self) {
+    /// Lets it go on to a smaller tolerance from where it stopped, on an engine of finer numbers: with the step it would have taken
+    /// next, where it had found one.
+    pub fn resume(&mut self, tolerance: f64) {
+        self.tolerance = tolerance;
         let steps_on = matches!(self.reason, Some(StopReason::NextStep | StopReason::PredictedDecrease));
         if let (false, Some(at)) = (steps_on, &self.at) {
             self.trial.clone_from(&at.theta);
@@ -113,6 +148,7 @@ impl SparseRunner {
     /// Takes the evaluation of its trial in, at which the violation is `violation`: whether it moved there.
     fn receive(&mut self, end: BatchEvaluation, violation: f64, noise: f64) -> bool {
         self.trials += 1;
+        self.evaluations += 1;
         let value = end.value + weighted_sizes(&self.weights, &end.theta);
         let Some(at) = &self.at else {
             if value.is_finite() {
@@ -169,16 +205,20 @@ impl SparseRunner {
     }
 
     /// Whether new curvature takes fewer passes to the tolerance than the present one.
-    fn is_slow(&self, tolerance: f64) -> bool {
-        let columns = self.base.as_ref().map_or(0, |base| base.columns.len());
-        passes_to_go(&self.decreases, self.violation / tolerance) > 2.0 + columns as f64 / COLUMNS_A_PASS
+    fn is_slow(&self, columns: usize) -> bool {
+        passes_to_go(&self.decreases, self.violation / self.tolerance) > 2.0 + columns as f64 / COLUMNS_A_PASS
     }
 
-    /// Chooses the next step by the quadratic model on the columns of its curvature.
-    fn aim(&mut self) {
+    /// Chooses the next step by the quadratic model on `columns`, which its curvature covers; `penalty` is the curvature of what
+    /// is not loss.
+    fn aim(&mut self, columns: &[usize], penalty: &[f64]) {
         let (Some(at), Some(base)) = (&self.at, &self.base) else { return };
-        let pick = |values: &[f64]| base.columns.iter().map(|&j| values[j]).collect::<Vec<f64>>();
-        let mut curvature = base.curvature.clone();
+        let Some(places) = base.places(columns) else { return };
+        let pick = |values: &[f64]| columns.iter().map(|&j| values[j]).collect::<Vec<f64>>();
+        let mut curvature = Mat::from_fn(columns.len(), columns.len(), |a, b| {
+            let own = if a == b { penalty[columns[a]] } else { 0.0 };
+            base.scale * base.curvature[(places[a], places[b])] + own
+        });
         for (step, change) in &self.corrections {
             correct(&mut curvature, &pick(step), &pick(change));
         }
@@ -187,7 +227,7 @@ impl SparseRunner {
         let (to, predicted) = quadratic.minimise();
         self.slope = change(gradient.iter().copied(), &weights, &from, &to);
         self.end.clone_from(&at.theta);
-        base.columns.iter().zip(to).for_each(|(&j, x)| self.end[j] = x);
+        columns.iter().zip(to).for_each(|(&j, x)| self.end[j] = x);
         self.predicted = predicted;
         self.decreases.push(predicted);
         self.trial.clone_from(&self.end);
@@ -210,91 +250,153 @@ fn correct(curvature: &mut Mat<f64>, step: &[f64], change: &[f64]) {
     }
 }
 
-/// Minimises every objective of `objective`, penalty included, that is not done; `runners` has one for each. The rule's renewal is not
-/// used.
+/// Minimises the objectives of `objective` that `runners` stand for, penalty included, until all are done. Models that stand next to
+/// each other should be alike: where curvature is dear, they share it.
 ///
 /// # Errors
-/// As [`BatchObjective::evaluate`] and [`BatchObjective::hessians_on`].
+/// As [`BatchObjective::evaluate`] and [`BatchObjective::loss_hessians`].
 pub fn minimise(
     objective: &mut BatchObjective<'_>,
     runners: &mut [SparseRunner],
-    rule: &BatchRule,
+    rule: &SparseRule,
     monitor: &dyn Monitor,
 ) -> Result<()> {
     let noise = objective.resolution();
     loop {
-        let running: Vec<usize> = (0..runners.len()).filter(|k| runners[*k].reason.is_none()).collect();
+        let mut running: Vec<&mut SparseRunner> = runners.iter_mut().filter(|runner| runner.reason.is_none()).collect();
         if running.is_empty() {
             return Ok(());
         }
         if monitor.interrupted() {
-            running.iter().for_each(|k| runners[*k].reason = Some(StopReason::Interrupted));
+            running.iter_mut().for_each(|runner| runner.reason = Some(StopReason::Interrupted));
             return Ok(());
         }
-        let trials = running.iter().map(|k| (*k, runners[*k].trial.clone())).collect();
-        for (&k, end) in running.iter().zip(objective.evaluate(trials)?) {
-            let runner = &mut runners[k];
-            let violation = objective.subgradient_norm(k, &end, &runner.weights);
+        let trials = running.iter().map(|runner| (runner.member, runner.trial.clone())).collect();
+        let mut moved = Vec::new();
+        for (runner, end) in running.into_iter().zip(objective.evaluate(trials)?) {
+            let violation = objective.subgradient_norm(runner.member, &end, &runner.weights);
             if runner.receive(end, violation, noise) {
-                next_step(objective, k, runner, rule, running.len())?;
-                if let ([_], Some(at)) = (running.as_slice(), &runner.at) {
-                    monitor.event(Event::Iteration {
-                        iteration: runner.iterations,
-                        objective: runner.value,
-                        gradient_inf_norm: runner.violation,
-                        passes: objective.passes(),
-                        point: &|| objective.coordinates().to_original(&at.theta),
-                    });
-                }
+                moved.push(runner);
             } else if runner.trials >= TRIALS {
                 runner.reason = Some(StopReason::NoProgress);
             }
         }
+        if let ([runner], Some(at)) = (moved.as_slice(), moved.first().and_then(|runner| runner.at.as_ref())) {
+            monitor.event(Event::Iteration {
+                iteration: runner.iterations,
+                objective: runner.value,
+                gradient_inf_norm: runner.violation,
+                passes: objective.passes(),
+                point: &|| objective.coordinates().to_original(&at.theta),
+            });
+        }
+        next_steps(objective, moved, rule)?;
     }
 }
 
-/// Chooses the next step of a model that has moved, or says why there is to be none.
-fn next_step(
-    objective: &BatchObjective<'_>,
-    k: usize,
-    runner: &mut SparseRunner,
-    rule: &BatchRule,
-    running: usize,
-) -> Result<()> {
-    if runner.violation <= rule.tolerance {
-        runner.reason = Some(StopReason::Gradient);
-        return Ok(());
-    }
-    if runner.iterations >= rule.max_iterations {
-        runner.reason = Some(StopReason::MaxIterations);
-        return Ok(());
-    }
-    let columns = runner.working_set();
-    let work = (objective.rows() * running) as f64 * (columns.len() * columns.len()) as f64;
-    let slow = runner.is_slow(rule.tolerance);
-    let covered =
-        runner.base.as_ref().is_some_and(|base| columns.iter().all(|j| base.columns.binary_search(j).is_ok()));
-    if work <= CHEAP || slow || !covered {
-        let some = ROWS.max(ROWS_PER_COLUMN * columns.len());
-        let rows = (work > CHEAP && !slow).then_some(some);
-        let curvature = objective.hessians_on(&columns, &[(k, runner.theta())], rows, Precision::F64)?.swap_remove(0);
-        if rows.is_none() {
-            runner.corrections.clear();
+/// Chooses the next steps of models that have moved, or says why there are to be none.
+fn next_steps(objective: &BatchObjective<'_>, moved: Vec<&mut SparseRunner>, rule: &SparseRule) -> Result<()> {
+    let mut going = Vec::with_capacity(moved.len());
+    for runner in moved {
+        if runner.violation <= runner.tolerance {
+            runner.reason = Some(StopReason::Gradient);
+        } else if runner.iterations >= rule.max_iterations {
+            runner.reason = Some(StopReason::MaxIterations);
+        } else {
+            let columns = runner.working_set();
+            going.push((runner, columns));
         }
-        runner.decreases.clear();
-        runner.base = Some(Base { columns, curvature });
     }
-    runner.aim();
-    let next = runner.violation * runner.violation / runner.before;
-    let floor = rule.relative_decrease * runner.value.max(objective.members()[k].weight_sum / 1000.0);
-    runner.reason = if rule.leave_last_step && runner.before.is_finite() && next <= rule.tolerance {
-        Some(StopReason::NextStep)
-    } else if runner.predicted.abs() <= floor {
-        Some(StopReason::PredictedDecrease)
-    } else if !(runner.predicted > 0.0) || runner.end == runner.theta() {
-        Some(StopReason::NoProgress)
-    } else {
-        None
-    };
+    renew(objective, &mut going)?;
+    for (runner, columns) in going {
+        runner.aim(&columns, &objective.penalty_of(runner.member).collect::<Vec<f64>>());
+        let next = runner.violation * runner.violation / runner.before;
+        let weight_sum = objective.members()[runner.member].weight_sum;
+        let floor = rule.relative_decrease * runner.value.max(weight_sum / 1000.0);
+        runner.reason = if rule.leave_last_step && runner.before.is_finite() && next <= runner.tolerance {
+            Some(StopReason::NextStep)
+        } else if runner.predicted.abs() <= floor {
+            Some(StopReason::PredictedDecrease)
+        } else if !(runner.predicted > 0.0) || runner.end == runner.theta() {
+            Some(StopReason::NoProgress)
+        } else {
+            None
+        };
+    }
+    Ok(())
+}
+
+/// Gives models new curvature, at their own points or those of models like them: all where that is cheap, else those that want
+/// columns which theirs does not cover, or that are slow with it. Each read of X is for all of them.
+fn renew(objective: &BatchObjective<'_>, going: &mut [(&mut SparseRunner, Vec<usize>)]) -> Result<()> {
+    let widest = union(going.iter().map(|(_, columns)| columns.as_slice()));
+    if cost(objective.rows(), going.len(), widest.len()) <= CHEAP {
+        return take(objective, going.iter_mut().collect(), widest, None);
+    }
+    let (mut slow, mut uncovered) = (Vec::new(), Vec::new());
+    for one in going {
+        let (runner, columns) = &one;
+        if runner.is_slow(columns.len()) {
+            slow.push(one);
+        } else if runner.base.as_ref().is_none_or(|base| base.places(columns).is_none()) {
+            uncovered.push(one);
+        }
+    }
+    for (models, of_all_rows) in [(slow, true), (uncovered, false)] {
+        let columns = union(models.iter().map(|(_, columns)| columns.as_slice()));
+        let some = ROWS.max(ROWS_PER_COLUMN * columns.len());
+        take(objective, models, columns, (!of_all_rows).then_some(some))?;
+    }
+    Ok(())
+}
+
+/// Multiply-adds of curvature.
+fn cost(rows: usize, models: usize, columns: usize) -> f64 {
+    (rows * models) as f64 * (columns * columns) as f64
+}
+
+/// The numbers that are in any of `sets`, ascending.
+fn union<'a>(sets: impl Iterator<Item = &'a [usize]>) -> Vec<usize> {
+    let mut all: Vec<usize> = sets.flatten().copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Takes the curvature of `columns` from all rows or from about `rows` of them, for as many of the models as is cheap, but for one in each
+/// read at the least; those between share it.
+fn take(
+    objective: &BatchObjective<'_>,
+    mut models: Vec<&mut (&mut SparseRunner, Vec<usize>)>,
+    columns: Vec<usize>,
+    rows: Option<usize>,
+) -> Result<()> {
+    if columns.len() > MAX_COLUMNS {
+        // Together they are too many; each of them alone has fewer.
+        for one in models {
+            let columns = one.1.clone();
+            take(objective, vec![one], columns, rows)?;
+        }
+        return Ok(());
+    }
+    let counted = rows.unwrap_or(objective.rows()).min(objective.rows());
+    let shared = (cost(counted, models.len(), columns.len()) / CHEAP).ceil().max(1.0) as usize;
+    let groups = models.chunks(shared).map(|group| &group[group.len() / 2].0);
+    let at: Vec<(usize, &[f64])> = groups.map(|runner| (runner.member, runner.theta())).collect();
+    let weight_sum = |member: usize| objective.members()[member].weight_sum;
+    let weights: Vec<f64> = at.iter().map(|(member, _)| weight_sum(*member)).collect();
+    let hessians = objective.loss_hessians(&columns, &at, rows, Precision::F64)?;
+    let columns: Rc<[usize]> = columns.into();
+    for ((group, curvature), weight) in models.chunks_mut(shared).zip(hessians).zip(weights) {
+        let curvature = Rc::new(curvature);
+        for (runner, _) in group.iter_mut().map(|one| &mut **one) {
+            if rows.is_none() {
+                runner.corrections.clear();
+            }
+            runner.decreases.clear();
+            let scale = weight_sum(runner.member) / weight;
+            runner.base = Some(Base { columns: columns.clone(), curvature: curvature.clone(), scale });
+        }
+    }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The arguments of cross-validation, and what they ask for.
+//! The arguments of cross-validation and of paths, and what they ask for.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{Common, DataArgs, OptimumArgs};
 use crate::data::{DataOptions, Folds, Training};
 use crate::error::Result;
-use crate::fit::{CrossValidation, FitOptions, Penalties, Score, cross_validate};
+use crate::fit::{CrossValidation, FitOptions, Lambda, Penalties, Score, cross_validate};
 use crate::monitor::Monitor;
 
 #[derive(Debug, Args)]
@@ -34,6 +34,70 @@ pub(in crate::cli) struct CvArgs {
 /// Folds and penalties where nothing says otherwise.
 const FOLDS: usize = 5;
 const PENALTIES: usize = 10;
+const PENALTIES_OF_A_PATH: usize = 100;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PathArgs {
+    #[command(flatten)]
+    pub(in crate::cli) data: DataArgs,
+    #[command(flatten)]
+    pub(in crate::cli) penalties: PenaltyArgs,
+    /// Write the path to this file as CSV: a row for each penalty, with all coefficients.
+    #[arg(long, value_name = "FILE.csv", help_heading = "Results")]
+    pub(in crate::cli) table: Option<PathBuf>,
+    /// Draw the path into this file.
+    #[arg(long, value_name = "FILE.svg", help_heading = "Results")]
+    pub(in crate::cli) plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) optimum: OptimumArgs,
+    #[command(flatten)]
+    pub(in crate::cli) common: Common,
+}
+
+impl PathArgs {
+    /// The penalties of the path.
+    pub(in crate::cli) fn penalties(&self) -> Penalties {
+        self.penalties.with_defaults(PENALTIES_OF_A_PATH, 1.0)
+    }
+}
+
+/// A grid of penalties λ·(A·‖β‖₁ + ½·(1 − A)·‖β‖²).
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PenaltyArgs {
+    /// Penalties λ to try, evenly on a logarithmic scale, from one that leaves nothing of any coefficient, or next to nothing, to one that
+    /// nearly leaves them as they are [default: 10; of a path 100].
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Penalties")]
+    penalties: Option<usize>,
+    /// The penalties λ to try.
+    #[arg(
+        long,
+        visible_alias = "l2-grid",
+        value_name = "A,B,..",
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        conflicts_with = "penalties",
+        help_heading = "Penalties"
+    )]
+    grid: Vec<f64>,
+    /// The part A of each that is l1: l1 = A·λ and l2 = (1 − A)·λ [default: 0; of a path 1].
+    #[arg(long, value_name = "A", allow_hyphen_values = true, help_heading = "Penalties")]
+    l1_ratio: Option<f64>,
+}
+
+impl PenaltyArgs {
+    /// Whether every model is penalised.
+    pub(in crate::cli) fn is_penalised(&self) -> bool {
+        self.grid.iter().all(|lambda| *lambda > 0.0)
+    }
+
+    fn with_defaults(&self, count: usize, l1_ratio: f64) -> Penalties {
+        let lambda = match self.grid.as_slice() {
+            [] => Lambda::Count(self.penalties.unwrap_or(count)),
+            grid => Lambda::Given(grid.to_vec()),
+        };
+        Penalties { l1_ratio: self.l1_ratio.unwrap_or(l1_ratio), lambda }
+    }
+}
 
 /// Which penalties are tried, on which folds, and how one is chosen.
 #[derive(Debug, Args)]
@@ -44,20 +108,8 @@ pub(in crate::cli) struct GridArgs {
     /// Folds that are given: a column of the data, or for an X.npy a file.
     #[arg(long, value_name = "COL|FOLD.npy", conflicts_with = "folds", help_heading = "Choosing the penalty")]
     fold: Option<String>,
-    /// Penalties to try, from one that leaves next to nothing of any coefficient to one that nearly leaves them as they are
-    /// [default: 10].
-    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Choosing the penalty")]
-    penalties: Option<usize>,
-    /// The penalties to try.
-    #[arg(
-        long,
-        value_name = "A,B,..",
-        value_delimiter = ',',
-        allow_hyphen_values = true,
-        conflicts_with = "penalties",
-        help_heading = "Choosing the penalty"
-    )]
-    l2_grid: Vec<f64>,
+    #[command(flatten)]
+    pub(in crate::cli) penalties: PenaltyArgs,
     /// What the choice goes by [default: log-loss].
     #[arg(long, value_name = "SCORE", help_heading = "Choosing the penalty")]
     metric: Option<ScoreArg>,
@@ -67,18 +119,14 @@ pub(in crate::cli) struct GridArgs {
 }
 
 impl GridArgs {
-    /// Whether every model is penalised.
-    pub(in crate::cli) fn is_penalised(&self) -> bool {
-        self.l2_grid.iter().all(|l2| *l2 > 0.0)
-    }
-
     /// An option that was given, if any was.
     pub(in crate::cli) fn given(&self) -> Option<&'static str> {
         [
             (self.folds.is_some(), "--folds"),
             (self.fold.is_some(), "--fold"),
-            (self.penalties.is_some(), "--penalties"),
-            (!self.l2_grid.is_empty(), "--l2-grid"),
+            (self.penalties.penalties.is_some(), "--penalties"),
+            (!self.penalties.grid.is_empty(), "--grid"),
+            (self.penalties.l1_ratio.is_some(), "--l1-ratio"),
             (self.metric.is_some(), "--metric"),
             (self.choose.is_some(), "--choose"),
         ]
@@ -117,23 +165,19 @@ impl GridArgs {
                 &dealt
             }
         };
-        let penalties = match self.l2_grid.as_slice() {
-            [] => Penalties::Count(self.penalties.unwrap_or(PENALTIES)),
-            grid => Penalties::Grid(grid.to_vec()),
-        };
         let score = match self.metric {
             None | Some(ScoreArg::LogLoss) => Score::LogLoss,
             Some(ScoreArg::Auc) => Score::Auc,
             Some(ScoreArg::Accuracy) => Score::Accuracy,
         };
-        cross_validate(training, folds, &penalties, score, options, monitor)
+        cross_validate(training, folds, &self.penalties.with_defaults(PENALTIES, 0.0), score, options, monitor)
     }
 
-    /// The penalty that is chosen.
-    pub(in crate::cli) fn chosen(&self, cv: &CrossValidation) -> f64 {
+    /// Number of the penalty that is chosen.
+    pub(in crate::cli) fn chosen(&self, cv: &CrossValidation) -> usize {
         match self.choose {
-            None | Some(ChoiceArg::Best) => cv.l2[cv.best],
-            Some(ChoiceArg::OneSe) => cv.l2[cv.one_se],
+            None | Some(ChoiceArg::Best) => cv.best,
+            Some(ChoiceArg::OneSe) => cv.one_se,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::certificate::Status;
-use crate::cli::curve::curve;
+use crate::cli::curve::{curve, penalty_words};
 use crate::cli::evaluate::Scored;
 use crate::cli::output::{count, device_words, host_peak, plural, short, shorten, some_names};
 use crate::cli::progress::Terminal;
@@ -28,7 +28,7 @@ const MISTRUSTED: f64 = 1e-6;
 /// What was computed beside the fit.
 pub(super) struct Extras<'a> {
     /// How its penalty was chosen.
-    pub(super) cv: Option<&'a CrossValidation>,
+    pub(super) cv: Option<&'a (CrossValidation, usize)>,
     /// What resampling says of it.
     pub(super) bootstrap: Option<&'a Bootstrap>,
 }
@@ -177,7 +177,7 @@ pub(super) fn report(
         "bytes": bytes_json(&fit.cost),
         "kernels": kernels_json(&fit.cost),
     });
-    if let Some(cv) = extras.cv {
+    if let Some((cv, _)) = extras.cv {
         report["cross_validation"] = curve(cv);
     }
     if let Some(bootstrap) = extras.bootstrap {
@@ -263,14 +263,14 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
         .filter(|(_, weight)| *weight > 0.0)
         .map(|(name, weight)| format!(", {name} = {}", short(weight)))
         .collect();
-    if let Some(cv) = extras.cv {
+    if let Some((cv, chosen)) = extras.cv {
         text += &format!(
-            "penalty    l2 = {} chosen among {} by {}-fold cross-validation: {} {:.6} (best mean {:.6} ± {:.6})\n",
-            short(model.objective.l2),
-            cv.l2.len(),
+            "penalty    {} chosen among {} by {}-fold cross-validation: {} {:.6} (best mean {:.6} ± {:.6})\n",
+            penalty_words(&cv.grid, *chosen),
+            cv.grid.lambda.len(),
             cv.folds.len(),
             cv.score.words(),
-            cv.l2.iter().position(|l2| *l2 == model.objective.l2).map_or(f64::NAN, |k| cv.mean_score[k]),
+            cv.mean_score[*chosen],
             cv.mean_score[cv.best],
             cv.standard_error[cv.best],
         );
