@@ -102,7 +102,7 @@ fn draw(
     }
     let mut labels: Vec<(f64, usize)> = named.iter().enumerate().map(|(place, j)| (y(last, *j), place)).collect();
     labels.sort_by(|a, b| b.0.total_cmp(&a.0));
-    spread(&mut labels, APART * (top - bottom), bottom);
+    spread(&mut labels, APART * (top - bottom), bottom + 0.5 * APART * (top - bottom));
     for (at, place) in labels {
         let name: String = names[named[place]].chars().take(NAME).collect();
         let style = ("sans-serif", 13).into_font().color(&Palette99::pick(place));
