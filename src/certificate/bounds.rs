@@ -51,6 +51,8 @@ pub(super) struct Penalised<'a> {
     pub(super) slopes: &'a [f64],
     /// Standard deviation of every column.
     pub(super) spreads: &'a [f64],
+    /// What the penalty of every column is multiplied by, positive.
+    pub(super) factors: &'a [f64],
     /// ∂J/∂β₀ and ∂²J/∂β₀² on centred columns, where there is an intercept.
     pub(super) intercept: Option<(f64, f64)>,
     /// S = Σ s.
@@ -59,10 +61,21 @@ pub(super) struct Penalised<'a> {
     pub(super) l2: f64,
 }
 
+/// The length of slopes ∂J/∂γⱼ, or of spreads of the columns that belong to them, for γⱼ = √fⱼ·βⱼ: a penalty ½·l2·Σ fⱼβⱼ² is ½·l2·‖γ‖².
+/// There may be those of several classes, one after the other.
+fn scaled_norm(values: &[f64], factors: &[f64]) -> f64 {
+    values.iter().zip(factors.iter().cycle()).map(|(v, f)| v * v / f).sum::<f64>().sqrt()
+}
+
+/// What a distance in γ is of β at the most, as a part.
+fn back_to_original(factors: &[f64]) -> f64 {
+    factors.iter().copied().fold(f64::INFINITY, f64::min).sqrt().recip()
+}
+
 /// Upper bounds of J − min J and of ‖β − β*‖, up to rounding in f64; `None` where the intercept is too far off.
 ///
-/// The minimum of J over the intercept is a function of β that is l2-strongly convex, so with g its gradient
-/// J − min J ≤ ‖g‖²/(2·l2) and ‖β − β*‖ ≤ ‖g‖/l2. g is ∇_βJ where the intercept is the best one for β. That is a step δ
+/// The minimum of J over the intercept is a function of γ, where γⱼ = √fⱼ·βⱼ, that is l2-strongly convex, so with g its gradient
+/// J − min J ≤ ‖g‖²/(2·l2) and ‖γ − γ*‖ ≤ ‖g‖/l2. g is ∇_γJ where the intercept is the best one for γ. That is a step δ
 /// away: ∂²J/∂β₀² falls no faster than e^−|δ|, so |δ| ≤ −log(1 − |∂J/∂β₀|/(∂²J/∂β₀²)). Over δ each slope on a centred column
 /// changes by at most ¼·|δ|·Σ s|x − mean| ≤ ¼·|δ|·S·sd, and J by at most |∂J/∂β₀|·|δ|. No pass over X is needed.
 pub(super) fn penalised(at: Penalised<'_>) -> Option<(f64, f64)> {
@@ -71,10 +84,10 @@ pub(super) fn penalised(at: Penalised<'_>) -> Option<(f64, f64)> {
         Some((slope, curvature)) if slope.abs() < curvature => -(-slope.abs() / curvature).ln_1p(),
         Some(_) => return None,
     };
-    let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let norm = |values| scaled_norm(values, at.factors);
     let slope = norm(at.slopes) + 0.25 * shift * at.weight_sum * norm(at.spreads);
     let lost = at.intercept.map_or(0.0, |(slope, _)| slope.abs() * shift);
-    Some((slope * slope / (2.0 * at.l2) + lost, slope / at.l2))
+    Some((slope * slope / (2.0 * at.l2) + lost, slope / at.l2 * back_to_original(at.factors)))
 }
 
 /// What the bounds of a penalised fit of several classes are computed from.
@@ -84,6 +97,8 @@ pub(super) struct PenalisedClasses<'a> {
     pub(super) slopes: &'a [f64],
     /// Standard deviation of every column.
     pub(super) spreads: &'a [f64],
+    /// What the penalty of every column is multiplied by, positive.
+    pub(super) factors: &'a [f64],
     /// ∂J/∂β₀ₖ of each class, and the smallest curvature of J in β₀ but for that of moving all classes alike, where there is an
     /// intercept.
     pub(super) intercept: Option<(&'a [f64], f64)>,
@@ -97,20 +112,21 @@ pub(super) struct PenalisedClasses<'a> {
 /// derivative is at most that part times its second, so the best β₀ are a step δ away with |δ| ≤ −log(1 − √2·|∂J/∂β₀|/μ)/√2. Over
 /// it the probabilities of a row change by at most ½·|δ|, so the slopes of all classes on a centred column by ½·|δ|·S·sd.
 pub(super) fn penalised_classes(at: PenalisedClasses<'_>) -> Option<(f64, f64)> {
-    let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let norm = |values| scaled_norm(values, at.factors);
     let root = std::f64::consts::SQRT_2;
     let (slope, shift) = match at.intercept {
         None => (0.0, 0.0),
         Some((slopes, curvature)) => {
-            let steep = root * norm(slopes) / curvature;
+            let slope = scaled_norm(slopes, &[1.0]);
+            let steep = root * slope / curvature;
             if !(0.0..1.0).contains(&steep) {
                 return None;
             }
-            (norm(slopes), -(-steep).ln_1p() / root)
+            (slope, -(-steep).ln_1p() / root)
         }
     };
     let all = norm(at.slopes) + 0.5 * shift * at.weight_sum * norm(at.spreads);
-    Some((all * all / (2.0 * at.l2) + slope * shift, all / at.l2))
+    Some((all * all / (2.0 * at.l2) + slope * shift, all / at.l2 * back_to_original(at.factors)))
 }
 
 #[cfg(test)]

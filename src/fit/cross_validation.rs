@@ -243,14 +243,14 @@ fn grid(penalties: &Penalties, data: &Dataset, options: &FitOptions) -> Result<(
     }
 }
 
-/// A grid whose largest penalty leaves no standardised coefficient above [`NEARLY_NULL`]: near zero, θⱼ = −unitⱼ²/l2·∂J/∂θⱼ. The
-/// curvature of the loss in θⱼ is at most S/4, and that of the penalty l2/unitⱼ².
+/// A grid whose largest penalty leaves no standardised coefficient that it weighs on above [`NEARLY_NULL`]: near zero,
+/// θⱼ = −unitⱼ²/(l2·fⱼ)·∂J/∂θⱼ. The curvature of the loss in θⱼ is at most S/4, and that of the penalty l2·fⱼ/unitⱼ².
 fn made_up(count: usize, data: &Dataset, options: &FitOptions) -> Result<Vec<f64>> {
     if !(1..=MOST_PENALTIES).contains(&count) {
         return Err(Error::Usage(format!("--penalties {count}: there must be 1 to {MOST_PENALTIES}")));
     }
     let host = Host::new(data);
-    let coordinates = Coordinates::new(data, options.intercept);
+    let coordinates = Coordinates::new(data, options.intercept, &options.penalty_factors);
     let sums = host.weight_sums(&[Draw::All], &[])?;
     let mut theta = vec![0.0; coordinates.len()];
     if let (true, Some(intercept)) = (options.intercept, theta.last_mut()) {
@@ -259,10 +259,12 @@ fn made_up(count: usize, data: &Dataset, options: &FitOptions) -> Result<Vec<f64
     }
     let at = host.engine().loss_gradient(&coordinates.to_params(&theta))?;
     let gradient = coordinates.pull_back(at.gradient.model(0));
-    let units = coordinates.units();
-    let largest = gradient.iter().zip(units).map(|(g, unit)| g.abs() * unit * unit).fold(0.0, f64::max);
+    // The reciprocal curvature of a penalty of 1, of the columns that it weighs on.
+    let columns = gradient.iter().zip(coordinates.penalty_curvature(1.0)).filter(|(_, curvature)| *curvature > 0.0);
+    let columns: Vec<(f64, f64)> = columns.map(|(g, curvature)| (g.abs(), curvature.recip())).collect();
+    let largest = columns.iter().map(|(g, flat)| g * flat).fold(0.0, f64::max);
     let largest = if largest > 0.0 { largest / NEARLY_NULL } else { 1.0 };
-    let flattest = units.iter().map(|unit| unit * unit).fold(f64::INFINITY, f64::min);
+    let flattest = columns.iter().map(|(_, flat)| *flat).fold(f64::INFINITY, f64::min);
     let smallest = NEARLY_NONE * 0.25 * sums[0].classes.iter().sum::<f64>() * flattest;
     let span = (smallest / largest).clamp(SPANS[0], SPANS[1]);
     let step = span.powf(1.0 / (count.max(2) - 1) as f64);

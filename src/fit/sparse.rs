@@ -33,7 +33,7 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monito
     let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
     let solving = Instant::now();
     let host = Host::new(data);
-    let coordinates = Coordinates::new(data, options.intercept);
+    let coordinates = Coordinates::new(data, options.intercept, &options.penalty_factors);
     let member = Member { l2: options.l2, draw: Draw::All, weight_sum: data.weight_sum };
     let weights = coordinates.l1_weights(options.l1);
     let mut runners = [SparseRunner::new(first_point(&host, &coordinates, options)?, weights.clone())];
@@ -86,8 +86,9 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monito
             let gap = duality_gap(&host, &coordinates, &at.theta, &weights, &curvatures)?;
             // A bound below the rounding of J itself would say more than f64 can know.
             let gap = gap.map(|gap| gap.max(f64::EPSILON * runner.value));
-            // J is l2-strongly convex in β once the intercept is the best one.
-            let distance = gap.filter(|_| options.l2 > 0.0).map(|gap| (2.0 * gap / options.l2).sqrt());
+            // J is that strongly convex in β once the intercept is the best one.
+            let convexity = options.l2 * coordinates.least_penalty_factor();
+            let distance = gap.filter(|_| convexity > 0.0).map(|gap| (2.0 * gap / convexity).sqrt());
             Some(Certificate {
                 objective: runner.value,
                 loss: at.loss,

@@ -11,7 +11,7 @@ use crate::linalg::MAX_COLUMNS;
 /// What one of many models minimises.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Member {
-    /// l2 of its penalty ½·l2·‖β‖².
+    /// l2 of its penalty ½·l2·Σ fⱼβⱼ².
     pub l2: f64,
     /// How often each row counts.
     pub draw: Draw,

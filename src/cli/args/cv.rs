@@ -72,6 +72,11 @@ impl GridArgs {
         self.l2_grid.iter().all(|l2| *l2 > 0.0)
     }
 
+    /// Whether any model is penalised.
+    pub(in crate::cli) fn is_penalty(&self) -> bool {
+        self.l2_grid.is_empty() || self.l2_grid.iter().any(|l2| *l2 != 0.0)
+    }
+
     /// An option that was given, if any was.
     pub(in crate::cli) fn given(&self) -> Option<&'static str> {
         [

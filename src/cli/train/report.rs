@@ -12,7 +12,7 @@ use crate::cli::progress::Terminal;
 use crate::data::{Dataset, Training};
 use crate::engine::{Cost, DeviceKind};
 use crate::fit::{Bootstrap, CrossValidation, Fit, FitOptions, Interval};
-use crate::model::Model;
+use crate::model::{Model, ObjectiveRecord};
 use crate::solver::Solver;
 
 /// Coefficients printed as text; the model file has all of them.
@@ -177,6 +177,9 @@ pub(super) fn report(
         "bytes": bytes_json(&fit.cost),
         "kernels": kernels_json(&fit.cost),
     });
+    if !options.penalty_factors.is_empty() {
+        report["penalty_factors"] = json!(options.penalty_factors);
+    }
     if let Some(cv) = extras.cv {
         report["cross_validation"] = curve(cv);
     }
@@ -241,6 +244,24 @@ fn intervals(bootstrap: &Bootstrap, names: &[String]) -> serde_json::Value {
     })
 }
 
+/// The penalty in words, to follow the solver's name.
+pub(super) fn penalty_text(objective: &ObjectiveRecord) -> String {
+    let mut text: String = [("l1", objective.l1), ("l2", objective.l2)]
+        .into_iter()
+        .filter(|(_, weight)| *weight > 0.0)
+        .map(|(name, weight)| format!(", {name} = {}", short(weight)))
+        .collect();
+    let of = |free: bool| objective.penalty_factors.iter().filter(|f| **f != 1.0 && (**f == 0.0) == free).count();
+    let (free, weighed) = (of(true), of(false));
+    if weighed > 0 {
+        text += &format!(", {} with a factor", plural(weighed as u64, "feature"));
+    }
+    if free > 0 {
+        text += &format!(", {} not penalised", plural(free as u64, "feature"));
+    }
+    text
+}
+
 pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extras<'_>, path: &Path) -> String {
     let data = &training.train;
     let (negative, positive) = (&training.design.target.classes[0], &training.design.target.classes[1]);
@@ -258,11 +279,7 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
         );
     }
     let sparse = model.objective.l1 > 0.0;
-    let penalty: String = [("l1", model.objective.l1), ("l2", model.objective.l2)]
-        .into_iter()
-        .filter(|(_, weight)| *weight > 0.0)
-        .map(|(name, weight)| format!(", {name} = {}", short(weight)))
-        .collect();
+    let penalty = penalty_text(&model.objective);
     if let Some(cv) = extras.cv {
         text += &format!(
             "penalty    l2 = {} chosen among {} by {}-fold cross-validation: {} {:.6} (best mean {:.6} ± {:.6})\n",
