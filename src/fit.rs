@@ -5,6 +5,7 @@ mod classes;
 mod cross_validation;
 mod many;
 mod sparse;
+mod unpenalised;
 
 use std::time::Instant;
 
@@ -209,7 +210,7 @@ pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Resul
 pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn Monitor) -> Result<Fit> {
     check(data, options)?;
     if options.l1 > 0.0 {
-        return sparse::fit(data, options, gpu, monitor);
+        return unpenalised::or_separated(sparse::fit(data, options, gpu, monitor)?, data, options);
     }
     let start = Instant::now();
     // First of all, so that a device that is not there costs nobody a wait.

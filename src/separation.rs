@@ -53,6 +53,11 @@ impl Proof {
         let rows = margins.iter().filter(|&&m| m > 0.0).count();
         Proof { direction, complete: rows == margins.len(), rows }
     }
+
+    /// Features that the direction moves, given the coordinates it was sought in.
+    pub fn features(&self, coordinates: &Coordinates) -> Vec<usize> {
+        moved_columns(coordinates, &self.direction).into_iter().map(|k| coordinates.map().features[k]).collect()
+    }
 }
 
 /// Looks for a direction that moves the columns `columns` (positions, ascending) and the intercept alone and separates, at a point θ
@@ -93,8 +98,13 @@ pub fn prove_far_out(
     columns: &[usize],
     theta: &[f64],
 ) -> Result<Option<Proof>> {
-    let (rows, part) = (Rows::new(host)?, Part::new(coordinates, columns));
+    let part = Part::new(coordinates, columns);
     let (coordinates, theta) = (&part.coordinates, part.pick(theta));
+    let reach = coordinates.reach(&host.data().moments);
+    if theta.iter().zip(reach).map(|(t, reach)| t.abs() * reach).sum::<f64>() <= FAR_OUT {
+        return Ok(None);
+    }
+    let rows = Rows::new(host)?;
     let margins = rows.margins(coordinates, &theta)?;
     let proof = if rows.are_complete(&margins) && margins.iter().all(|&m| m > FAR_OUT) {
         Some(Proof::new(theta, &margins))

@@ -166,7 +166,8 @@ mod tests {
             let w = [best[0] + off, best[1] + intercept_off];
             let [value, slope, intercept_slope, _, _, intercept_h] = objective(&w);
             let bound = |intercept| {
-                let at = Penalised { slopes: &[slope], spreads: &[spread], intercept, weight_sum: 8.0, l2 };
+                let (slopes, spreads) = (&[slope], &[spread]);
+                let at = Penalised { slopes, spreads, factors: &[1.0], intercept, weight_sum: 8.0, l2 };
                 penalised(at).unwrap()
             };
             let (most, coefficients) = bound(Some((intercept_slope, intercept_h)));
@@ -180,8 +181,71 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 5);
-        let far = Penalised { slopes: &[0.0], spreads: &[1.0], intercept: Some((2.0, 1.0)), weight_sum: 8.0, l2 };
+        let (slopes, spreads, factors) = (&[0.0], &[1.0], &[1.0]);
+        let far = Penalised { slopes, spreads, factors, intercept: Some((2.0, 1.0)), weight_sum: 8.0, l2 };
         assert_eq!(penalised(far), None);
+    }
+
+    #[test]
+    fn the_bounds_hold_where_columns_are_penalised_by_factors() {
+        let x = [[0.3, 1.0], [-1.2, 0.4], [0.8, -0.7], [0.1, -1.1], [-0.9, 0.2], [0.9, 0.2]];
+        let target = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0];
+        let (l2, factors) = (40.0, [0.1, 3.0]);
+        // J, its slopes and its Hessian in both columns, which are centred, and the intercept.
+        let objective = |w: &[f64; 3]| {
+            let (mut value, mut slopes, mut h) = (0.0, vec![0.0; 3], Mat::<f64>::zeros(3, 3));
+            for (x, t) in x.iter().zip(&target) {
+                let row = [x[0], x[1], 1.0];
+                let a: f64 = row.iter().zip(w).map(|(x, w)| x * w).sum();
+                let y = 1.0 / (1.0 + (-a).exp());
+                value += (1.0 + a.exp()).ln() - t * a;
+                for i in 0..3 {
+                    slopes[i] += (y - t) * row[i];
+                    (0..3).for_each(|j| h[(i, j)] += y * (1.0 - y) * row[i] * row[j]);
+                }
+            }
+            for (j, f) in factors.iter().enumerate() {
+                value += 0.5 * l2 * f * w[j] * w[j];
+                slopes[j] += l2 * f * w[j];
+                h[(j, j)] += l2 * f;
+            }
+            (value, slopes, h)
+        };
+        let mut best = [0.0; 3];
+        for _ in 0..50 {
+            let (_, slopes, h) = objective(&best);
+            let step = Cholesky::new(&h).unwrap().solve(&slopes);
+            best.iter_mut().zip(step).for_each(|(w, d)| *w -= d);
+        }
+        let spread = |j: usize| (x.iter().map(|x| x[j] * x[j]).sum::<f64>() / 6.0).sqrt();
+        let spreads = [spread(0), spread(1)];
+        let (mut seen, mut violated) = (0, 0);
+        for off in [[0.1, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1], [0.3, -0.2, 0.1], [-0.01, 0.02, -0.1]] {
+            let w = [best[0] + off[0], best[1] + off[1], best[2] + off[2]];
+            let (value, slopes, h) = objective(&w);
+            let intercept = Some((slopes[2], h[(2, 2)]));
+            let bound = |factors: &[f64]| {
+                let (slopes, spreads) = (&slopes[..2], &spreads);
+                penalised(Penalised { slopes, spreads, factors, intercept, weight_sum: 6.0, l2 }).unwrap()
+            };
+            let (gap, away) = (value - objective(&best).0, off[0].hypot(off[1]));
+            let (most, furthest) = bound(&factors);
+            assert!(gap <= most + 1e-14 && away <= furthest + 1e-14, "{off:?}: {gap} {most}, {away} {furthest}");
+            assert!(most <= 30.0 * gap, "{off:?}: {most} is no use against {gap}");
+            // Negative control: the bounds of other factors do not hold.
+            violated += usize::from(!(gap <= bound(&[1.0, 1.0]).0));
+            // The same of two classes that share the logit evenly: a softmax of ½·a and −½·a, whose penalty is half as large.
+            let classes = [&slopes[..2], &[-slopes[0], -slopes[1]]].concat();
+            let (ones, spreads) = ([slopes[2], -slopes[2]], &spreads);
+            let curvature = 2.0 * h[(2, 2)];
+            let intercept = Some((ones.as_slice(), curvature));
+            let (slopes, factors) = (classes.as_slice(), &factors[..]);
+            let at = PenalisedClasses { slopes, spreads, factors, intercept, weight_sum: 6.0, l2: 2.0 * l2 };
+            let (most, furthest) = penalised_classes(at).unwrap();
+            assert!(gap <= most + 1e-14 && away <= 2f64.sqrt() * furthest + 1e-14, "{off:?}: {gap} {most}");
+            seen += 1;
+        }
+        assert_eq!((seen, violated > 0), (5, true), "{violated}");
     }
 
     /// J of one coefficient: two rows x = 1 with targets 1 and `t`, as [value, slope, curvature].

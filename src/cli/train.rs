@@ -138,7 +138,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         }
         _ => {}
     }
-    if let Some(why) = unchecked(&fit, penalised) {
+    if let Some(why) = unchecked(&fit, &options) {
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
 

@@ -76,8 +76,8 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
         let kind = if separation.complete { "completely" } else { "quasi-completely" };
         terminal.warn(&format!(
             "the classes are {kind} separated ({} of {} rows), so no maximum-likelihood estimate exists: the \
-             coefficients of {names} grow without end. Predictions are usable, those coefficients are not; add a \
-             penalty (--l2 1) for finite ones.",
+             coefficients of {names} grow without end. Predictions are usable, those coefficients are not; a penalty on \
+             them (--l2 1) gives finite ones.",
             count(separation.rows as u64),
             count(data.rows as u64),
         ));
@@ -113,17 +113,17 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
     }
 }
 
-/// Why separation was not looked for, where it was not although there is no penalty.
-pub(super) fn unchecked(fit: &Fit, penalised: bool) -> Option<&'static str> {
-    if penalised {
+/// Why separation was not looked for, where it was not although a feature is not penalised.
+pub(super) fn unchecked(fit: &Fit, options: &FitOptions) -> Option<&'static str> {
+    if (options.l1 > 0.0 || options.l2 > 0.0) && !options.penalty_factors.contains(&0.0) {
         return None;
     }
     let Some(certificate) = &fit.certificate else {
         return Some("that is part of the verification, which --no-verify leaves out");
     };
     // What has an optimum is not separated.
-    if fit.rank.is_none() && certificate.standard_error_gap.is_none() {
-        Some("the data has too many columns for it; with --l2 the question does not arise")
+    if options.l1 == 0.0 && fit.rank.is_none() && certificate.standard_error_gap.is_none() {
+        Some("the data has too many columns for it; with --l2 on all of them the question does not arise")
     } else {
         None
     }
