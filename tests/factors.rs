@@ -261,10 +261,10 @@ fn softmax_and_one_against_the_rest_weigh_columns_too() {
     };
     let mut seen = 0;
     for device in &ENGINES {
-        let fit = fit_softmax(&data, &options(device, 0.0, l2, &factors), &Silent).unwrap();
-        assert_eq!((fit.status, fit.bounds, fit.rank), (Status::Converged, None, Some(2)));
-        assert!(worst(&columns(&fit), &factors) <= 1e-5, "{:e}", worst(&columns(&fit), &factors));
-        assert!(!(worst(&columns(&fit), &[1.0; 4]) <= 1e-5), "the check cannot fail");
+        let found = fit_softmax(&data, &options(device, 0.0, l2, &factors), &Silent).unwrap();
+        assert_eq!((found.status, found.bounds, found.rank), (Status::Converged, None, Some(2)));
+        assert!(worst(&columns(&found), &factors) <= 1e-5, "{:e}", worst(&columns(&found), &factors));
+        assert!(!(worst(&columns(&found), &[1.0; 4]) <= 1e-5), "the check cannot fail");
         // All of them penalised: what is proved of a loose fit holds.
         let all = options(device, 0.0, l2, &[0.1, 10.0, 1.0, 0.3]);
         let best = fit_softmax(&data, &all, &Silent).unwrap();

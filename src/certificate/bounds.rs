@@ -67,7 +67,7 @@ fn scaled_norm(values: &[f64], factors: &[f64]) -> f64 {
     values.iter().zip(factors.iter().cycle()).map(|(v, f)| v * v / f).sum::<f64>().sqrt()
 }
 
-/// What a distance in γ is of β at the most, as a part.
+/// No distance in β is more than this many times the one in γ.
 fn back_to_original(factors: &[f64]) -> f64 {
     factors.iter().copied().fold(f64::INFINITY, f64::min).sqrt().recip()
 }
@@ -234,7 +234,7 @@ mod tests {
             assert!(most <= 30.0 * gap, "{off:?}: {most} is no use against {gap}");
             // Negative control: the bounds of other factors do not hold.
             violated += usize::from(!(gap <= bound(&[1.0, 1.0]).0));
-            // The same of two classes that share the logit evenly: a softmax of ½·a and −½·a, whose penalty is half as large.
+            // The same J is that of a softmax of the logits ½·a and −½·a with twice the l2.
             let classes = [&slopes[..2], &[-slopes[0], -slopes[1]]].concat();
             let (ones, spreads) = ([slopes[2], -slopes[2]], &spreads);
             let curvature = 2.0 * h[(2, 2)];

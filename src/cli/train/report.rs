@@ -251,13 +251,13 @@ pub(super) fn penalty_text(objective: &ObjectiveRecord) -> String {
         .filter(|(_, weight)| *weight > 0.0)
         .map(|(name, weight)| format!(", {name} = {}", short(weight)))
         .collect();
-    let of = |free: bool| objective.penalty_factors.iter().filter(|f| **f != 1.0 && (**f == 0.0) == free).count();
-    let (free, weighed) = (of(true), of(false));
-    if weighed > 0 {
-        text += &format!(", {} with a factor", plural(weighed as u64, "feature"));
-    }
-    if free > 0 {
-        text += &format!(", {} not penalised", plural(free as u64, "feature"));
+    let features = |of: fn(f64) -> bool| objective.penalty_factors.iter().filter(|factor| of(**factor)).count() as u64;
+    let counts = [
+        (features(|factor| factor != 0.0 && factor != 1.0), "with a factor"),
+        (features(|factor| factor == 0.0), "not penalised"),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        text += &format!(", {} {what}", plural(count, "feature"));
     }
     text
 }
