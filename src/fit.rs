@@ -7,6 +7,7 @@ mod grid;
 mod many;
 mod path;
 mod sparse;
+mod unpenalised;
 
 use std::time::Instant;
 
@@ -42,10 +43,12 @@ pub struct FitOptions {
     pub device: DeviceRequest,
     /// The method; chosen by the size of the data when `None`.
     pub solver: Option<Solver>,
-    /// l1 of the objective: l1·‖β‖₁.
+    /// l1 of the objective: l1·Σ fⱼ|βⱼ|.
     pub l1: f64,
-    /// l2 of the objective: ½·l2·‖β‖².
+    /// l2 of the objective: ½·l2·Σ fⱼβⱼ².
     pub l2: f64,
+    /// fⱼ, one for each feature; none where all are 1. A feature whose factor is 0 is not penalised.
+    pub penalty_factors: Vec<f64>,
     /// Whether the column of ones takes part.
     pub intercept: bool,
     /// Iterations at the most; the solver's own default when `None`.
@@ -69,6 +72,7 @@ impl Default for FitOptions {
             solver: None,
             l1: 0.0,
             l2: 0.0,
+            penalty_factors: Vec::new(),
             intercept: true,
             max_iterations: None,
             tolerance: 1e-8,
@@ -142,7 +146,7 @@ pub struct Fit {
     pub gradient_inf_norm_raw: f64,
     /// The f64 re-check, unless it was turned off.
     pub certificate: Option<Certificate>,
-    /// Independent columns of X (the column of ones counted), where that was decided.
+    /// Independent columns of X among those not penalised (the column of ones counted), where that was decided.
     pub rank: Option<usize>,
     /// Features that are combinations of others, with the names and factors of those; constant ones with none.
     pub redundant: Vec<(String, Vec<(String, f64)>)>,
@@ -169,7 +173,13 @@ impl Fit {
                 .collect(),
             intercept: Intercept::One(self.intercept),
             classes: design.target.classes.clone(),
-            objective: ObjectiveRecord { l1: options.l1, l2: options.l2, intercept: options.intercept, multi: None },
+            objective: ObjectiveRecord {
+                l1: options.l1,
+                l2: options.l2,
+                penalty_factors: options.penalty_factors.clone(),
+                intercept: options.intercept,
+                multi: None,
+            },
             training: TrainingRecord {
                 rows: data.rows,
                 weight_sum: data.weight_sum,
@@ -204,16 +214,15 @@ pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Resul
 pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn Monitor) -> Result<Fit> {
     check(data, options)?;
     if options.l1 > 0.0 {
-        return sparse::fit(data, options, gpu, monitor);
+        return unpenalised::or_separated(sparse::fit(data, options, gpu, monitor)?, data, options);
     }
     let start = Instant::now();
     // First of all, so that a device that is not there costs nobody a wait.
     let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
     let solving = Instant::now();
     let host = Host::new(data);
-    let full = Coordinates::new(data, options.intercept);
-    // With a penalty the optimum is unique, redundant columns or not.
-    let independence = if options.l2 > 0.0 { None } else { certificate::rank(&host, &full)? };
+    let full = Coordinates::new(data, options.intercept, &options.penalty_factors);
+    let independence = certificate::rank(&host, &full, options.l2)?;
     let problem = Problem::new(&host, full, independence, options.l2);
     let coordinates = problem.coordinates();
     let solver = options.solver.unwrap_or_else(|| choose_solver(data, coordinates.len()));
@@ -358,6 +367,16 @@ fn check_options(data: &Dataset, options: &FitOptions) -> Result<()> {
     }
     if !(options.l1 >= 0.0 && options.l1.is_finite()) {
         return usage("--l1 must be a finite number that is not negative");
+    }
+    let factors = &options.penalty_factors;
+    if !(factors.is_empty() || factors.len() == data.features.len()) {
+        return usage("the penalty factors are not as many as the features");
+    }
+    if !factors.iter().all(|factor| *factor >= 0.0 && factor.is_finite()) {
+        return usage("--penalty-factor must be a finite number that is not negative");
+    }
+    if !factors.is_empty() && factors.iter().all(|factor| *factor == 0.0) {
+        return usage("--penalty-factor is 0 for every feature, so nothing is penalised: leave it and the penalty out");
     }
     if options.l1 > 0.0 && options.solver.is_some_and(|solver| solver != Solver::ProximalNewton) {
         return usage("--l1 is fitted by proximal Newton steps: leave --solver to auto");

@@ -5,17 +5,18 @@
 //! One objective, written once; every other file refers to this one.
 //!
 //! ```text
-//! J(W)   = Σᵢ sᵢ·ℓ(tᵢ, aᵢ) + ½·l2·‖β‖² + l1·‖β‖₁   the (penalised) negative log-likelihood: a SUM over rows
+//! J(W)   = Σᵢ sᵢ·ℓ(tᵢ, aᵢ) + ½·l2·Σⱼ fⱼβⱼ² + l1·Σⱼ fⱼ|βⱼ|   the (penalised) negative log-likelihood: a SUM over rows
 //! aᵢ     = xᵢ·β + β₀ (+ offsetᵢ)                   linear predictor (logit)
 //! ℓ(t,a) = log(1+eᵃ) − t·a        t ∈ [0,1]        computed without overflow for every |a|
 //! yᵢ     = σ(aᵢ) = 1/(1+e^−aᵢ)                     probability
-//! ∇J     = Xᵀ(s∘(Y−T))            (+ l2·β)         intercept: the column of ones, last, never penalised
-//! H      = Xᵀ diag(s·y·(1−y)) X   (+ l2·I)
+//! ∇J     = Xᵀ(s∘(Y−T))            (+ l2·f∘β)       intercept: the column of ones, last, never penalised
+//! H      = Xᵀ diag(s·y·(1−y)) X   (+ l2·diag f)
 //! step   : w ← w + Δw, Δw = −η·∇J                  descent: note the minus sign that some derivations drop
 //! ```
 //!
 //! X is the design matrix, n rows × p features; t the target, s ≥ 0 the sample weight with S = Σ s; β the coefficients
-//! on the original columns, β₀ the intercept, w both of them with the intercept last. `docs/derivation.md` derives it.
+//! on the original columns, β₀ the intercept, w both of them with the intercept last; f ≥ 0 are the penalty factors, 1
+//! unless the user says otherwise. `docs/derivation.md` derives it.
 //!
 //! # The house
 //!

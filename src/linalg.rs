@@ -100,6 +100,22 @@ pub struct Independence {
 }
 
 impl Independence {
+    /// The same in terms of `width` columns, of which these stand at `places` (ascending): all others are kept, and part of no
+    /// combination.
+    pub fn placed(self, places: &[usize], width: usize) -> Self {
+        let is_kept = |k: &usize| !self.redundant.iter().any(|(column, _)| places[*column] == *k);
+        let kept: Vec<usize> = (0..width).filter(is_kept).collect();
+        let of = |(column, parts): &(usize, Vec<(usize, f64)>)| {
+            let column = places[*column];
+            let mut factors = vec![0.0; width];
+            parts.iter().for_each(|(part, factor)| factors[places[*part]] = *factor);
+            let before = kept.iter().take_while(|k| **k < column);
+            (column, before.map(|&k| (k, factors[k])).collect())
+        };
+        let redundant = self.redundant.iter().map(of).collect();
+        Independence { kept, redundant }
+    }
+
     /// The shortest vector that gives the same combination of columns as `x` (one entry a column, and any that follow
     /// are left alone): x less its part in the space of combinations that vanish.
     ///
@@ -218,6 +234,23 @@ mod tests {
         let x = independent_columns(&gram, 1e-12).shortest(&[3.0, 0.0, 2.0, 0.0]);
         let expected = [2.0, -1.0, 2.0, 1.0];
         assert!(x.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-14), "{x:?}");
+    }
+
+    #[test]
+    fn columns_among_others_are_redundant_as_they_are_alone() {
+        // a, b, a + 2b, b at the places 1, 2, 4 and 5 of six.
+        let columns = [[1.0, -1.0, 0.5, -0.5], [1.0, 1.0, -1.0, -1.0], [3.0, 1.0, -1.5, -2.5], [1.0, 1.0, -1.0, -1.0]];
+        let gram = Mat::from_fn(4, 4, |i, j| columns[i].iter().zip(&columns[j]).map(|(a, b)| a * b).sum());
+        let alone = independent_columns(&gram, 1e-12);
+        let among = alone.clone().placed(&[1, 2, 4, 5], 6);
+        assert_eq!(among.kept, [0, 1, 2, 3]);
+        assert_eq!(among.redundant.iter().map(|(column, _)| *column).collect::<Vec<_>>(), [4, 5]);
+        let expected = [0.0, 1.0, 2.0, 0.0];
+        let parts = &among.redundant[0].1;
+        assert!(parts.iter().zip(expected).enumerate().all(|(k, ((i, c), e))| *i == k && (c - e).abs() < 1e-12));
+        let (x, y) = (alone.shortest(&[1.0, 2.0, 0.5, -3.0]), among.shortest(&[9.0, 1.0, 2.0, -7.0, 0.5, -3.0]));
+        assert_eq!((y[0], y[3]), (9.0, -7.0));
+        assert!(x.iter().zip([y[1], y[2], y[4], y[5]]).all(|(x, y)| (x - y).abs() < 1e-14), "{x:?} {y:?}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Proof that no maximum-likelihood estimate exists.
 //!
 //! Albert & Anderson (1984): the estimate does not exist exactly when a direction d separates the classes, that is
-//! (2t−1)·(x·d + d₀) ≥ 0 on all rows and > 0 on some. The likelihood then rises for ever along d.
+//! (2t−1)·(x·d + d₀) ≥ 0 on all rows and > 0 on some. The likelihood then rises for ever along d. A penalty outgrows what is gained
+//! that way, so where some columns are penalised, d is one of those that move none of them.
 
 use faer::Mat;
 
@@ -52,37 +53,98 @@ impl Proof {
         let rows = margins.iter().filter(|&&m| m > 0.0).count();
         Proof { direction, complete: rows == margins.len(), rows }
     }
+
+    /// Features that the direction moves, given the coordinates it was sought in.
+    pub fn features(&self, coordinates: &Coordinates) -> Vec<usize> {
+        moved_columns(coordinates, &self.direction).into_iter().map(|k| coordinates.map().features[k]).collect()
+    }
 }
 
-/// Looks for a separating direction at a point θ where J has next to nothing left to lose although the Newton step
-/// there still moves linear predictors. Returns only what it has checked on every row.
+/// Looks for a direction that moves the columns `columns` (positions, ascending) and the intercept alone and separates, at a point θ
+/// where J has next to nothing left to lose although the Newton step there still moves linear predictors. Returns only what it has
+/// checked on every row.
 ///
 /// # Errors
 /// What reading rows that are not in memory fails with, as for all that follows.
-pub fn prove_moving(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64], step: &[f64]) -> Result<Option<Proof>> {
-    let rows = Rows::new(host)?;
-    let moves = rows.margins(coordinates, step)?;
+pub fn prove_moving(
+    host: &Host<'_>,
+    coordinates: &Coordinates,
+    columns: &[usize],
+    theta: &[f64],
+    step: &[f64],
+) -> Result<Option<Proof>> {
+    let (rows, part) = (Rows::new(host)?, Part::new(coordinates, columns));
+    let (coordinates, theta, step) = (&part.coordinates, part.pick(theta), part.pick(step));
+    let moves = rows.margins(coordinates, &step)?;
     if !moves.iter().any(|m| m.abs() > MOVING) {
         return Ok(None);
     }
-    let margins = rows.margins(coordinates, theta)?;
-    if rows.are_complete(&margins) {
-        return Ok(Some(Proof::new(theta.to_vec(), &margins)));
-    }
-    prove_from(&rows, coordinates, step, &moves, SEPARATED)
+    let margins = rows.margins(coordinates, &theta)?;
+    let proof = if rows.are_complete(&margins) {
+        Some(Proof::new(theta, &margins))
+    } else {
+        prove_from(&rows, coordinates, &step, &moves, SEPARATED)?
+    };
+    Ok(proof.map(|proof| part.proof_of_all(proof)))
 }
 
 /// The same where no step moves anything any more, because the rows in question are saturated already.
 ///
 /// # Errors
 /// As [`prove_moving`].
-pub fn prove_far_out(host: &Host<'_>, coordinates: &Coordinates, theta: &[f64]) -> Result<Option<Proof>> {
-    let rows = Rows::new(host)?;
-    let margins = rows.margins(coordinates, theta)?;
-    if rows.are_complete(&margins) && margins.iter().all(|&m| m > FAR_OUT) {
-        return Ok(Some(Proof::new(theta.to_vec(), &margins)));
+pub fn prove_far_out(
+    host: &Host<'_>,
+    coordinates: &Coordinates,
+    columns: &[usize],
+    theta: &[f64],
+) -> Result<Option<Proof>> {
+    let part = Part::new(coordinates, columns);
+    let (coordinates, theta) = (&part.coordinates, part.pick(theta));
+    let reach = coordinates.reach(&host.data().moments);
+    if theta.iter().zip(reach).map(|(t, reach)| t.abs() * reach).sum::<f64>() <= FAR_OUT {
+        return Ok(None);
     }
-    prove_from(&rows, coordinates, theta, &margins, FAR_OUT)
+    let rows = Rows::new(host)?;
+    let margins = rows.margins(coordinates, &theta)?;
+    let proof = if rows.are_complete(&margins) && margins.iter().all(|&m| m > FAR_OUT) {
+        Some(Proof::new(theta, &margins))
+    } else {
+        prove_from(&rows, coordinates, &theta, &margins, FAR_OUT)?
+    };
+    Ok(proof.map(|proof| part.proof_of_all(proof)))
+}
+
+/// Some of the columns of coordinates, and the intercept.
+struct Part {
+    coordinates: Coordinates,
+    /// Where they stand in a θ of all.
+    places: Vec<usize>,
+    /// Entries of that θ.
+    all: usize,
+}
+
+impl Part {
+    fn new(coordinates: &Coordinates, columns: &[usize]) -> Self {
+        let mut places = columns.to_vec();
+        places.extend(coordinates.map().features.len()..coordinates.len());
+        Part { coordinates: coordinates.restricted(columns), places, all: coordinates.len() }
+    }
+
+    /// The part of θ.
+    fn pick(&self, theta: &[f64]) -> Vec<f64> {
+        self.places.iter().map(|&k| theta[k]).collect()
+    }
+
+    /// A θ of all whose part this is, 0 elsewhere.
+    fn place(&self, part: &[f64]) -> Vec<f64> {
+        let mut all = vec![0.0; self.all];
+        self.places.iter().zip(part).for_each(|(&k, t)| all[k] = *t);
+        all
+    }
+
+    fn proof_of_all(&self, proof: Proof) -> Proof {
+        Proof { direction: self.place(&proof.direction), ..proof }
+    }
 }
 
 /// Takes the rows that `along` gives a margin of more than `beyond` to be separated, projects it so that it leaves the
@@ -209,18 +271,9 @@ impl<'a> Rows<'a> {
     /// The same with the columns that only rounding moves held at exactly zero: columns that are nearly collinear
     /// blur a direction that has nothing to do with them.
     fn cleaned(&self, coordinates: &Coordinates, rough: Vec<f64>, separated: &[bool]) -> Result<Option<Vec<f64>>> {
-        let moved = moved_columns(coordinates, &rough);
-        let mut places = moved.clone();
-        places.extend(coordinates.map().features.len()..rough.len());
-        let step: Vec<f64> = places.iter().map(|&k| rough[k]).collect();
-        let Some(clean) = self.fixing_the_others(&coordinates.restricted(&moved), &step, separated)? else {
-            return Ok(None);
-        };
-        let mut direction = vec![0.0; rough.len()];
-        for (&k, d) in places.iter().zip(clean) {
-            direction[k] = d;
-        }
-        Ok(Some(direction))
+        let part = Part::new(coordinates, &moved_columns(coordinates, &rough));
+        let clean = self.fixing_the_others(&part.coordinates, &part.pick(&rough), separated)?;
+        Ok(clean.map(|clean| part.place(&clean)))
     }
 }
 

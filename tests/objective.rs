@@ -33,7 +33,7 @@ fn on_each(check: impl Fn(&mut Objective<'_>, f64)) {
             for intercept in [true, false] {
                 let host = Host::new(&data);
                 let (mut engine, _) = open(device, &data, 1, &GpuOptions::default()).unwrap();
-                let coordinates = Coordinates::new(&data, intercept);
+                let coordinates = Coordinates::new(&data, intercept, &[]);
                 check(&mut Objective::new(engine.as_mut(), &host, coordinates, l2), tolerance);
                 seen += 1;
             }

@@ -84,6 +84,18 @@ fn just_below_the_largest_penalty_something_is_left() {
 }
 
 #[test]
+fn a_column_that_no_penalty_touches_is_in_every_model() {
+    let data = rows(300, 6).pack(PackOptions::default());
+    let penalties = Penalties { l1_ratio: 1.0, lambda: Lambda::Count(5) };
+    let factors = FitOptions { penalty_factors: vec![1.0, 0.0, 1.0, 2.0, 1.0, 1.0], ..options(&DeviceRequest::Cpu) };
+    let found = path(&data, &penalties, &factors, &Silent).unwrap();
+    assert!(found.nonzero[0] == 1 && found.models.fits[0].coefficients[1] != 0.0);
+    // It is part of the model that others are measured by.
+    assert!(found.deviance_explained[0].abs() < 1e-9);
+    assert!(found.models.fits.iter().all(|fit| fit.objective_gap.unwrap() <= 1e-8 * fit.objective));
+}
+
+#[test]
 fn a_path_takes_few_more_reads_than_its_slowest_model_alone() {
     let mut seen = 0;
     for device in &ENGINES {

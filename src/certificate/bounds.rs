@@ -51,6 +51,8 @@ pub(super) struct Penalised<'a> {
     pub(super) slopes: &'a [f64],
     /// Standard deviation of every column.
     pub(super) spreads: &'a [f64],
+    /// What the penalty of every column is multiplied by, positive.
+    pub(super) factors: &'a [f64],
     /// ∂J/∂β₀ and ∂²J/∂β₀² on centred columns, where there is an intercept.
     pub(super) intercept: Option<(f64, f64)>,
     /// S = Σ s.
@@ -59,10 +61,21 @@ pub(super) struct Penalised<'a> {
     pub(super) l2: f64,
 }
 
+/// The length of slopes ∂J/∂γⱼ, or of spreads of the columns that belong to them, for γⱼ = √fⱼ·βⱼ: a penalty ½·l2·Σ fⱼβⱼ² is ½·l2·‖γ‖².
+/// There may be those of several classes, one after the other.
+fn scaled_norm(values: &[f64], factors: &[f64]) -> f64 {
+    values.iter().zip(factors.iter().cycle()).map(|(v, f)| v * v / f).sum::<f64>().sqrt()
+}
+
+/// No distance in β is more than this many times the one in γ.
+fn back_to_original(factors: &[f64]) -> f64 {
+    factors.iter().copied().fold(f64::INFINITY, f64::min).sqrt().recip()
+}
+
 /// Upper bounds of J − min J and of ‖β − β*‖, up to rounding in f64; `None` where the intercept is too far off.
 ///
-/// The minimum of J over the intercept is a function of β that is l2-strongly convex, so with g its gradient
-/// J − min J ≤ ‖g‖²/(2·l2) and ‖β − β*‖ ≤ ‖g‖/l2. g is ∇_βJ where the intercept is the best one for β. That is a step δ
+/// The minimum of J over the intercept is a function of γ, where γⱼ = √fⱼ·βⱼ, that is l2-strongly convex, so with g its gradient
+/// J − min J ≤ ‖g‖²/(2·l2) and ‖γ − γ*‖ ≤ ‖g‖/l2. g is ∇_γJ where the intercept is the best one for γ. That is a step δ
 /// away: ∂²J/∂β₀² falls no faster than e^−|δ|, so |δ| ≤ −log(1 − |∂J/∂β₀|/(∂²J/∂β₀²)). Over δ each slope on a centred column
 /// changes by at most ¼·|δ|·Σ s|x − mean| ≤ ¼·|δ|·S·sd, and J by at most |∂J/∂β₀|·|δ|. No pass over X is needed.
 pub(super) fn penalised(at: Penalised<'_>) -> Option<(f64, f64)> {
@@ -71,10 +84,10 @@ pub(super) fn penalised(at: Penalised<'_>) -> Option<(f64, f64)> {
         Some((slope, curvature)) if slope.abs() < curvature => -(-slope.abs() / curvature).ln_1p(),
         Some(_) => return None,
     };
-    let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let norm = |values| scaled_norm(values, at.factors);
     let slope = norm(at.slopes) + 0.25 * shift * at.weight_sum * norm(at.spreads);
     let lost = at.intercept.map_or(0.0, |(slope, _)| slope.abs() * shift);
-    Some((slope * slope / (2.0 * at.l2) + lost, slope / at.l2))
+    Some((slope * slope / (2.0 * at.l2) + lost, slope / at.l2 * back_to_original(at.factors)))
 }
 
 /// What the bounds of a penalised fit of several classes are computed from.
@@ -84,6 +97,8 @@ pub(super) struct PenalisedClasses<'a> {
     pub(super) slopes: &'a [f64],
     /// Standard deviation of every column.
     pub(super) spreads: &'a [f64],
+    /// What the penalty of every column is multiplied by, positive.
+    pub(super) factors: &'a [f64],
     /// ∂J/∂β₀ₖ of each class, and the smallest curvature of J in β₀ but for that of moving all classes alike, where there is an
     /// intercept.
     pub(super) intercept: Option<(&'a [f64], f64)>,
@@ -97,20 +112,21 @@ pub(super) struct PenalisedClasses<'a> {
 /// derivative is at most that part times its second, so the best β₀ are a step δ away with |δ| ≤ −log(1 − √2·|∂J/∂β₀|/μ)/√2. Over
 /// it the probabilities of a row change by at most ½·|δ|, so the slopes of all classes on a centred column by ½·|δ|·S·sd.
 pub(super) fn penalised_classes(at: PenalisedClasses<'_>) -> Option<(f64, f64)> {
-    let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let norm = |values| scaled_norm(values, at.factors);
     let root = std::f64::consts::SQRT_2;
     let (slope, shift) = match at.intercept {
         None => (0.0, 0.0),
         Some((slopes, curvature)) => {
-            let steep = root * norm(slopes) / curvature;
+            let slope = scaled_norm(slopes, &[1.0]);
+            let steep = root * slope / curvature;
             if !(0.0..1.0).contains(&steep) {
                 return None;
             }
-            (norm(slopes), -(-steep).ln_1p() / root)
+            (slope, -(-steep).ln_1p() / root)
         }
     };
     let all = norm(at.slopes) + 0.5 * shift * at.weight_sum * norm(at.spreads);
-    Some((all * all / (2.0 * at.l2) + slope * shift, all / at.l2))
+    Some((all * all / (2.0 * at.l2) + slope * shift, all / at.l2 * back_to_original(at.factors)))
 }
 
 #[cfg(test)]
@@ -150,7 +166,8 @@ mod tests {
             let w = [best[0] + off, best[1] + intercept_off];
             let [value, slope, intercept_slope, _, _, intercept_h] = objective(&w);
             let bound = |intercept| {
-                let at = Penalised { slopes: &[slope], spreads: &[spread], intercept, weight_sum: 8.0, l2 };
+                let (slopes, spreads) = (&[slope], &[spread]);
+                let at = Penalised { slopes, spreads, factors: &[1.0], intercept, weight_sum: 8.0, l2 };
                 penalised(at).unwrap()
             };
             let (most, coefficients) = bound(Some((intercept_slope, intercept_h)));
@@ -164,8 +181,71 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 5);
-        let far = Penalised { slopes: &[0.0], spreads: &[1.0], intercept: Some((2.0, 1.0)), weight_sum: 8.0, l2 };
+        let (slopes, spreads, factors) = (&[0.0], &[1.0], &[1.0]);
+        let far = Penalised { slopes, spreads, factors, intercept: Some((2.0, 1.0)), weight_sum: 8.0, l2 };
         assert_eq!(penalised(far), None);
+    }
+
+    #[test]
+    fn the_bounds_hold_where_columns_are_penalised_by_factors() {
+        let x = [[0.3, 1.0], [-1.2, 0.4], [0.8, -0.7], [0.1, -1.1], [-0.9, 0.2], [0.9, 0.2]];
+        let target = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0];
+        let (l2, factors) = (40.0, [0.1, 3.0]);
+        // J, its slopes and its Hessian in both columns, which are centred, and the intercept.
+        let objective = |w: &[f64; 3]| {
+            let (mut value, mut slopes, mut h) = (0.0, vec![0.0; 3], Mat::<f64>::zeros(3, 3));
+            for (x, t) in x.iter().zip(&target) {
+                let row = [x[0], x[1], 1.0];
+                let a: f64 = row.iter().zip(w).map(|(x, w)| x * w).sum();
+                let y = 1.0 / (1.0 + (-a).exp());
+                value += (1.0 + a.exp()).ln() - t * a;
+                for i in 0..3 {
+                    slopes[i] += (y - t) * row[i];
+                    (0..3).for_each(|j| h[(i, j)] += y * (1.0 - y) * row[i] * row[j]);
+                }
+            }
+            for (j, f) in factors.iter().enumerate() {
+                value += 0.5 * l2 * f * w[j] * w[j];
+                slopes[j] += l2 * f * w[j];
+                h[(j, j)] += l2 * f;
+            }
+            (value, slopes, h)
+        };
+        let mut best = [0.0; 3];
+        for _ in 0..50 {
+            let (_, slopes, h) = objective(&best);
+            let step = Cholesky::new(&h).unwrap().solve(&slopes);
+            best.iter_mut().zip(step).for_each(|(w, d)| *w -= d);
+        }
+        let spread = |j: usize| (x.iter().map(|x| x[j] * x[j]).sum::<f64>() / 6.0).sqrt();
+        let spreads = [spread(0), spread(1)];
+        let (mut seen, mut violated) = (0, 0);
+        for off in [[0.1, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1], [0.3, -0.2, 0.1], [-0.01, 0.02, -0.1]] {
+            let w = [best[0] + off[0], best[1] + off[1], best[2] + off[2]];
+            let (value, slopes, h) = objective(&w);
+            let intercept = Some((slopes[2], h[(2, 2)]));
+            let bound = |factors: &[f64]| {
+                let (slopes, spreads) = (&slopes[..2], &spreads);
+                penalised(Penalised { slopes, spreads, factors, intercept, weight_sum: 6.0, l2 }).unwrap()
+            };
+            let (gap, away) = (value - objective(&best).0, off[0].hypot(off[1]));
+            let (most, furthest) = bound(&factors);
+            assert!(gap <= most + 1e-14 && away <= furthest + 1e-14, "{off:?}: {gap} {most}, {away} {furthest}");
+            assert!(most <= 30.0 * gap, "{off:?}: {most} is no use against {gap}");
+            // Negative control: the bounds of other factors do not hold.
+            violated += usize::from(!(gap <= bound(&[1.0, 1.0]).0));
+            // The same J is that of a softmax of the logits ½·a and −½·a with twice the l2.
+            let classes = [&slopes[..2], &[-slopes[0], -slopes[1]]].concat();
+            let (ones, spreads) = ([slopes[2], -slopes[2]], &spreads);
+            let curvature = 2.0 * h[(2, 2)];
+            let intercept = Some((ones.as_slice(), curvature));
+            let (slopes, factors) = (classes.as_slice(), &factors[..]);
+            let at = PenalisedClasses { slopes, spreads, factors, intercept, weight_sum: 6.0, l2: 2.0 * l2 };
+            let (most, furthest) = penalised_classes(at).unwrap();
+            assert!(gap <= most + 1e-14 && away <= 2f64.sqrt() * furthest + 1e-14, "{off:?}: {gap} {most}");
+            seen += 1;
+        }
+        assert_eq!((seen, violated > 0), (5, true), "{violated}");
     }
 
     /// J of one coefficient: two rows x = 1 with targets 1 and `t`, as [value, slope, curvature].

@@ -28,7 +28,7 @@ pub struct CertifiedClasses {
     pub loss: f64,
     /// The gradient as `--tol` measures it, the worst class's, and the largest |∂J/∂βⱼ|/S on the original columns.
     pub gradient_norms: (f64, f64),
-    /// Proved upper bounds of J − min J and of ‖β − β*‖, where there is a penalty.
+    /// Proved upper bounds of J − min J and of ‖β − β*‖, where every column is penalised.
     pub bounds: Option<(f64, f64)>,
     /// Full reads of X that this took, but for those the host counts.
     pub passes: u64,
@@ -66,7 +66,7 @@ impl Problem<'_> {
         let mut objective = ClassObjective::new(&mut engine, self.host, self.full.clone(), classes, self.l2);
         let mut at = objective.evaluate(theta)?;
         let mut least = None;
-        if self.l2 > 0.0 && self.full.map().intercept {
+        if self.penalises_all() && self.full.map().intercept {
             let width = self.full.len();
             if let Some((step, curvature)) = self.intercept_step(&at, classes)? {
                 let mut theta = at.theta.clone();
@@ -80,7 +80,7 @@ impl Problem<'_> {
             }
         }
         let gradient_norms = objective.gradient_norms(&at.gradient);
-        let bounds = if self.l2 > 0.0 { self.class_bounds(&at.gradient, least) } else { None };
+        let bounds = if self.penalises_all() { self.class_bounds(&at.gradient, least) } else { None };
         Ok(CertifiedClasses {
             coefficients,
             objective: at.value,
@@ -111,12 +111,16 @@ impl Problem<'_> {
 
     /// Whether the classes are separated along `step`, the last one of a fit: whether it leaves every row's own class where it is
     /// among the others or raises it, and some row's by so much that the optimum cannot be near. That is how steps go on that
-    /// have no optimum to go to. It is taken up to a small part of the largest move, and no proof beyond that.
+    /// have no optimum to go to. It is taken up to a small part of the largest move, and no proof beyond that. What is penalised
+    /// does not go on, so its part of the step is left out.
     ///
     /// # Errors
     /// As [`crate::engine::cpu::Host::products`].
     pub fn are_separated(&self, step: &[f64], classes: usize) -> Result<bool> {
         let width = self.coordinates.len();
+        let held = self.coordinates.penalty_curvature(self.l2);
+        let going_on = |(d, held): (&f64, &f64)| if *held > 0.0 { 0.0 } else { *d };
+        let step: Vec<f64> = step.iter().zip(held.iter().cycle()).map(going_on).collect();
         if step.iter().fold(0f64, |most, d| most.max(d.abs())) < MOVING {
             return Ok(false);
         }
@@ -151,7 +155,8 @@ impl Problem<'_> {
             true => Some((of_ones.as_slice(), curvature?)),
             false => None,
         };
-        let weight_sum = self.host.data().weight_sum;
-        bounds::penalised_classes(PenalisedClasses { slopes: &slopes, spreads, intercept, weight_sum, l2: self.l2 })
+        let (factors, weight_sum) = (self.full.penalty_factors(), self.host.data().weight_sum);
+        let at = PenalisedClasses { slopes: &slopes, spreads, factors, intercept, weight_sum, l2: self.l2 };
+        bounds::penalised_classes(at)
     }
 }

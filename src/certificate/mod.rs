@@ -152,18 +152,27 @@ fn witnesses(columns: usize) -> usize {
     WITNESSES.min(affordable).max(WITNESSES_PER_COLUMN * columns)
 }
 
-/// Which columns (positions in `coordinates`) are combinations of others; `None` where it cannot be afforded.
+/// Which columns (positions in `coordinates`) are combinations of others; `None` where it cannot be afforded, or the penalty
+/// `l2` leaves no column alone.
 ///
-/// Columns that are independent on some rows are independent on all, so a few rows are asked first; that columns are
-/// redundant is decided on all rows alone, for rare levels vanish from samples.
+/// With a penalty two combinations of columns that predict the same are not equally good, so only columns that it leaves alone
+/// can be redundant, and only as combinations of each other: the optimum is unique where these are independent.
 ///
 /// # Errors
 /// As [`Host::hessian`].
-pub fn rank(host: &Host<'_>, coordinates: &Coordinates) -> Result<Option<Independence>> {
-    let (rows, columns) = (host.data().rows, coordinates.len());
-    if !affordable(rows, columns) {
+pub fn rank(host: &Host<'_>, coordinates: &Coordinates, l2: f64) -> Result<Option<Independence>> {
+    let unpenalised = coordinates.unpenalised(l2);
+    if (l2 > 0.0 && unpenalised.is_empty()) || !affordable(host.data().rows, coordinates.len()) {
         return Ok(None);
     }
+    let found = independence(host, &coordinates.restricted(&unpenalised))?;
+    Ok(Some(found.placed(&unpenalised, coordinates.units().len())))
+}
+
+/// Columns that are independent on some rows are independent on all, so a few rows are asked first; that columns are
+/// redundant is decided on all rows alone, for rare levels vanish from samples.
+fn independence(host: &Host<'_>, coordinates: &Coordinates) -> Result<Independence> {
+    let (rows, columns) = (host.data().rows, coordinates.len());
     // The standardised columns are orthogonal to the column of ones, so it needs no place in the matrix.
     let map = ColumnMap { intercept: false, ..coordinates.map().clone() };
     let sample = RowSample::of_about(witnesses(columns), rows);
@@ -173,11 +182,11 @@ pub fn rank(host: &Host<'_>, coordinates: &Coordinates) -> Result<Option<Indepen
         // What is left of a column can only grow with more rows; S is all that it has of its own.
         let least = REDUNDANT_ON_SOME * host.data().weight_sum;
         if Cholesky::new(&gram).is_some_and(|factor| factor.smallest_pivot() > least) {
-            return Ok(Some(Independence { kept: (0..map.width()).collect(), redundant: Vec::new() }));
+            return Ok(Independence { kept: (0..map.width()).collect(), redundant: Vec::new() });
         }
     }
     let gram = host.hessian(&map, Curvature::Gram, RowSample::All, Precision::F64)?;
-    Ok(Some(independent_columns(&gram, REDUNDANT)))
+    Ok(independent_columns(&gram, REDUNDANT))
 }
 
 impl<'a> Problem<'a> {
@@ -195,9 +204,15 @@ impl<'a> Problem<'a> {
         &self.coordinates
     }
 
-    /// Independent columns, the column of ones counted; `None` where that was not decided.
+    /// Independent columns among those not penalised, the column of ones counted; `None` where that was not decided.
     pub fn rank(&self) -> Option<usize> {
-        self.independence.as_ref().map(|_| self.coordinates.len())
+        let columns = || self.coordinates.unpenalised(self.l2).len() + usize::from(self.coordinates.map().intercept);
+        self.independence.as_ref().map(|_| columns())
+    }
+
+    /// Whether there is a penalty on every column: then there is one optimum, and a slope says how far it can be.
+    pub fn penalises_all(&self) -> bool {
+        self.l2 > 0.0 && self.full.least_penalty_factor() > 0.0
     }
 
     /// Names of the features that add nothing: constant ones with an empty list, others with the combination of
@@ -282,7 +297,7 @@ impl<'a> Problem<'a> {
                 shortest
             }
         };
-        let bounds = if self.l2 > 0.0 { self.penalised_bounds(&mut host_engine, &at)? } else { None };
+        let bounds = if self.penalises_all() { self.penalised_bounds(&mut host_engine, &at)? } else { None };
         let basin = polished.basin.as_ref();
         // What was proved of the point that the polish ended at, and what writing that down cost.
         let written = (at.value - polished_value).max(0.0);
@@ -325,8 +340,8 @@ impl<'a> Problem<'a> {
             true => Some((at.gradient[spreads.len()], engine.curvature_sum(at.point())?)),
             false => None,
         };
-        let weight_sum = self.host.data().weight_sum;
-        Ok(bounds::penalised(Penalised { slopes: &slopes, spreads, intercept, weight_sum, l2: self.l2 }))
+        let (factors, weight_sum) = (self.full.penalty_factors(), self.host.data().weight_sum);
+        Ok(bounds::penalised(Penalised { slopes: &slopes, spreads, factors, intercept, weight_sum, l2: self.l2 }))
     }
 
     fn redundant_columns(&self) -> usize {

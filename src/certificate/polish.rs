@@ -77,11 +77,11 @@ impl Problem<'_> {
             }
         };
         let columns = self.coordinates.len();
-        let worth_it = self.l2 == 0.0 || gram_cost(witnesses(columns), columns) <= CHEAP_PROOF;
+        let worth_it = !self.penalises_all() || gram_cost(witnesses(columns), columns) <= CHEAP_PROOF;
         if worth_it && affordable(witnesses(columns), columns) {
             polished.basin = self.basin(objective, &polished.at)?;
         }
-        let unsettled = self.l2 == 0.0 && polished.basin.is_none() && !polished.interrupted;
+        let unsettled = !self.penalises_all() && polished.basin.is_none() && !polished.interrupted;
         if unsettled && affordable(self.host.data().rows, columns) {
             // The point may not be the latest any more.
             polished.at = objective.evaluate(polished.at.theta)?;
@@ -103,8 +103,8 @@ impl Problem<'_> {
 
     /// Newton steps from the latest evaluation until they only stir rounding.
     ///
-    /// Where J has next to nothing left to lose, there is no penalty and no proof of an optimum, a proof of separation is
-    /// sought: first where a step still moves linear predictors, and at the end where they are far out already.
+    /// Where J has next to nothing left to lose, a column is not penalised and there is no proof of an optimum, a proof of
+    /// separation is sought: first where a step still moves linear predictors, and at the end where they are far out already.
     fn newton_polish(
         &self,
         objective: &mut Objective<'_>,
@@ -114,15 +114,18 @@ impl Problem<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Polished> {
         let mut polished = from;
+        let unpenalised = self.coordinates.unpenalised(self.l2);
         objective.keep(&polished.at)?;
         while let Some(newton) = newton::newton_step(objective, &polished.at)? {
             let at = &polished.at;
             polished.predicted = Some(newton.predicted);
             polished.basin = basin(&newton.factor, &at.gradient, self.reach());
             let scale = at.value.max(objective.weight_sum() / 1000.0);
-            let suspicious = self.l2 == 0.0 && polished.basin.is_none() && newton.predicted <= SUSPICIOUS * scale;
+            let suspicious =
+                !self.penalises_all() && polished.basin.is_none() && newton.predicted <= SUSPICIOUS * scale;
             if suspicious {
-                polished.proof = separation::prove_moving(self.host, &self.coordinates, &at.theta, &newton.step)?;
+                let (theta, step) = (&at.theta, &newton.step);
+                polished.proof = separation::prove_moving(self.host, &self.coordinates, &unpenalised, theta, step)?;
                 if polished.proof.is_some() {
                     break;
                 }
@@ -134,7 +137,8 @@ impl Problem<'_> {
                 Some(next) => polished.at = next,
                 None => {
                     if suspicious {
-                        polished.proof = separation::prove_far_out(self.host, &self.coordinates, &at.theta)?;
+                        polished.proof =
+                            separation::prove_far_out(self.host, &self.coordinates, &unpenalised, &at.theta)?;
                     }
                     break;
                 }

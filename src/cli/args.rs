@@ -2,6 +2,7 @@
 
 mod cv;
 mod data;
+mod factors;
 
 use std::path::PathBuf;
 
@@ -10,7 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use cv::{CvArgs, GridArgs, PathArgs};
 pub(super) use data::{DataArgs, FormatArg, MissingArg, trimmed};
 
+use factors::{FactorArg, factors_of};
+
 use super::size;
+use crate::data::Training;
 use crate::engine::DeviceRequest;
 use crate::error::{Error, Result};
 use crate::fit::FitOptions;
@@ -172,6 +176,9 @@ pub(super) struct FitArgs {
 /// What an optimum is, and how far to go for it.
 #[derive(Debug, Args)]
 pub(super) struct OptimumArgs {
+    /// Multiply the penalty of a feature, or of all features of a column, by F; 0 leaves it unpenalised.
+    #[arg(long, value_name = "COL=F,..", value_delimiter = ',', allow_hyphen_values = true, help_heading = "Fitting")]
+    penalty_factor: Vec<FactorArg>,
     /// Fit no intercept.
     #[arg(long, help_heading = "Fitting")]
     pub(super) no_intercept: bool,
@@ -196,17 +203,28 @@ pub(super) struct OptimumArgs {
 }
 
 impl OptimumArgs {
-    /// Fit options for `device`, the rest by default.
-    pub(super) fn options(&self, device: DeviceRequest) -> FitOptions {
-        FitOptions {
+    /// Holds a penalty to be there where factors of it are given.
+    pub(super) fn check_factors(&self, is_penalty: bool) -> Result<()> {
+        if self.penalty_factor.is_empty() || is_penalty {
+            return Ok(());
+        }
+        Err(Error::Usage(
+            "--penalty-factor multiplies a penalty, and there is none: add --l2 or --l1, or leave it out".into(),
+        ))
+    }
+
+    /// Options of a fit of `training` on `device`, the rest by default.
+    pub(super) fn options(&self, device: DeviceRequest, training: &Training) -> Result<FitOptions> {
+        Ok(FitOptions {
             device,
+            penalty_factors: factors_of(&self.penalty_factor, training)?,
             intercept: !self.no_intercept,
             max_iterations: self.max_iter,
             tolerance: self.tol,
             verify: !self.no_verify,
             device_memory: self.device_memory,
             ..FitOptions::default()
-        }
+        })
     }
 }
 

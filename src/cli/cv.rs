@@ -21,6 +21,7 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
     if args.grid.chooses() && args.model.is_none() {
         return Err(Error::Usage("--choose says which model is written: add --model FILE".into()));
     }
+    args.optimum.check_factors(args.grid.penalties.is_penalty())?;
     let mut data_options = args.data.options(args.grid.penalties.is_penalised(), None, args.optimum.seed)?;
     args.grid.read_folds(&mut data_options);
     let mut inputs = files_of(&args.data.files)?;
@@ -32,7 +33,7 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let packed = training.summary.pack_seconds;
     let read = reading.elapsed().as_secs_f64() - packed;
-    let options = args.optimum.options(args.common.device());
+    let options = args.optimum.options(args.common.device(), &training)?;
     let mut cv = args.grid.cross_validate(&training, &options, args.optimum.seed, terminal)?;
     let seconds = &mut cv.models.seconds;
     (seconds.read, seconds.upload, seconds.total) = (read, seconds.upload + packed, seconds.total + read + packed);
@@ -51,7 +52,7 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
         None => None,
     };
     if args.common.json {
-        json(&report(&cv, &training, refit.as_ref()))?;
+        json(&report(&cv, &training, &options, refit.as_ref()))?;
     } else {
         stdout(&text(&cv, &training, options.verify, chosen, args.model.as_deref()))?;
     }
@@ -80,7 +81,7 @@ fn refit(
 }
 
 /// What `--json` prints.
-fn report(cv: &CrossValidation, training: &Training, refit: Option<&Fit>) -> serde_json::Value {
+fn report(cv: &CrossValidation, training: &Training, options: &FitOptions, refit: Option<&Fit>) -> serde_json::Value {
     let data = &training.train;
     let mut report = json!({
         "rows": data.rows,
@@ -108,6 +109,9 @@ fn report(cv: &CrossValidation, training: &Training, refit: Option<&Fit>) -> ser
     });
     if let (Some(report), serde_json::Value::Object(curve)) = (report.as_object_mut(), curve(cv)) {
         report.extend(curve);
+    }
+    if !options.penalty_factors.is_empty() {
+        report["penalty_factors"] = json!(options.penalty_factors);
     }
     if let Some(fit) = refit {
         report["refit"] = json!({

@@ -13,7 +13,7 @@ use super::progress::Terminal;
 use crate::certificate::Status;
 use crate::data::{Dataset, files_of, load_training};
 use crate::error::Result;
-use crate::fit::{MemberFit, Path, path};
+use crate::fit::{FitOptions, MemberFit, Path, path};
 use crate::report;
 
 /// Rows of the table that is printed at the most.
@@ -21,6 +21,7 @@ const SHOWN: usize = 25;
 
 pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
     let reading = Instant::now();
+    args.optimum.check_factors(args.penalties.is_penalty())?;
     let data_options = args.data.options(args.penalties.is_penalised(), None, args.optimum.seed)?;
     let mut inputs = files_of(&args.data.files)?;
     inputs.extend([&data_options.target_file, &data_options.weight_file].into_iter().flatten().cloned());
@@ -31,7 +32,7 @@ pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
     let packed = training.summary.pack_seconds;
     let read = reading.elapsed().as_secs_f64() - packed;
     let data = &training.train;
-    let options = args.optimum.options(args.common.device());
+    let options = args.optimum.options(args.common.device(), &training)?;
     let mut path = path(data, &args.penalties(), &options, terminal)?;
     let seconds = &mut path.models.seconds;
     (seconds.read, seconds.upload, seconds.total) = (read, seconds.upload + packed, seconds.total + read + packed);
@@ -42,7 +43,7 @@ pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
         terminal,
     );
     if args.common.json {
-        json(&object(&path, data, &training.design.target.classes))?;
+        json(&object(&path, data, &training.design.target.classes, &options))?;
     } else {
         stdout(&text(&path, data, options.verify))?;
     }
@@ -58,7 +59,7 @@ pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
 }
 
 /// What `--json` prints: lists with an entry for each penalty, largest first.
-fn object(path: &Path, data: &Dataset, classes: &[String]) -> serde_json::Value {
+fn object(path: &Path, data: &Dataset, classes: &[String], options: &FitOptions) -> serde_json::Value {
     let (grid, fits) = (&path.grid, &path.models.fits);
     let penalties = || 0..grid.lambda.len();
     json!({
@@ -68,6 +69,7 @@ fn object(path: &Path, data: &Dataset, classes: &[String]) -> serde_json::Value 
         "weight_sum": data.weight_sum,
         "classes": classes,
         "device": path.models.device,
+        "penalty_factors": options.penalty_factors,
         "l1_ratio": grid.l1_ratio,
         "lambda": grid.lambda,
         "l1": penalties().map(|k| grid.l1(k)).collect::<Vec<f64>>(),

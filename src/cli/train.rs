@@ -41,6 +41,10 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     if let (L2Arg::Is(_), Some(option)) = (args.fit.l2, args.grid.given()) {
         return Err(Error::Usage(format!("{option} says how a penalty is chosen: add --l2 auto, or leave it out")));
     }
+    args.fit.optimum.check_factors(match args.fit.l2 {
+        L2Arg::Auto => args.grid.penalties.is_penalty(),
+        L2Arg::Is(l2) => l2 != 0.0 || args.fit.l1 != 0.0,
+    })?;
     let level = args.level.unwrap_or(DEFAULT_LEVEL);
     if let Some(replicates) = args.bootstrap {
         Resampling { replicates, level, seed: 0 }.check()?;
@@ -86,7 +90,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         },
         learning_rate: args.fit.learning_rate,
         init: init(args, &training)?,
-        ..args.fit.optimum.options(args.common.device())
+        ..args.fit.optimum.options(args.common.device(), &training)?
     };
     let mut cv = None;
     let (l1, l2) = match args.fit.l2 {
@@ -136,7 +140,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         }
         _ => {}
     }
-    if let Some(why) = unchecked(&fit, penalised) {
+    if let Some(why) = unchecked(&fit, &options) {
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
 
@@ -172,6 +176,7 @@ fn checkpoints<'a>(
         classes: training.design.target.classes.clone(),
         l1: options.l1,
         l2: options.l2,
+        penalty_factors: options.penalty_factors.clone(),
         intercept: options.intercept,
     };
     let mut before = 0;

@@ -57,9 +57,9 @@ pub struct ClassFit {
     pub gradient_inf_norm: f64,
     /// Largest |∂J/∂βⱼₖ|/S on the original columns.
     pub gradient_inf_norm_raw: f64,
-    /// Proved upper bounds of J − min J and of ‖β − β*‖, where there is a penalty and the fit is verified.
+    /// Proved upper bounds of J − min J and of ‖β − β*‖, where every column is penalised and the fit is verified.
     pub bounds: Option<(f64, f64)>,
-    /// Independent columns of X (the column of ones counted), where that was decided.
+    /// Independent columns of X among those not penalised (the column of ones counted), where that was decided.
     pub rank: Option<usize>,
     /// Features that are combinations of others, with the names and factors of those; constant ones with none.
     pub redundant: Vec<(String, Vec<(String, f64)>)>,
@@ -83,13 +83,18 @@ impl ClassFit {
             };
             named.map(coefficient).collect::<Vec<_>>()
         };
-        let (l2, intercept) = (options.l2, options.intercept);
         Model {
             format_version: FORMAT_VERSION,
             coefficients: design.target.classes.iter().zip(&self.coefficients).flat_map(of_class).collect(),
             intercept: Intercept::OfClass(self.intercepts.clone()),
             classes: design.target.classes.clone(),
-            objective: ObjectiveRecord { l1: 0.0, l2, intercept, multi: Some(multi) },
+            objective: ObjectiveRecord {
+                l1: 0.0,
+                l2: options.l2,
+                penalty_factors: options.penalty_factors.clone(),
+                intercept: options.intercept,
+                multi: Some(multi),
+            },
             training: TrainingRecord {
                 rows: data.rows,
                 weight_sum: data.weight_sum,
@@ -120,8 +125,8 @@ pub fn fit_softmax(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) 
     let device = engine.device().clone();
     let solving = Instant::now();
     let host = Host::new(data);
-    let full = Coordinates::new(data, options.intercept);
-    let independence = if options.l2 > 0.0 { None } else { certificate::rank(&host, &full)? };
+    let full = Coordinates::new(data, options.intercept, &options.penalty_factors);
+    let independence = certificate::rank(&host, &full, options.l2)?;
     let problem = Problem::new(&host, full, independence, options.l2);
     let (coordinates, classes) = (problem.coordinates().clone(), data.classes);
     let theta = from_start(&coordinates, classes, &options.init);
@@ -168,7 +173,7 @@ pub fn fit_softmax(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) 
         let written = problem.shortest_of_classes(&fitting.at.theta, classes);
         (written, fitting.at.value, fitting.at.loss, norms, None)
     };
-    let separated = match options.verify && options.l2 == 0.0 {
+    let separated = match options.verify && !problem.penalises_all() {
         true if problem.are_separated(&fitting.last_step, classes)? => (0..classes).collect(),
         _ => Vec::new(),
     };

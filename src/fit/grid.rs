@@ -112,10 +112,8 @@ pub(super) struct Null {
 impl Null {
     pub(super) fn new(data: &Dataset, options: &FitOptions) -> Result<Self> {
         let host = Host::new(data);
-        let coordinates = Coordinates::new(data, options.intercept);
-        let curvatures = coordinates.penalty_curvature(1.0);
-        let free: Vec<usize> = (0..coordinates.units().len()).filter(|j| curvatures[*j] == 0.0).collect();
-        let null = coordinates.restricted(&free);
+        let coordinates = Coordinates::new(data, options.intercept, &options.penalty_factors);
+        let null = coordinates.restricted(&coordinates.unpenalised(1.0));
         let mut engine = host.engine();
         let mut theta = vec![0.0; null.len()];
         if !null.is_empty() {
@@ -149,9 +147,9 @@ impl Null {
 }
 
 /// λ from the slopes of the null model: with an l1 all coefficients stay zero while no |∂J/∂βⱼ| exceeds it. Without one, near zero
-/// θⱼ = −unitⱼ²/l2·∂J/∂θⱼ, the curvature of the loss in θⱼ is at most S/4, and that of the penalty l2/unitⱼ².
+/// θⱼ = −unitⱼ²/(l2·fⱼ)·∂J/∂θⱼ, the curvature of the loss in θⱼ is at most S/4, and that of the penalty l2·fⱼ/unitⱼ².
 fn made_up(count: usize, l1_ratio: f64, null: &Null) -> Vec<f64> {
-    let (slopes, units) = (&null.slopes, null.coordinates.units());
+    let slopes = &null.slopes;
     let (largest, span) = if l1_ratio > 0.0 {
         let weights = null.coordinates.l1_weights(l1_ratio);
         let weighted = slopes.iter().zip(&weights).filter(|(_, w)| **w > 0.0);
@@ -159,8 +157,11 @@ fn made_up(count: usize, l1_ratio: f64, null: &Null) -> Vec<f64> {
         // Rounded up: at the first of them nothing is to be left.
         (1.005 * least, L1_SPANS[usize::from(null.rows <= null.coordinates.len())])
     } else {
-        let largest = slopes.iter().zip(units).map(|(g, unit)| g.abs() * unit * unit).fold(0.0, f64::max) / NEARLY_NULL;
-        let flattest = units.iter().map(|unit| unit * unit).fold(f64::INFINITY, f64::min);
+        // The reciprocal curvature of a penalty of 1, of the columns that it weighs on.
+        let columns = slopes.iter().zip(null.coordinates.penalty_curvature(1.0)).filter(|(_, c)| *c > 0.0);
+        let columns: Vec<(f64, f64)> = columns.map(|(g, c)| (g.abs(), c.recip())).collect();
+        let largest = columns.iter().map(|(g, flat)| g * flat).fold(0.0, f64::max) / NEARLY_NULL;
+        let flattest = columns.iter().map(|(_, flat)| *flat).fold(f64::INFINITY, f64::min);
         let smallest = NEARLY_NONE * 0.25 * null.weight_sum * flattest;
         (largest, (smallest / largest).clamp(SPANS[0], SPANS[1]))
     };

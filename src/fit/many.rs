@@ -90,7 +90,7 @@ pub fn fit_many(
     let (mut engine, opening) = engine::open(&options.device, data, 1, &gpu)?;
     let solving = Instant::now();
     let host = Host::new(data);
-    let coordinates = Coordinates::new(data, options.intercept);
+    let coordinates = Coordinates::new(data, options.intercept, &options.penalty_factors);
     let mut host_engine = host.engine();
     let device = engine.device().clone();
     let cheap = gram_cost(data.rows, coordinates.len()) * members.len() as f64 <= CHEAP;

@@ -76,7 +76,7 @@ impl Model {
 /// # Errors
 /// As there.
 pub(super) fn fit(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn Monitor) -> Result<Fit> {
-    let coordinates = Coordinates::new(data, options.intercept);
+    let coordinates = Coordinates::new(data, options.intercept, &options.penalty_factors);
     let member = Member { l1: options.l1, l2: options.l2, draw: Draw::All, weight_sum: data.weight_sum };
     let task = Task { data, coordinates: &coordinates, members: &[member], folds: &[] };
     let mut solved = solve(task, options, gpu, monitor)?;
@@ -88,6 +88,8 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monito
     };
     let (inf_norm, inf_norm_raw) =
         coordinates.subgradient_norms(&at.gradient, &at.theta, runner.weights(), data.weight_sum);
+    // J is that strongly convex in β once the intercept is the best one.
+    let convexity = options.l2 * coordinates.least_penalty_factor();
     let certificate = options.verify.then(|| Certificate {
         objective: runner.value,
         loss: at.loss,
@@ -95,8 +97,7 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monito
         gradient_inf_norm_raw: inf_norm_raw,
         predicted_decrease: runner.predicted.is_finite().then_some(runner.predicted),
         objective_gap: gap,
-        // J is l2-strongly convex in β once the intercept is the best one.
-        coefficient_gap: gap.filter(|_| options.l2 > 0.0).map(|gap| (2.0 * gap / options.l2).sqrt()),
+        coefficient_gap: gap.filter(|_| convexity > 0.0).map(|gap| (2.0 * gap / convexity).sqrt()),
         standard_error_gap: None,
         polish_steps: runner.iterations - steps,
         polish_decrease: 0.0,
@@ -138,7 +139,7 @@ pub(super) fn fit_many(
     gpu: &GpuOptions,
     monitor: &dyn Monitor,
 ) -> Result<ManyFits> {
-    let coordinates = Coordinates::new(data, options.intercept);
+    let coordinates = Coordinates::new(data, options.intercept, &options.penalty_factors);
     let solved = solve(Task { data, coordinates: &coordinates, members, folds }, options, gpu, monitor)?;
     let of = |model: &Model| {
         let runner = &model.runner;

@@ -29,6 +29,9 @@ pub struct FitIdentity {
     pub l1: f64,
     /// l2 of the objective.
     pub l2: f64,
+    /// Penalty factors of the features; none where all are 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub penalty_factors: Vec<f64>,
     /// Whether there is an intercept.
     pub intercept: bool,
 }
@@ -94,6 +97,11 @@ fn difference(then: &FitIdentity, now: &FitIdentity) -> Option<String> {
     }
     if then.l1 != now.l1 {
         return Some(format!("l1 was {}", then.l1));
+    }
+    if then.penalty_factors != now.penalty_factors {
+        let factor = |fit: &FitIdentity, j: usize| fit.penalty_factors.get(j).copied().unwrap_or(1.0);
+        let j = (0..then.features.len()).find(|j| factor(then, *j) != factor(now, *j))?;
+        return Some(format!("the penalty factor of '{}' was {}", then.features[j], factor(then, j)));
     }
     (then != now)
         .then(|| format!("l2 was {} {} an intercept", then.l2, if then.intercept { "with" } else { "without" }))
@@ -184,6 +192,7 @@ mod tests {
             classes: vec!["0".into(), "1".into()],
             l1: 0.0,
             l2: 0.5,
+            penalty_factors: vec![1.0, 0.0],
             intercept: true,
         }
     }
@@ -220,11 +229,13 @@ mod tests {
         let path = folder.path().join("c.json");
         iterate(&Checkpoints::new(&path, fit(), 0, &Silent), 0, 1.5);
         type Change = fn(&mut FitIdentity);
-        let others: [(Change, &str); 6] = [
+        let others: [(Change, &str); 8] = [
             (|f| f.rows = 11, "it had 10 rows, and this one has 11"),
             (|f| f.features.swap(0, 1), "its 2 features are not the 2"),
             (|f| f.classes[1] = "2".into(), "its classes were '0' and '1'"),
             (|f| f.l1 = 2.0, "l1 was 0"),
+            (|f| f.penalty_factors[0] = 3.0, "the penalty factor of 'a' was 1"),
+            (|f| f.penalty_factors.clear(), "the penalty factor of 'b' was 0"),
             (|f| f.l2 = 0.0, "l2 was 0.5 with an intercept"),
             (|f| f.intercept = false, "l2 was 0.5 with an intercept"),
         ];
@@ -236,7 +247,7 @@ mod tests {
             assert!(message.contains(expected), "{message}");
             seen += 1;
         }
-        assert_eq!(seen, 6);
+        assert_eq!(seen, 8);
         let text = std::fs::read_to_string(&path).unwrap();
         for (damaged, expected) in [
             (text[..text.len() / 2].to_string(), "no checkpoint"),

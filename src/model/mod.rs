@@ -94,12 +94,15 @@ impl Multi {
 }
 
 /// The objective of a fit, in the terms of [`crate`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectiveRecord {
-    /// Weight of ‖β‖₁.
+    /// Weight of Σ fⱼ|βⱼ|.
     pub l1: f64,
-    /// Weight of ½·‖β‖².
+    /// Weight of ½·Σ fⱼβⱼ².
     pub l2: f64,
+    /// fⱼ, one for each feature; none where all are 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub penalty_factors: Vec<f64>,
     /// Whether an intercept was fitted.
     pub intercept: bool,
     /// How more than two classes are modelled.
@@ -187,6 +190,10 @@ impl Model {
         }
         if features.len() * predictors != self.coefficients.len() {
             return Err(format!("it has {} coefficients for {} features", self.coefficients.len(), features.len()));
+        }
+        let factors = &self.objective.penalty_factors;
+        if !(factors.is_empty() || factors.len() == features.len()) {
+            return Err(format!("it has {} penalty factors for {} features", factors.len(), features.len()));
         }
         for (i, coefficient) in self.coefficients.iter().enumerate() {
             let feature = &features[i % features.len()];

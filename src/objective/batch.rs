@@ -11,9 +11,9 @@ use crate::linalg::MAX_COLUMNS;
 /// What one of many models minimises.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Member {
-    /// l1 of its penalty l1·‖β‖₁, which is no part of the J below.
+    /// l1 of its penalty l1·Σ fⱼ|βⱼ|, which is no part of the J below.
     pub l1: f64,
-    /// l2 of its penalty ½·l2·‖β‖².
+    /// l2 of its penalty ½·l2·Σ fⱼβⱼ².
     pub l2: f64,
     /// How often each row counts.
     pub draw: Draw,

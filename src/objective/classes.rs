@@ -7,7 +7,7 @@ use crate::engine::cpu::{CpuEngine, Curvature, Host};
 use crate::engine::{Engine, Params};
 use crate::error::{Error, Result};
 
-/// J(θ) = Σ s·ℓ + ½·l2·Σₖ ‖βₖ‖² with ℓ = log Σₖ e^aₖ − aₜ. θ holds the coordinates of the first class, then of the next, ….
+/// J(θ) = Σ s·ℓ + ½·l2·Σₖ Σⱼ fⱼβⱼₖ² with ℓ = log Σₖ e^aₖ − aₜ. θ holds the coordinates of the first class, then of the next, ….
 ///
 /// A row's ℓ does not change when the same is added to the θ of every class. The gradient sums to 0 over the classes, and so do
 /// all steps, so from a start that does the θ of the classes go on summing to 0: of all θ that predict the same the shortest.
@@ -158,12 +158,14 @@ impl<'a> ClassObjective<'a> {
         Ok(blocks)
     }
 
-    /// ‖∇_βJ‖²/(2·l2), how far J is above its minimum at the most once the intercepts are the best ones; none without a penalty.
+    /// Σ (∂J/∂βⱼ)²/(2·l2·fⱼ), how far J is above its minimum at the most once the intercepts are the best ones; none where a column
+    /// is not penalised.
     pub fn gap(&self, gradient: &[f64]) -> Option<f64> {
-        // The penalty in θ is l2/unit².
+        // The penalty in θ is l2·f/unit².
         let energy = |(g, p): (&f64, &f64)| if *p > 0.0 { g * g / p } else { 0.0 };
         let sum: f64 = gradient.iter().zip(self.penalty.iter().cycle()).map(energy).sum();
-        self.penalty.iter().any(|p| *p > 0.0).then_some(0.5 * sum)
+        let of_columns = &self.penalty[..self.coordinates.units().len()];
+        (!of_columns.is_empty() && of_columns.iter().all(|p| *p > 0.0)).then_some(0.5 * sum)
     }
 
     /// The gradient as `--tol` measures it, the worst class's, and the largest |∂J/∂βⱼ|/S.

@@ -16,18 +16,22 @@ pub struct Coordinates {
     centre: Vec<f64>,
     /// What `--tol` divides a slope by: the standard deviation (a constant column's own size without an intercept).
     spread: Vec<f64>,
+    /// What the penalty of each column is multiplied by.
+    penalty_factor: Vec<f64>,
     /// Features of the data, in and out of the coordinates.
     features: usize,
 }
 
 impl Coordinates {
-    /// Coordinates of every feature of `data` that varies.
-    pub fn new(data: &Dataset, intercept: bool) -> Self {
+    /// Coordinates of every feature of `data` that varies; `penalty_factors` has what the penalty of each feature is multiplied by,
+    /// or is empty where that is 1.
+    pub fn new(data: &Dataset, intercept: bool, penalty_factors: &[f64]) -> Self {
         let mut c = Coordinates {
             map: ColumnMap { intercept, ..ColumnMap::default() },
             unit: Vec::new(),
             centre: Vec::new(),
             spread: Vec::new(),
+            penalty_factor: Vec::new(),
             features: data.features.len(),
         };
         for (j, (column, m)) in data.columns.iter().zip(&data.moments).enumerate() {
@@ -44,6 +48,7 @@ impl Coordinates {
             c.unit.push(unit);
             c.centre.push(centre);
             c.spread.push(if sd > 0.0 { sd } else { unit });
+            c.penalty_factor.push(penalty_factors.get(j).copied().unwrap_or(1.0));
         }
         if intercept {
             // The same numbers without the round trip through the original scale, which a large centre would blur.
@@ -69,6 +74,7 @@ impl Coordinates {
             unit: pick(&self.unit),
             centre: pick(&self.centre),
             spread: pick(&self.spread),
+            penalty_factor: pick(&self.penalty_factor),
             features: self.features,
         }
     }
@@ -103,18 +109,34 @@ impl Coordinates {
         &self.map
     }
 
-    /// Curvature of the penalty ½·l2·‖β‖² in θ: l2/unit², 0 for the intercept.
+    /// What the penalty of each column is multiplied by.
+    pub fn penalty_factors(&self) -> &[f64] {
+        &self.penalty_factor
+    }
+
+    /// The least of these; infinite without a column.
+    pub fn least_penalty_factor(&self) -> f64 {
+        self.penalty_factor.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// Positions of the columns that a penalty of the weight `penalty` leaves alone; the intercept's is not among them.
+    pub fn unpenalised(&self, penalty: f64) -> Vec<usize> {
+        (0..self.unit.len()).filter(|&k| penalty == 0.0 || self.penalty_factor[k] == 0.0).collect()
+    }
+
+    /// Curvature of the penalty ½·l2·Σ fⱼβⱼ² in θ: l2·f/unit², 0 for the intercept.
     pub fn penalty_curvature(&self, l2: f64) -> Vec<f64> {
         self.penalty_of(|unit| l2 / (unit * unit))
     }
 
-    /// Weights of |θⱼ| in the penalty l1·‖β‖₁: l1/unit, 0 for the intercept.
+    /// Weights of |θⱼ| in the penalty l1·Σ fⱼ|βⱼ|: l1·f/unit, 0 for the intercept.
     pub fn l1_weights(&self, l1: f64) -> Vec<f64> {
         self.penalty_of(|unit| l1 / unit)
     }
 
     fn penalty_of(&self, term: impl Fn(f64) -> f64) -> Vec<f64> {
-        let mut terms: Vec<f64> = self.unit.iter().map(|unit| term(*unit)).collect();
+        let columns = self.unit.iter().zip(&self.penalty_factor);
+        let mut terms: Vec<f64> = columns.map(|(unit, factor)| factor * term(*unit)).collect();
         if self.map.intercept {
             terms.push(0.0);
         }

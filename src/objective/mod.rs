@@ -20,7 +20,7 @@ use crate::error::Result;
 /// Rows of a sample that must be able to carry a column's variance for the sample to be trusted with it.
 const SUPPORT: f64 = 64.0;
 
-/// J(θ) = Σ s·ℓ + ½·l2·‖β(θ)‖², its gradient and curvature in the standardised coordinates θ.
+/// J(θ) = Σ s·ℓ + ½·l2·Σ fⱼβⱼ(θ)², its gradient and curvature in the standardised coordinates θ.
 pub struct Objective<'a> {
     engine: &'a mut dyn Engine,
     host: &'a Host<'a>,

@@ -90,6 +90,11 @@ impl PenaltyArgs {
         self.grid.iter().all(|lambda| *lambda > 0.0)
     }
 
+    /// Whether any model is penalised.
+    pub(in crate::cli) fn is_penalty(&self) -> bool {
+        self.grid.is_empty() || self.grid.iter().any(|lambda| *lambda != 0.0)
+    }
+
     fn with_defaults(&self, count: usize, l1_ratio: f64) -> Penalties {
         let lambda = match self.grid.as_slice() {
             [] => Lambda::Count(self.penalties.unwrap_or(count)),

@@ -8,7 +8,8 @@ use super::super::exit::Outcome;
 use super::super::output::{count, device_words, json, metrics_text, plural, short, shorten, stdout};
 use super::super::progress::Terminal;
 use super::report::{
-    MOST_PRINTED, bytes_json, kernels_json, number, redundant_json, redundant_text, warn_of_interruption, warn_of_stall,
+    MOST_PRINTED, bytes_json, kernels_json, number, penalty_text, redundant_json, redundant_text, warn_of_interruption,
+    warn_of_stall,
 };
 use crate::certificate::Status;
 use crate::data::{RowStream, Rows, Training};
@@ -36,7 +37,7 @@ pub(super) fn run(
         "random" => Init::Random { seed: args.fit.optimum.seed },
         path => return Err(for_two(&format!("--init {path}"), training)),
     };
-    let options = FitOptions { init, l2, ..args.fit.optimum.options(args.common.device()) };
+    let options = FitOptions { init, l2, ..args.fit.optimum.options(args.common.device(), training)? };
     let data = &training.train;
     let mut fit = match multi {
         Multi::Softmax => fit_softmax(data, &options, terminal)?,
@@ -132,7 +133,7 @@ fn report(
     args: &TrainArgs,
 ) -> serde_json::Value {
     let classes = &training.design.target.classes;
-    json!({
+    let mut report = json!({
         "rows": training.train.rows,
         "features": training.train.features.len(),
         "ranks": 1,
@@ -167,7 +168,11 @@ fn report(
         "seconds": fit.seconds,
         "bytes": bytes_json(&fit.cost),
         "kernels": kernels_json(&fit.cost),
-    })
+    });
+    if !model.objective.penalty_factors.is_empty() {
+        report["penalty_factors"] = json!(model.objective.penalty_factors);
+    }
+    report
 }
 
 fn text(fit: &ClassFit, training: &Training, model: &Model, args: &TrainArgs) -> String {
@@ -188,8 +193,7 @@ fn text(fit: &ClassFit, training: &Training, model: &Model, args: &TrainArgs) ->
             fit.rounding
         );
     }
-    let l2 = model.objective.l2;
-    let penalty = if l2 > 0.0 { format!(", l2 = {}", short(l2)) } else { String::new() };
+    let penalty = penalty_text(&model.objective);
     let products = if fit.products > 0 {
         format!(", {} products with the Hessian", count(fit.products as u64))
     } else {

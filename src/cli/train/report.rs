@@ -12,7 +12,7 @@ use crate::cli::progress::Terminal;
 use crate::data::{Dataset, Training};
 use crate::engine::{Cost, DeviceKind};
 use crate::fit::{Bootstrap, CrossValidation, Fit, FitOptions, Interval};
-use crate::model::Model;
+use crate::model::{Model, ObjectiveRecord};
 use crate::solver::Solver;
 
 /// Coefficients printed as text; the model file has all of them.
@@ -76,8 +76,8 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
         let kind = if separation.complete { "completely" } else { "quasi-completely" };
         terminal.warn(&format!(
             "the classes are {kind} separated ({} of {} rows), so no maximum-likelihood estimate exists: the \
-             coefficients of {names} grow without end. Predictions are usable, those coefficients are not; add a \
-             penalty (--l2 1) for finite ones.",
+             coefficients of {names} grow without end. Predictions are usable, those coefficients are not; a penalty on \
+             them (--l2 1) gives finite ones.",
             count(separation.rows as u64),
             count(data.rows as u64),
         ));
@@ -113,17 +113,17 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
     }
 }
 
-/// Why separation was not looked for, where it was not although there is no penalty.
-pub(super) fn unchecked(fit: &Fit, penalised: bool) -> Option<&'static str> {
-    if penalised {
+/// Why separation was not looked for, where it was not although a feature is not penalised.
+pub(super) fn unchecked(fit: &Fit, options: &FitOptions) -> Option<&'static str> {
+    if (options.l1 > 0.0 || options.l2 > 0.0) && !options.penalty_factors.contains(&0.0) {
         return None;
     }
     let Some(certificate) = &fit.certificate else {
         return Some("that is part of the verification, which --no-verify leaves out");
     };
     // What has an optimum is not separated.
-    if fit.rank.is_none() && certificate.standard_error_gap.is_none() {
-        Some("the data has too many columns for it; with --l2 the question does not arise")
+    if options.l1 == 0.0 && fit.rank.is_none() && certificate.standard_error_gap.is_none() {
+        Some("the data has too many columns for it; with --l2 on all of them the question does not arise")
     } else {
         None
     }
@@ -177,6 +177,9 @@ pub(super) fn report(
         "bytes": bytes_json(&fit.cost),
         "kernels": kernels_json(&fit.cost),
     });
+    if !options.penalty_factors.is_empty() {
+        report["penalty_factors"] = json!(options.penalty_factors);
+    }
     if let Some((cv, _)) = extras.cv {
         report["cross_validation"] = curve(cv);
     }
@@ -241,6 +244,24 @@ fn intervals(bootstrap: &Bootstrap, names: &[String]) -> serde_json::Value {
     })
 }
 
+/// The penalty in words, to follow the solver's name.
+pub(super) fn penalty_text(objective: &ObjectiveRecord) -> String {
+    let mut text: String = [("l1", objective.l1), ("l2", objective.l2)]
+        .into_iter()
+        .filter(|(_, weight)| *weight > 0.0)
+        .map(|(name, weight)| format!(", {name} = {}", short(weight)))
+        .collect();
+    let features = |of: fn(f64) -> bool| objective.penalty_factors.iter().filter(|factor| of(**factor)).count() as u64;
+    let counts = [
+        (features(|factor| factor != 0.0 && factor != 1.0), "with a factor"),
+        (features(|factor| factor == 0.0), "not penalised"),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        text += &format!(", {} {what}", plural(count, "feature"));
+    }
+    text
+}
+
 pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extras<'_>, path: &Path) -> String {
     let data = &training.train;
     let (negative, positive) = (&training.design.target.classes[0], &training.design.target.classes[1]);
@@ -258,11 +279,7 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
         );
     }
     let sparse = model.objective.l1 > 0.0;
-    let penalty: String = [("l1", model.objective.l1), ("l2", model.objective.l2)]
-        .into_iter()
-        .filter(|(_, weight)| *weight > 0.0)
-        .map(|(name, weight)| format!(", {name} = {}", short(weight)))
-        .collect();
+    let penalty = penalty_text(&model.objective);
     if let Some((cv, chosen)) = extras.cv {
         text += &format!(
             "penalty    {} chosen among {} by {}-fold cross-validation: {} {:.6} (best mean {:.6} ± {:.6})\n",
