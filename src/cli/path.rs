@@ -62,14 +62,13 @@ pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
 fn object(path: &Path, data: &Dataset, classes: &[String], options: &FitOptions) -> serde_json::Value {
     let (grid, fits) = (&path.grid, &path.models.fits);
     let penalties = || 0..grid.lambda.len();
-    json!({
+    let mut object = json!({
         "rows": data.rows,
         "features": data.features.len(),
         "names": data.features,
         "weight_sum": data.weight_sum,
         "classes": classes,
         "device": path.models.device,
-        "penalty_factors": options.penalty_factors,
         "l1_ratio": grid.l1_ratio,
         "lambda": grid.lambda,
         "l1": penalties().map(|k| grid.l1(k)).collect::<Vec<f64>>(),
@@ -91,7 +90,11 @@ fn object(path: &Path, data: &Dataset, classes: &[String], options: &FitOptions)
             "device_peak": path.models.cost.device_peak,
             "device_read": path.models.cost.bytes_read,
         },
-    })
+    });
+    if !options.penalty_factors.is_empty() {
+        object["penalty_factors"] = json!(options.penalty_factors);
+    }
+    object
 }
 
 fn text(path: &Path, data: &Dataset, verified: bool) -> String {
