@@ -23,7 +23,11 @@ pub(super) fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Outcome> {
         if language.is_binary() && std::io::stdout().is_terminal() {
             return Err(Error::Usage("ONNX is no text for a terminal: name a file with --output FILE.onnx".into()));
         }
-        write(&mut std::io::stdout().lock(), Path::new("standard output"), &export(&Model::load(&args.model)?, language)?)?;
+        write(
+            &mut std::io::stdout().lock(),
+            Path::new("standard output"),
+            &export(&Model::load(&args.model)?, language)?,
+        )?;
         return Ok(Outcome::Done);
     };
     check_output(path, std::slice::from_ref(&args.model))?;

@@ -74,19 +74,16 @@ static inline long gpulogit_group(const char *text, int bits)
 
 ";
 
-const LOGISTIC: &str = "\
-    double e = exp(-fabs(a[0]));
+const LOGISTIC: &str = "    double e = exp(-fabs(a[0]));
     p[0] = a[0] >= 0 ? 1 / (1 + e) : e / (1 + e);
     return p[0] >= 0.5;
 ";
 
 /// log σ(a), so that what is next to 0 in every class keeps its proportions.
-const OVR: &str = "\
-    for (int k = 0; k < GPULOGIT_PREDICTORS; k++) a[k] = fmin(a[k], 0) - log1p(exp(-fabs(a[k])));
+const OVR: &str = "    for (int k = 0; k < GPULOGIT_PREDICTORS; k++) a[k] = fmin(a[k], 0) - log1p(exp(-fabs(a[k])));
 ";
 
-const SOFTMAX: &str = "\
-    int best = 0;
+const SOFTMAX: &str = "    int best = 0;
     double sum = 0;
     for (int k = 1; k < GPULOGIT_PREDICTORS; k++) if (a[k] > a[best]) best = k;
     for (int k = 0; k < GPULOGIT_PREDICTORS; k++) sum += p[k] = exp(a[k] - a[best]);
@@ -100,7 +97,7 @@ const SOFTMAX: &str = "\
 /// As [`Scoring::check_keys`] and [`Scoring::check_characters`].
 pub(super) fn write(scoring: &Scoring<'_>) -> Result<String> {
     scoring.check_keys("C", true)?;
-    scoring.check_characters("C")?;
+    scoring.check_characters("C", |c| c == '\0')?;
     let probabilities = scoring.probabilities();
     let any = |test: fn(&Kind<'_>) -> bool| scoring.columns.iter().any(|column| test(&column.kind));
     let numbers = any(|kind| matches!(kind, Kind::Number { .. }));

@@ -15,7 +15,7 @@ use crate::error::Result;
 /// As [`Scoring::check_keys`], [`Scoring::check_characters`] and [`Scoring::check_names`].
 pub(super) fn write(scoring: &Scoring<'_>, target: Option<&str>) -> Result<String> {
     scoring.check_keys("PMML", false)?;
-    scoring.check_characters("PMML")?;
+    scoring.check_characters("PMML", not_xml)?;
     let target = target.unwrap_or("target");
     let mut outputs = scoring.outputs.clone();
     if let Some(label) = outputs.last_mut().filter(|label| *label == target) {
@@ -23,9 +23,12 @@ pub(super) fn write(scoring: &Scoring<'_>, target: Option<&str>) -> Result<Strin
     }
     let names: Vec<&str> = outputs.iter().map(String::as_str).chain([target]).collect();
     scoring.check_names("PMML", &names)?;
-    let mut xml = Xml(String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"), Vec::new());
+    let mut xml = Xml { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_string(), open: Vec::new() };
     xml.open("PMML", &[("xmlns", "http://www.dmg.org/PMML-4_4"), ("version", "4.4")]);
-    xml.open("Header", &[("description", "Logistic regression: what `gpulogit predict` computes. Dates are days since 1970-01-01.")]);
+    xml.open(
+        "Header",
+        &[("description", "Logistic regression: what `gpulogit predict` computes. Dates are days since 1970-01-01.")],
+    );
     xml.leaf("Application", &[("name", "gpulogit"), ("version", scoring.version)]);
     xml.close();
     dictionary(&mut xml, scoring, target);
@@ -38,7 +41,8 @@ pub(super) fn write(scoring: &Scoring<'_>, target: Option<&str>) -> Result<Strin
     xml.open("Output", &[]);
     for (k, name) in outputs[..outputs.len() - 1].iter().enumerate() {
         let class = if scoring.link == Link::Logistic { &scoring.classes[1] } else { &scoring.classes[k] };
-        let attributes = [("optype", "continuous"), ("dataType", "double"), ("feature", "probability"), ("value", class)];
+        let attributes =
+            [("optype", "continuous"), ("dataType", "double"), ("feature", "probability"), ("value", class)];
         xml.leaf("OutputField", &[&[("name", name.as_str())], &attributes[..]].concat());
     }
     let label = outputs.last().map_or("", String::as_str);
@@ -59,16 +63,20 @@ pub(super) fn write(scoring: &Scoring<'_>, target: Option<&str>) -> Result<Strin
     }
     xml.close();
     xml.close();
-    Ok(xml.0)
+    Ok(xml.text)
 }
 
-/// A document under way: its text, and the elements that are open.
-struct Xml(String, Vec<&'static str>);
+/// A document under way.
+struct Xml {
+    text: String,
+    /// The elements that are not closed yet.
+    open: Vec<&'static str>,
+}
 
 impl Xml {
     fn open(&mut self, element: &'static str, attributes: &[(&str, &str)]) {
         self.start(element, attributes, ">\n");
-        self.1.push(element);
+        self.open.push(element);
     }
 
     fn leaf(&mut self, element: &'static str, attributes: &[(&str, &str)]) {
@@ -77,22 +85,27 @@ impl Xml {
 
     fn text(&mut self, element: &'static str, attributes: &[(&str, &str)], text: &str) {
         self.start(element, attributes, ">");
-        let _ = writeln!(self.0, "{}</{element}>", escaped(text));
+        let _ = writeln!(self.text, "{}</{element}>", escaped(text));
     }
 
     fn close(&mut self) {
-        if let Some(element) = self.1.pop() {
-            let _ = writeln!(self.0, "{:indent$}</{element}>", "", indent = 2 * self.1.len());
+        if let Some(element) = self.open.pop() {
+            let _ = writeln!(self.text, "{:indent$}</{element}>", "", indent = 2 * self.open.len());
         }
     }
 
     fn start(&mut self, element: &str, attributes: &[(&str, &str)], end: &str) {
-        let _ = write!(self.0, "{:indent$}<{element}", "", indent = 2 * self.1.len());
+        let _ = write!(self.text, "{:indent$}<{element}", "", indent = 2 * self.open.len());
         for (name, value) in attributes {
-            let _ = write!(self.0, " {name}=\"{}\"", escaped(value));
+            let _ = write!(self.text, " {name}=\"{}\"", escaped(value));
         }
-        self.0 += end;
+        self.text += end;
     }
+}
+
+/// Whether XML 1.0 has no such character, not even escaped.
+fn not_xml(c: char) -> bool {
+    (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 /// Text as it stands between tags, or between quotes, where blanks other than spaces would become spaces.
@@ -147,12 +160,8 @@ fn values<'a>(levels: &[String], keys: &Keys, adds: &'a Adds) -> Vec<(String, &'
         Keys::Numbers(numbers) => number(numbers[i]),
         _ => level.clone(),
     };
-    let mut values: Vec<String> = levels.iter().enumerate().map(spelt).collect();
-    let mut adds: Vec<&[f64]> = adds.of_level.iter().map(Vec::as_slice).chain(adds.missing.as_deref()).collect();
-    if adds.len() > values.len() {
-        values.push(stand_in(levels, keys));
-    }
-    values.into_iter().zip(adds.drain(..)).collect()
+    let adds = adds.of_level.iter().map(Vec::as_slice).chain(adds.missing.as_deref());
+    levels.iter().enumerate().map(spelt).chain([stand_in(levels, keys)]).zip(adds).collect()
 }
 
 /// A value that is no level.
@@ -172,17 +181,16 @@ fn stand_in(levels: &[String], keys: &Keys) -> String {
 fn mining_schema(xml: &mut Xml, scoring: &Scoring<'_>, target: &str) {
     xml.open("MiningSchema", &[]);
     for column in &scoring.columns {
-        let (replacement, how) = match &column.kind {
-            Kind::Number { fill, .. } => (fill.map(number), "asMean"),
-            Kind::Levels { levels, keys, adds } => (adds.missing.as_ref().map(|_| stand_in(levels, keys)), "asValue"),
-            Kind::Hashed { .. } => unreachable!("refused above"),
+        let (missing, replacement, invalid) = match &column.kind {
+            Kind::Number { fill: Some(fill), .. } => ("asMean", Some(number(*fill)), "returnInvalid"),
+            Kind::Levels { levels, keys, adds } if adds.missing.is_some() => {
+                ("asValue", Some(stand_in(levels, keys)), "asMissing")
+            }
+            _ => ("returnInvalid", None, "returnInvalid"),
         };
-        let invalid = if how == "asValue" && replacement.is_some() { "asMissing" } else { "returnInvalid" };
-        let mut attributes = vec![("name", column.name), ("invalidValueTreatment", invalid)];
-        match &replacement {
-            Some(value) => attributes.extend([("missingValueReplacement", value.as_str()), ("missingValueTreatment", how)]),
-            None => attributes.push(("missingValueTreatment", "returnInvalid")),
-        }
+        let mut attributes =
+            vec![("name", column.name), ("missingValueTreatment", missing), ("invalidValueTreatment", invalid)];
+        attributes.extend(replacement.as_deref().map(|value| ("missingValueReplacement", value)));
         xml.leaf("MiningField", &attributes);
     }
     xml.leaf("MiningField", &[("name", target), ("usageType", "target")]);

@@ -52,7 +52,8 @@ fn entry(kind: &Kind<'_>) -> String {
             fill.map_or("None".to_string(), number)
         ),
         Kind::Levels { levels, keys, adds } => {
-            let levels = levels.iter().zip(&adds.of_level).map(|(level, adds)| format!("{}: {}", text(level), numbers(adds)));
+            let levels =
+                levels.iter().zip(&adds.of_level).map(|(level, adds)| format!("{}: {}", text(level), numbers(adds)));
             let levels: Vec<String> = levels.collect();
             let by_number = if matches!(keys, Keys::Text) { "False" } else { "True" };
             format!(

@@ -50,11 +50,7 @@ pub(super) enum Kind<'a> {
         date: bool,
     },
     /// A level adds its numbers.
-    Levels {
-        levels: &'a [String],
-        keys: Keys,
-        adds: Adds,
-    },
+    Levels { levels: &'a [String], keys: Keys, adds: Adds },
     /// As [`Kind::Levels`], for the group of levels that the first `bits` of a level's hash number.
     Hashed { bits: u32, adds: Adds },
 }
@@ -170,18 +166,17 @@ impl<'a> Scoring<'a> {
         Ok(())
     }
 
-    /// Holds that no text has a control character other than tabs and line breaks.
+    /// Holds that no name and no label has a character that `language` cannot carry.
     ///
     /// # Errors
-    /// [`Error::Usage`] about what `language` cannot carry.
-    pub(super) fn check_characters(&self, language: &str) -> Result<()> {
+    /// [`Error::Usage`].
+    pub(super) fn check_characters(&self, language: &str, strange: fn(char) -> bool) -> Result<()> {
         let levels = |column: &Column<'a>| match column.kind {
             Kind::Levels { levels, .. } => levels,
             _ => &[],
         };
         let names = self.columns.iter().map(|column| column.name);
         let texts = self.columns.iter().flat_map(levels).chain(self.classes).map(String::as_str);
-        let strange = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}');
         match names.chain(texts).find_map(|text| Some((text, text.chars().find(|c| strange(*c))?))) {
             Some((text, c)) => Err(Error::Usage(format!(
                 "{} holds the character U+{:04X}, which {language} cannot carry; export to python, or mend the data and train \

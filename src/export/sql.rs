@@ -27,7 +27,7 @@ const COMPARED: usize = 16;
 /// As [`Scoring::check_keys`], [`Scoring::check_characters`] and [`Scoring::check_case`].
 pub(super) fn write(scoring: &Scoring<'_>) -> Result<String> {
     scoring.check_keys("SQL", false)?;
-    scoring.check_characters("SQL")?;
+    scoring.check_characters("SQL", |c| c == '\0')?;
     scoring.check_case("SQL")?;
     let mut query = format!(
         "-- Predictions of a logistic regression trained by gpulogit {}, in SQLite and DuckDB.\n\
@@ -72,9 +72,8 @@ fn classes(scoring: &Scoring<'_>, predictors: &[String]) -> String {
     let mut scores = predictors.to_vec();
     if scoring.link == Link::Ovr {
         // log σ(a), so that what is next to 0 in every class keeps its proportions.
-        let score = |a: &String| {
-            format!("CASE WHEN {a} >= 0e0 THEN -ln(1e0 + exp(-{a})) ELSE {a} - ln(1e0 + exp({a})) END")
-        };
+        let score =
+            |a: &String| format!("CASE WHEN {a} >= 0e0 THEN -ln(1e0 + exp(-{a})) ELSE {a} - ln(1e0 + exp({a})) END");
         scores = (1..=predictors.len()).map(|k| format!("gpulogit_score_{k}")).collect();
         step("gpulogit_scores", predictors.iter().map(score).zip(scores.clone()).collect());
     }
