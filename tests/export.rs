@@ -170,7 +170,7 @@ fn compare(predicted: &str, expected: &str) -> Result<(usize, usize), String> {
     if predicted.len() != expected.len() {
         return Err(format!("{} rows instead of {}", predicted.len(), expected.len()));
     }
-    // Languages whose results have no names leave the first line empty.
+    // Some languages have no names for results.
     if !(predicted[0].iter().all(str::is_empty) || predicted[0] == expected[0]) {
         return Err(format!("{:?} instead of {:?}", predicted[0], expected[0]));
     }
@@ -305,8 +305,8 @@ fn what_a_language_cannot_do_is_an_error() {
         ("g", ["9", "9.0"], &["sql", "pmml", "onnx", "c"], "spell one number in two ways"),
         ("label", ["1", "2"], &["pmml", "onnx"], "'label' has the name of a prediction"),
         ("a,A", ["1,2", "2,5"], &["sql"], "the name of 'A' but for capitals"),
-        ("g", ["a\0", "b"], &["sql", "pmml", "c"], "U+0000"),
-        ("g", ["a\u{1}", "b"], &["pmml"], "U+0001"),
+        ("g", ["a", "U+0000"], &["sql", "pmml", "c"], "the character U+0000"),
+        ("g", ["a", "U+0001"], &["pmml"], "the character U+0001"),
     ];
     let mut seen = 0;
     for (columns, cells, refused, message) in cases {
@@ -314,6 +314,8 @@ fn what_a_language_cannot_do_is_an_error() {
         let mut train = vec!["train", "rows.csv", "--target", "y", "--l2", "1"];
         train.extend(["--categorical", "g"].iter().filter(|_| columns == "g"));
         succeeds(&desk, &train);
+        // No file of text brings such characters, but Parquet does.
+        desk.write("model.json", desk.text("model.json").replace("U+", "\\u"));
         for to in ["python", "c", "sql", "pmml", "onnx", "json-schema"] {
             let ended = desk.run(&["export", "model.json", "--to", to, "--output", "export"]);
             let expected = if refused.contains(&to) { 2 } else { 0 };

@@ -83,12 +83,16 @@ const LOGISTIC: &str = "    double e = exp(-fabs(a[0]));
 const OVR: &str = "    for (int k = 0; k < GPULOGIT_PREDICTORS; k++) a[k] = fmin(a[k], 0) - log1p(exp(-fabs(a[k])));
 ";
 
-const SOFTMAX: &str = "    int best = 0;
-    double sum = 0;
-    for (int k = 1; k < GPULOGIT_PREDICTORS; k++) if (a[k] > a[best]) best = k;
-    for (int k = 0; k < GPULOGIT_PREDICTORS; k++) sum += p[k] = exp(a[k] - a[best]);
-    for (int k = 0; k < GPULOGIT_PREDICTORS; k++) p[k] /= sum;
-    return best;
+const SOFTMAX: &str = "    int label = 0;
+    double largest = a[0], sum = 0;
+    for (int k = 1; k < GPULOGIT_PREDICTORS; k++) largest = fmax(largest, a[k]);
+    for (int k = 0; k < GPULOGIT_PREDICTORS; k++) sum += exp(a[k] - largest);
+    for (int k = 0; k < GPULOGIT_PREDICTORS; k++) {
+        a[k] = a[k] - largest - log(sum);
+        p[k] = exp(a[k]);
+        if (a[k] > a[label]) label = k;
+    }
+    return label;
 ";
 
 /// The file.

@@ -49,7 +49,7 @@ pub fn export(model: &Model, language: Language) -> Result<Vec<u8>> {
         Language::Pmml => pmml::write(&scoring, model.design.target.name.as_deref())?.into_bytes(),
         Language::Sql => sql::write(&scoring)?.into_bytes(),
         Language::C => c::write(&scoring)?.into_bytes(),
-        Language::Python => python::write(&scoring, model.design.header)?.into_bytes(),
+        Language::Python => python::write(&scoring, model.design.header).into_bytes(),
         Language::JsonSchema => json_schema::write(&scoring)?.into_bytes(),
     })
 }

@@ -30,9 +30,9 @@ def predict(row):
     # Logarithms, so that what is next to 0 in every class keeps its proportions.
     scores = [min(a, 0) - math.log1p(math.exp(-abs(a))) for a in predictors] if LINK == "ovr" else predictors
     largest = max(scores)
-    powers = [math.exp(score - largest) for score in scores]
-    total = sum(powers)
-    return dict(zip(OUTPUTS, [power / total for power in powers] + [CLASSES[scores.index(largest)]]))
+    log_sum = math.log(sum(math.exp(score - largest) for score in scores))
+    logs = [score - largest - log_sum for score in scores]
+    return dict(zip(OUTPUTS, [math.exp(log) for log in logs] + [CLASSES[logs.index(max(logs))]]))
 
 
 def _linear_predictors(row):

@@ -82,9 +82,9 @@ impl Graph {
                     slopes.extend_from_slice(coefficients);
                     fills.push(fill.unwrap_or(f64::NAN));
                 }
-                Kind::Levels { levels, keys: Keys::Numbers(numbers), adds } => {
+                Kind::Levels { keys: Keys::Numbers(numbers), adds, .. } => {
                     self.input(name, DOUBLE);
-                    terms.push(self.number_levels(name, numbers, levels.len(), adds));
+                    terms.push(self.number_levels(name, numbers, adds));
                 }
                 Kind::Levels { levels, adds, .. } => {
                     self.input(name, STRING);
@@ -125,7 +125,8 @@ impl Graph {
         self.adds(&code, adds)
     }
 
-    fn number_levels(&mut self, name: &str, numbers: &[f64], levels: usize, adds: &Adds) -> String {
+    fn number_levels(&mut self, name: &str, numbers: &[f64], adds: &Adds) -> String {
+        let levels = numbers.len();
         let codes = (0..levels).map(|code| code as f64);
         let attributes = [
             ("keys_tensor", Attribute::Tensor(doubles(&[levels], numbers.iter().copied()).bytes(8, "keys"))),
@@ -159,9 +160,9 @@ impl Graph {
             let positive = self.node("GreaterOrEqual", &[&probability, &half]);
             (probability, self.node_with("Cast", &[&positive], [("to", Attribute::Int(INT64))]))
         } else {
-            let probabilities = self.node_with("Softmax", &[&scores], [("axis", Attribute::Int(1))]);
+            let logs = self.node_with("LogSoftmax", &[&scores], [("axis", Attribute::Int(1))]);
             let attributes = [("axis", Attribute::Int(1)), ("keepdims", Attribute::Int(1))];
-            (probabilities, self.node_with("ArgMax", &[&scores], attributes))
+            (self.node("Exp", &[&logs]), self.node_with("ArgMax", &[&logs], attributes))
         };
         // A row without a prediction gets the label behind the classes.
         let sum = self.node("ReduceSum", &[&probabilities, &self.axis.clone()]);

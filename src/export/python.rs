@@ -4,16 +4,12 @@ use std::fmt::Write;
 
 use super::scoring::{Adds, Keys, Kind, Link, Scoring, number};
 use crate::data::MISSING_MARKS;
-use crate::error::Result;
 
 /// What reads rows and computes.
 const CODE: &str = include_str!("module.py");
 
-/// The module; `header` says whether text files of rows have one.
-///
-/// # Errors
-/// None: Python can do all that `predict` does.
-pub(super) fn write(scoring: &Scoring<'_>, header: bool) -> Result<String> {
+/// The module; `header` says whether text files of rows have one. Python can do all that `predict` does.
+pub(super) fn write(scoring: &Scoring<'_>, header: bool) -> String {
     let mut module = format!(
         "\"\"\"Predictions of a logistic regression trained by gpulogit {}: what `gpulogit predict` writes.\n\n\
          As a module, for rows as dicts with a value for each column of COLUMNS:\n\n    \
@@ -40,7 +36,7 @@ pub(super) fn write(scoring: &Scoring<'_>, header: bool) -> Result<String> {
         let _ = writeln!(module, "    {}: {{{}}},", text(column.name), entry(&column.kind));
     }
     module += "}\n\n";
-    Ok(module + CODE)
+    module + CODE
 }
 
 fn entry(kind: &Kind<'_>) -> String {

@@ -21,6 +21,9 @@ const TERMS: usize = 40;
 /// Predictors whose largest is found in one expression, the length of which is quadratic.
 const COMPARED: usize = 16;
 
+/// What keeps SQLite from putting expressions in the place of their names, again and again: with 20 classes that fills the memory.
+const KEPT: &str = "MATERIALIZED ";
+
 /// The query.
 ///
 /// # Errors
@@ -37,7 +40,8 @@ pub(super) fn write(scoring: &Scoring<'_>) -> Result<String> {
         scoring.version
     );
     let predictors: Vec<String> = (1..=scoring.intercepts.len()).map(|k| format!("gpulogit_predictor_{k}")).collect();
-    query += "WITH gpulogit_predictors AS (\n  SELECT\n";
+    let kept = if scoring.link == Link::Logistic { "" } else { KEPT };
+    let _ = writeln!(query, "WITH gpulogit_predictors AS {kept}(\n  SELECT");
     for (k, name) in predictors.iter().enumerate() {
         let terms = [number(scoring.intercepts[k])].into_iter();
         let terms = terms.chain(scoring.columns.iter().map(|column| term(column, k))).collect();
@@ -66,7 +70,7 @@ fn classes(scoring: &Scoring<'_>, predictors: &[String]) -> String {
     let (mut query, mut from) = (String::new(), "gpulogit_predictors".to_string());
     let mut step = |table: &str, columns: Vec<(String, String)>| {
         let columns: String = columns.into_iter().map(|(value, name)| format!("    {value} AS {name},\n")).collect();
-        let _ = writeln!(query, ", {table} AS (\n  SELECT\n{columns}    r.*\n  FROM {from} AS r\n)");
+        let _ = writeln!(query, ", {table} AS {KEPT}(\n  SELECT\n{columns}    r.*\n  FROM {from} AS r\n)");
         from = table.to_string();
     };
     let mut scores = predictors.to_vec();
@@ -95,7 +99,12 @@ fn classes(scoring: &Scoring<'_>, predictors: &[String]) -> String {
     }
     query += "  CASE\n";
     for (score, class) in scores.iter().zip(scoring.classes) {
-        let _ = writeln!(query, "    WHEN {score} = {largest} THEN {}", text(class));
+        // Classes whose probabilities are the same but for rounding are equals, of which the first is taken.
+        let _ = writeln!(
+            query,
+            "    WHEN {score} - {largest} - ln(gpulogit_sum) >= -ln(gpulogit_sum) THEN {}",
+            text(class)
+        );
     }
     let _ = writeln!(query, "  END AS {LABEL}\nFROM gpulogit_sums;");
     query

@@ -242,7 +242,8 @@ def main(language, export, path, kinds):
         rows = [{name: value(cell, kinds[name]) for name, cell in row.items() if name in kinds} for row in csv.DictReader(file)]
     outputs, predictions = globals()["run_" + language](export, rows, kinds, path)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(outputs or [])
+    # Languages whose results have no names get empty ones.
+    writer.writerow(outputs or [""] * len(predictions[0]))
     writer.writerows(predictions)
 
 
