@@ -1,7 +1,6 @@
 //! `gpulogit export`: a model for other systems.
 
-use std::io::IsTerminal;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use serde_json::json;
@@ -23,11 +22,8 @@ pub(super) fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Outcome> {
         if language.is_binary() && std::io::stdout().is_terminal() {
             return Err(Error::Usage("ONNX is no text for a terminal: name a file with --output FILE.onnx".into()));
         }
-        write(
-            &mut std::io::stdout().lock(),
-            Path::new("standard output"),
-            &export(&Model::load(&args.model)?, language)?,
-        )?;
+        let bytes = export(&Model::load(&args.model)?, language)?;
+        write(&mut std::io::stdout().lock(), Path::new("standard output"), &bytes)?;
         return Ok(Outcome::Done);
     };
     check_output(path, std::slice::from_ref(&args.model))?;

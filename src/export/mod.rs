@@ -44,9 +44,10 @@ impl Language {
 /// [`Error::Usage`](crate::error::Error::Usage) where the language cannot do what the model needs.
 pub fn export(model: &Model, language: Language) -> Result<Vec<u8>> {
     let scoring = Scoring::new(model)?;
+    let target = &model.design.target;
     Ok(match language {
         Language::Onnx => onnx::write(&scoring)?,
-        Language::Pmml => pmml::write(&scoring, model.design.target.name.as_deref())?.into_bytes(),
+        Language::Pmml => pmml::write(&scoring, target.name.as_deref().filter(|_| target.cut.is_none()))?.into_bytes(),
         Language::Sql => sql::write(&scoring)?.into_bytes(),
         Language::C => c::write(&scoring)?.into_bytes(),
         Language::Python => python::write(&scoring, model.design.header).into_bytes(),

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use super::scoring::{Adds, Column, Keys, Kind, Link, Scoring, number};
 use crate::error::Result;
 
-/// The document; `target` is the name of the column that was modelled, if it has one.
+/// The document; `target` is the name of the column that holds the classes, if there is one.
 ///
 /// # Errors
 /// As [`Scoring::check_keys`], [`Scoring::check_characters`] and [`Scoring::check_names`].
@@ -18,8 +18,8 @@ pub(super) fn write(scoring: &Scoring<'_>, target: Option<&str>) -> Result<Strin
     scoring.check_characters("PMML", not_xml)?;
     let target = target.unwrap_or("target");
     let mut outputs = scoring.outputs.clone();
-    if let Some(label) = outputs.last_mut().filter(|label| *label == target) {
-        *label = format!("predicted_{target}");
+    if let Some(output) = outputs.iter_mut().find(|output| *output == target) {
+        *output = format!("predicted_{target}");
     }
     let names: Vec<&str> = outputs.iter().map(String::as_str).chain([target]).collect();
     scoring.check_names("PMML", &names)?;
