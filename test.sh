@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all of them. The GPU tests need a Vulkan driver; where none is installed and
-# apt is at hand, Mesa's software driver is installed.
+# apt is at hand, Mesa's software driver is installed. The tests of exports need a C compiler and python3, and for two of them
+# packages of Python, which go to a folder below target/.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -11,12 +12,18 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 icds() { find /usr/share/vulkan/icd.d /etc/vulkan/icd.d "${XDG_DATA_HOME:-$HOME/.local/share}/vulkan/icd.d" \
     -name '*.json' 2>/dev/null || true; }
 
-if [ "$(uname)" = Linux ] && { [ -z "$(icds)" ] || ! ldconfig -p | grep -q 'libvulkan\.so\.1'; }; then
+lacking=()
+if [ "$(uname)" = Linux ]; then
+    if [ -z "$(icds)" ] || ! ldconfig -p | grep -q 'libvulkan\.so\.1'; then lacking+=(mesa-vulkan-drivers libvulkan1); fi
+    command -v cc >/dev/null || lacking+=(gcc libc6-dev)
+    python3 -c 'import ensurepip, sqlite3' 2>/dev/null || lacking+=(python3 python3-venv)
+fi
+if [ ${#lacking[@]} -gt 0 ]; then
     if command -v apt-get >/dev/null; then
         as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq mesa-vulkan-drivers libvulkan1
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${lacking[@]}"
     else
-        echo "No Vulkan driver was found: install one (Mesa's lavapipe will do) and run this again." >&2
+        echo "Install these, or what your system has in their place, and run this again: ${lacking[*]}" >&2
         exit 1
     fi
 fi
@@ -27,3 +34,10 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 # Mesa's device-select layer prints an error for every look at the adapters where there is no desktop.
 export NODEVICE_SELECT=1
 cargo test --locked
+
+runtimes="$PWD/target/export-runtimes"
+if python3 -m venv "$runtimes" && "$runtimes/bin/pip" install --quiet -r tests/export/requirements.txt; then
+    EXPORT_PYTHON="$runtimes/bin/python" cargo test --locked --test export -- --ignored
+else
+    echo "NOT CHECKED: the exports to ONNX and DuckDB, whose Python packages could not be installed (see above)" >&2
+fi

@@ -25,6 +25,7 @@
 //! - [`cli`]: the command line, the only room that prints or exits
 //! - [`report`]: tables and pictures of what was computed
 //! - [`mod@fit`], [`mod@validate`], [`mod@bench`], [`explain`]: the main jobs; [`mod@fit`] is the only orchestration
+//! - [`mod@export`]: a model for other systems
 //! - [`model`], [`metrics`], [`certificate`], [`separation`]: what is kept, measured and proved
 //! - [`solver`]: gradient descent, L-BFGS, Newton, proximal Newton; they know an [`objective::Objective`] and nothing else
 //! - [`objective`]: loss + penalty + standardised columns over an engine
@@ -43,6 +44,7 @@ mod disk;
 pub mod engine;
 pub mod error;
 pub mod explain;
+pub mod export;
 pub mod fit;
 pub mod linalg;
 pub mod logistic;

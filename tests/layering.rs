@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["objective"],
     &["solver"],
     &["model", "metrics", "inference", "certificate", "separation"],
-    &["report", "fit", "validate", "bench", "explain"],
+    &["report", "fit", "validate", "bench", "explain", "export"],
     &["cli"],
 ];
 

@@ -2,6 +2,7 @@
 
 mod cv;
 mod data;
+mod export;
 mod factors;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use cv::{CvArgs, GridArgs, PathArgs};
 pub(super) use data::{DataArgs, FormatArg, MissingArg, trimmed};
+pub(super) use export::ExportArgs;
 
 use factors::{FactorArg, factors_of};
 
@@ -45,6 +47,8 @@ pub(super) enum Command {
     Predict(PredictArgs),
     /// Measure a model on labelled rows.
     Evaluate(EvaluateArgs),
+    /// Write a model for other systems: ONNX, PMML, SQL, C, Python, or the JSON Schema of its rows.
+    Export(ExportArgs),
     /// Compare every engine here with the CPU reference, kernel by kernel and as a whole.
     Validate(Box<ValidateArgs>),
     /// Measure each engine here: kernels beside the device's bandwidth, whole fits, CPU against GPU.
@@ -70,6 +74,7 @@ impl Command {
             Command::Devices(args) => &args.common,
             Command::Cache(args) => &args.common,
             Command::Explain(args) => &args.common,
+            Command::Export(args) => &args.common,
         }
     }
 }

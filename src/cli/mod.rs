@@ -12,6 +12,7 @@ mod devices;
 mod evaluate;
 mod exit;
 mod explain;
+mod export;
 mod output;
 mod path;
 mod predict;
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(args),
         Command::Cache(args) => cache::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Export(args) => export::run(args, &terminal),
     });
     terminal.clear();
     match result {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::{PredictArgs, trimmed};
 use super::exit::Outcome;
 use super::output::{device_words, json, plural};
-use super::predictions::{Predictions, columns, is_parquet};
+use super::predictions::{Predictions, is_parquet};
 use super::progress::Terminal;
 use crate::data::{ReadOptions, RowStream, files_of};
 use crate::engine::gpu::GpuOptions;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
     }
     let model = Model::load(&args.model)?;
     args.rows.check_for(&model)?;
-    let columns = columns(&model.classes);
+    let columns = model.prediction_columns();
     if let Some(name) = args.keep.iter().find(|name| columns.contains(name)) {
         return Err(Error::Usage(format!("--keep {name}: the predictions have a column of that name")));
     }
@@ -103,7 +103,7 @@ impl Predicting<'_> {
         let kept = trimmed(&self.args.keep);
         // What cannot be read must not leave an empty table behind.
         let mut next = stream.next(terminal)?;
-        let mut predictions = Predictions::new(out, path, &kept, &columns(&self.model.classes))?;
+        let mut predictions = Predictions::new(out, path, &kept, &self.model.prediction_columns())?;
         let device = Device::open(&self.args.common.device(), &GpuOptions::default())?;
         while let Some(rows) = next {
             let (predictors, info) = self.model.linear_predictors(&rows.data, &device)?;

@@ -12,19 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::error::{Error, Result};
-
-/// The column of labels.
-const LABEL: &str = "label";
-
-/// The columns that predictions of a model of these classes have.
-pub(super) fn columns(classes: &[String]) -> Vec<String> {
-    let mut columns: Vec<String> = match classes.len() {
-        2 => vec!["probability".into()],
-        _ => classes.iter().map(|class| format!("probability_{class}")).collect(),
-    };
-    columns.push(LABEL.into());
-    columns
-}
+use crate::model::LABEL;
 
 /// Where predictions go.
 pub(super) enum Predictions<'a> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hash;
+use super::input::cell;
 use super::names;
 use super::options::Missing;
 use super::target::{MOST_CLASSES, Target};
@@ -91,6 +92,12 @@ impl InputColumn {
             InputColumn::Categorical { levels, reference, .. } => levels.len().saturating_sub(usize::from(*reference)),
             InputColumn::Hashed { bits, reference, .. } => (1 << bits) - usize::from(*reference),
         }
+    }
+
+    /// The levels as numbers, where all of them are: any spelling of a level's number means it, unless two levels spell the same.
+    pub fn level_numbers(&self) -> Option<Vec<f64>> {
+        let InputColumn::Categorical { levels, .. } = self else { return None };
+        levels.iter().map(|level| cell::number(level.as_bytes())).collect()
     }
 
     /// Whether its first level (or group of levels) has no feature.

@@ -42,6 +42,7 @@ pub use cache::{CacheState, CachedFile, cached_files, clear_cache};
 pub use cut::Cut;
 pub use design::{Design, InputColumn, MAX_HASH_BITS};
 pub use folds::{Folds, MOST_FOLDS};
+pub use input::cell::MISSING_MARKS;
 pub use load::{HeldOut, ReadSummary, Training, load_training};
 pub(crate) use options::folder_with_room;
 pub use options::{

@@ -18,6 +18,9 @@ pub use file::{check_output, write_atomically};
 /// The format this version writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The column of predictions that holds the most probable class.
+pub const LABEL: &str = "label";
+
 /// A fitted model.
 ///
 /// Of two classes P(positive | x) = σ(Σ βⱼ·xⱼ + β₀). Of more, class k has a linear predictor aₖ of its own, and P(k | x) is
@@ -167,6 +170,16 @@ impl Model {
         let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = scores.iter().map(|a| (a - largest).exp()).sum();
         scores.into_iter().map(|a| a - largest - sum.ln()).collect()
+    }
+
+    /// The columns of its predictions: the probability of the positive class, or of each of more than two, and [`LABEL`].
+    pub fn prediction_columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = match self.classes.len() {
+            2 => vec!["probability".into()],
+            _ => self.classes.iter().map(|class| format!("probability_{class}")).collect(),
+        };
+        columns.push(LABEL.into());
+        columns
     }
 
     /// That the parts of the model fit each other.

@@ -2,14 +2,16 @@
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
-/// Whether a trimmed cell stands for a missing value.
+/// What stands for a missing value, in small letters; C prints the sign of a NaN.
+pub const MISSING_MARKS: [&str; 8] = ["", "?", ".", "na", "nan", "n/a", "null", "-nan"];
+
+/// Whether a trimmed cell stands for a missing value: one of [`MISSING_MARKS`], in small letters or large.
 pub(in crate::data) fn is_missing(cell: &[u8]) -> bool {
     match cell.len() {
         0 => true,
         1 => cell == b"?" || cell == b".",
         2 => cell.eq_ignore_ascii_case(b"na"),
         3 => cell.eq_ignore_ascii_case(b"nan") || cell.eq_ignore_ascii_case(b"n/a"),
-        // C prints the sign of a NaN.
         4 => cell.eq_ignore_ascii_case(b"null") || cell.eq_ignore_ascii_case(b"-nan"),
         _ => false,
     }
@@ -83,6 +85,7 @@ mod tests {
     fn missing_marks_are_the_documented_ones() {
         let marks = ["", "NA", "na", "N/A", "NaN", "nan", "NAN", "null", "NULL", "?", ".", "-nan"];
         assert_eq!(marks.iter().filter(|m| is_missing(m.as_bytes())).count(), 12);
+        assert_eq!(MISSING_MARKS.iter().filter(|m| is_missing(m.as_bytes())).count(), 8);
         let values = ["0", "-", "none", "nana", "..", "n", "NA1", "missing"];
         assert_eq!(values.iter().filter(|m| !is_missing(m.as_bytes())).count(), 8);
     }
