@@ -2,6 +2,7 @@
 
 mod cv;
 mod data;
+mod judging;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use cv::{CvArgs, GridArgs};
 pub(super) use data::{DataArgs, FormatArg, MissingArg, trimmed};
+pub(super) use judging::JudgingArgs;
 
 use super::size;
 use crate::engine::DeviceRequest;
@@ -134,6 +136,8 @@ pub(super) struct TrainArgs {
     /// Report metrics on this file of rows not trained on.
     #[arg(long, value_name = "FILE", help_heading = "Checking")]
     pub(super) test: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) judging: JudgingArgs,
     /// End with exit code 1 where no optimum exists (separated classes), not with a warning only.
     #[arg(long, conflicts_with = "no_verify", help_heading = "Checking")]
     pub(super) strict: bool,
@@ -302,6 +306,8 @@ pub(super) struct EvaluateArgs {
     /// Sample weights of an X.npy.
     #[arg(long, value_name = "W.npy", help_heading = "Data")]
     pub(super) weight_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) judging: JudgingArgs,
     #[command(flatten)]
     pub(super) common: Common,
 }

@@ -12,6 +12,7 @@ mod devices;
 mod evaluate;
 mod exit;
 mod explain;
+mod metrics;
 mod output;
 mod predict;
 mod predictions;

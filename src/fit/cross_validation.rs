@@ -7,7 +7,7 @@ use crate::data::{Dataset, Folds, Training};
 use crate::engine::cpu::Host;
 use crate::engine::{Cost, DeviceInfo, Draw, Engine, Params};
 use crate::error::{Error, Result};
-use crate::metrics::{Metrics, Tally};
+use crate::metrics::{Headline, Tally};
 use crate::monitor::{Event, Monitor};
 use crate::objective::{Coordinates, Member};
 
@@ -143,7 +143,7 @@ pub fn cross_validate(
         fold_score = Vec::clone(&fold_log_loss);
     } else {
         let (judged, passes) = judge(training, folds, &models, l2.len(), monitor)?;
-        let all = |of: &dyn Fn(&Metrics) -> f64| -> Vec<Vec<f64>> {
+        let all = |of: &dyn Fn(&Headline) -> f64| -> Vec<Vec<f64>> {
             judged.iter().map(|fold| fold.iter().map(of).collect()).collect()
         };
         fold_log_loss = all(&|metrics| metrics.log_loss);
@@ -281,7 +281,7 @@ fn judge(
     models: &ManyFits,
     penalties: usize,
     monitor: &dyn Monitor,
-) -> Result<(Vec<Vec<Metrics>>, u64)> {
+) -> Result<(Vec<Vec<Headline>>, u64)> {
     let data = &training.train;
     let host = Host::new(data);
     let mut metrics = vec![Vec::with_capacity(penalties); folds.len()];
@@ -297,7 +297,7 @@ fn judge(
             tallies[fold].add(a, t, s / training.class_factors[usize::from(t > 0.5)])
         })?;
         for (metrics, tally) in metrics.iter_mut().zip(tallies) {
-            metrics.push(tally.finish()?);
+            metrics.push(tally.headline()?);
         }
     }
     Ok((metrics, host.passes()))
