@@ -509,7 +509,7 @@ fn options_that_cannot_be_are_one_clear_error() {
         ("evaluate model.json d.csv --cost 1:NaN", &["--cost", "above 0"]),
         ("train d.csv --target y --by kind", &["--by", "--holdout FRACTION or --test FILE"]),
         ("train d.csv --target y --cost 1:2", &["--cost", "--holdout FRACTION or --test FILE"]),
-        ("train d.csv --target y --holdout 0.5 --by sort", &["--by", "'sort'"]),
+        ("train d.csv --target y --drop part --holdout 0.5 --by sort", &["--by", "'sort'"]),
         ("train - --target y --holdout 0.5 --by kind", &["--by", "standard input"]),
     ] {
         run(&desk, args).fails(2, parts);

@@ -186,19 +186,16 @@ impl<'a> Predictors<'a> {
         let mut c = 0.0_f64.clamp(low, high);
         for _ in 0..MOST_STEPS {
             let at = self.sums([c + self.centre, self.unit])?;
-            let slope = at.gradient[0];
-            if slope > 0.0 {
-                high = c
-            } else {
-                low = c
-            }
-            let newton = c - slope / at.hessian[0];
-            let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
-            let last = !((next - c).abs() > LAST * (1.0 + c.abs()));
-            c = next;
-            if last {
+            let step = at.gradient[0] / at.hessian[0];
+            if at.gradient[0] == 0.0 {
                 return Ok(Some(c));
             }
+            if step.abs() <= LAST * (1.0 + c.abs()) {
+                return Ok(Some(c - step));
+            }
+            *(if at.gradient[0] > 0.0 { &mut high } else { &mut low }) = c;
+            let newton = c - step;
+            c = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
         }
         Ok(None)
     }
