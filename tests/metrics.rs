@@ -404,8 +404,8 @@ fn run(desk: &Desk, args: &str) -> desk::Ended {
 #[test]
 fn the_program_tells_groups_as_if_each_were_alone_and_the_cheapest_threshold() {
     let desk = Desk::on_cpu();
-    let text = table(400);
-    desk.write("d.csv", &text);
+    let table = table(400);
+    desk.write("d.csv", &table);
     run(&desk, "train d.csv --target y --weight w --drop part --json").succeeds();
     let all = run(&desk, "evaluate model.json d.csv --json --by part --cost 1:5").succeeds();
     let groups = all["groups"]["groups"].as_array().unwrap();
@@ -413,7 +413,7 @@ fn the_program_tells_groups_as_if_each_were_alone_and_the_cheapest_threshold() {
     assert_eq!(groups.iter().map(|group| group["group"].as_str().unwrap()).collect::<Vec<_>>(), ["9", "10", ""]);
     for group in groups {
         let of_group = format!(",{},", group["group"].as_str().unwrap());
-        let lines: Vec<&str> = text.lines().skip(1).filter(|line| line.contains(&of_group)).collect();
+        let lines: Vec<&str> = table.lines().skip(1).filter(|line| line.contains(&of_group)).collect();
         desk.write("g.csv", format!("x,kind,part,y,w\n{}\n", lines.join("\n")));
         let alone = run(&desk, "evaluate model.json g.csv --json --cost 1:5").succeeds();
         assert!(alone["groups"].is_null() && lines.len() > 100);
@@ -444,6 +444,14 @@ fn the_program_tells_groups_as_if_each_were_alone_and_the_cheapest_threshold() {
         assert!(text.contains(part), "{part:?} is missing from: {text}");
     }
     assert!(!run(&desk, "evaluate model.json d.csv").out.contains("specificity"));
+
+    // One class alone is no error.
+    let yes: Vec<&str> = table.lines().filter(|line| !line.contains(",no,")).collect();
+    desk.write("yes.csv", yes.join("\n") + "\n");
+    let alone = run(&desk, "evaluate model.json yes.csv --json --cost 1:5").succeeds();
+    assert!(alone["metrics"]["roc_auc"].is_null() && alone["metrics"]["calibration"]["slope"].is_null());
+    let text = run(&desk, "evaluate model.json yes.csv --tables --by kind").out;
+    assert!(text.contains("one class only") && text.contains('–') && !text.contains("NaN"), "{text}");
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn of_two(m: &Metrics, classes: &[String]) -> String {
             Some((slope, intercept)) => {
                 format!("slope {slope:.4}, intercept {intercept:.4} ({} at slope 1)", number(c.intercept_at_slope_1, 4))
             }
+            None if m.roc_auc.is_none() => both(None),
             None => format!("{NONE} (the classes do not overlap)"),
         },
     );

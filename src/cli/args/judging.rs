@@ -14,7 +14,7 @@ pub(in crate::cli) struct JudgingArgs {
     /// Tell the metrics of each group of rows too, by the values of this column.
     #[arg(long, value_name = "COL", help_heading = "Metrics")]
     pub(in crate::cli) by: Option<String>,
-    /// Print a table of thresholds and one of the bins of calibration (both are in the JSON anyway).
+    /// Print tables of thresholds, of lift and of the bins of calibration too (the JSON has them anyway).
     #[arg(long, help_heading = "Metrics")]
     pub(in crate::cli) tables: bool,
 }
