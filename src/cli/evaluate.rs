@@ -23,7 +23,7 @@ pub(super) const HELD_OUT: &str = "held-out rows";
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum AnyMetrics {
-    Two(Metrics),
+    Two(Box<Metrics>),
     More(ClassMetrics),
 }
 
@@ -92,35 +92,48 @@ fn left_out(rows: usize) -> String {
     )
 }
 
-/// Metrics under way, and those of groups.
+/// Metrics under way, of all rows and of groups.
+struct Tallies<T> {
+    all: T,
+    groups: Option<Groups<T>>,
+}
+
+impl<T: Judge> Tallies<T> {
+    /// From those of no rows, with groups by the values of a column, if any.
+    fn new(of_none: T, by: Option<&str>) -> Box<Self> {
+        Box::new(Tallies { groups: by.map(|by| Groups::new(by, of_none.clone())), all: of_none })
+    }
+
+    /// Has `add` add a row to the metrics of all rows, and to those of its group.
+    fn add(&mut self, group: Option<&str>, add: impl Fn(&mut T) -> Result<()>) -> Result<()> {
+        add(&mut self.all)?;
+        match self.groups.as_mut().zip(group) {
+            Some((groups, group)) => groups.add(group, add),
+            None => Ok(()),
+        }
+    }
+
+    /// The metrics of all rows and of each group.
+    fn finish(self, any: impl Fn(T::Metrics) -> AnyMetrics) -> Result<(AnyMetrics, Option<Vec<Group<AnyMetrics>>>)> {
+        let groups = self.groups.map(Groups::finish).transpose()?.map(|groups| {
+            let of = |Group { group, rows, metrics }| Group { group, rows, metrics: Option::map(metrics, &any) };
+            groups.into_iter().map(of).collect()
+        });
+        Ok((any(self.all.finish()?), groups))
+    }
+}
+
+/// Metrics under way of two classes or of more.
 enum AnyTally {
-    Two(Tally, Option<Groups<Tally>>),
-    More(ClassTally, Option<Groups<ClassTally>>),
+    Two(Box<Tallies<Tally>>),
+    More(Box<Tallies<ClassTally>>),
 }
 
 impl AnyTally {
     fn rows(&self) -> usize {
         match self {
-            AnyTally::Two(tally, _) => tally.rows(),
-            AnyTally::More(tally, _) => tally.rows(),
-        }
-    }
-
-    /// Metrics of all rows and of each group.
-    fn finish(self) -> Result<(AnyMetrics, Option<Vec<Group<AnyMetrics>>>)> {
-        fn any<M>(groups: Vec<Group<M>>, any: fn(M) -> AnyMetrics) -> Vec<Group<AnyMetrics>> {
-            let of = |Group { group, rows, metrics }| Group { group, rows, metrics: Option::map(metrics, any) };
-            groups.into_iter().map(of).collect()
-        }
-        match self {
-            AnyTally::Two(tally, groups) => {
-                let groups = groups.map(Groups::finish).transpose()?.map(|groups| any(groups, AnyMetrics::Two));
-                Ok((AnyMetrics::Two(tally.finish()?), groups))
-            }
-            AnyTally::More(tally, groups) => {
-                let groups = groups.map(Groups::finish).transpose()?.map(|groups| any(groups, AnyMetrics::More));
-                Ok((AnyMetrics::More(tally.finish()?), groups))
-            }
+            AnyTally::Two(tallies) => tallies.all.rows(),
+            AnyTally::More(tallies) => tallies.all.rows(),
         }
     }
 }
@@ -148,16 +161,10 @@ impl<'a> Scores<'a> {
         threshold: f64,
         judging: &JudgingArgs,
     ) -> Result<Self> {
-        let (cost, by) = (judging.cost, judging.by.clone());
+        let by = judging.by.clone();
         let tally = match model.classes.len() {
-            2 => {
-                let of_none = Tally::new(threshold)?.with_cost(cost);
-                AnyTally::Two(of_none.clone(), by.as_ref().map(|by| Groups::new(by, of_none)))
-            }
-            classes => {
-                let of_none = ClassTally::new(classes);
-                AnyTally::More(of_none.clone(), by.as_ref().map(|by| Groups::new(by, of_none)))
-            }
+            2 => AnyTally::Two(Tallies::new(Tally::new(threshold)?.with_cost(judging.cost), by.as_deref())),
+            classes => AnyTally::More(Tallies::new(ClassTally::new(classes), by.as_deref())),
         };
         let (request, options) = (device.clone(), options.clone());
         Ok(Scores { model, request, options, device: None, tally, by, left_out: 0 })
@@ -182,13 +189,11 @@ impl<'a> Scores<'a> {
                 }
                 let group = groups.map(|groups| groups[row].as_str());
                 match &mut self.tally {
-                    AnyTally::Two(tally, groups) => {
-                        add(tally, groups, group, |tally| tally.add(predictors[row], t, s))?;
-                    }
-                    AnyTally::More(tally, groups) => {
+                    AnyTally::Two(tallies) => tallies.add(group, |tally| tally.add(predictors[row], t, s))?,
+                    AnyTally::More(tallies) => {
                         let of_row: Vec<f64> = predictors.iter().skip(row).step_by(data.rows).copied().collect();
                         let logs = self.model.log_probabilities(&of_row);
-                        add(tally, groups, group, |tally| tally.add(&logs, t as usize, s))?;
+                        tallies.add(group, |tally| tally.add(&logs, t as usize, s))?;
                     }
                 }
             }
@@ -201,22 +206,11 @@ impl<'a> Scores<'a> {
         let Some((_, device)) = self.device.filter(|_| self.tally.rows() > 0) else {
             return Err(Error::Usage("no row is left to evaluate: each has a missing value or an unseen level".into()));
         };
-        let (metrics, groups) = self.tally.finish()?;
+        let (metrics, groups) = match self.tally {
+            AnyTally::Two(tallies) => tallies.finish(|metrics| AnyMetrics::Two(Box::new(metrics)))?,
+            AnyTally::More(tallies) => tallies.finish(AnyMetrics::More)?,
+        };
         Ok(Scored { metrics, groups: self.by.zip(groups), device })
-    }
-}
-
-/// Has `add` add a row to the metrics of all rows, and to those of its group.
-fn add<T: Judge>(
-    all: &mut T,
-    groups: &mut Option<Groups<T>>,
-    group: Option<&str>,
-    add: impl Fn(&mut T) -> Result<()>,
-) -> Result<()> {
-    add(all)?;
-    match groups.as_mut().zip(group) {
-        Some((groups, group)) => groups.add(group, add),
-        None => Ok(()),
     }
 }
 

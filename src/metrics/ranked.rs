@@ -246,7 +246,8 @@ mod tests {
                 .unwrap();
             assert_eq!(unordered, ordered);
             // Whole numbers, so that sums are exact.
-            let expected = |k| (0..rows).filter(|i| (i % 3 == 0) == (k == 1)).map(|i| ((i % 4) * (i % 4)) as f64).sum();
+            let square = |i: u64| ((i % 4) * (i % 4)) as f64;
+            let expected = |k: u32| (0..rows).filter(|i| (i % 3 == 0) == (k == 1)).map(square).sum::<f64>();
             assert_eq!(squares, [0, 1].map(expected));
             all
         };
