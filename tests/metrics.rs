@@ -8,6 +8,7 @@ mod tables;
 use desk::Desk;
 use gpulogit::metrics::{Cost, Groups, Metrics, Tally};
 use serde_json::{Value, json};
+use tables::{arrow, batch, csv, mixed, npy, parquet};
 
 /// Linear predictors, targets and weights.
 #[derive(Debug, Clone, Default)]
@@ -475,6 +476,38 @@ fn train_tells_the_same_of_rows_held_out_and_of_a_test_file() {
     let evaluated = run(&desk, "evaluate model.json t.csv --json --by kind").succeeds();
     assert_eq!(trained["holdout_groups"], evaluated["groups"]);
     assert_eq!(trained["holdout"], evaluated["metrics"]);
+}
+
+#[test]
+fn a_column_of_any_kind_in_any_format_says_the_groups() {
+    let desk = Desk::on_cpu();
+    let table = mixed(400);
+    let rows = batch(&table, true);
+    desk.write("d.csv", csv(&table));
+    desk.write("d.parquet", parquet(&rows, 90));
+    desk.write("d.arrow", arrow(&rows, 90));
+    run(&desk, "train d.csv --target label --weight w --missing mean --json").succeeds();
+    let mut seen = 0;
+    for (column, values) in [("tree", 6), ("sunny", 3), ("day", 5), ("w", 8), ("label", 2)] {
+        let groups = |file: &str| {
+            let judged = run(&desk, &format!("evaluate model.json {file} --by {column} --json")).succeeds();
+            judged["groups"]["groups"].clone()
+        };
+        let of_text = groups("d.csv");
+        assert_eq!(of_text.as_array().unwrap().len(), values, "{column}");
+        // Rows that weigh nothing are a group without metrics.
+        assert_eq!(of_text[0]["metrics"].is_null(), column == "w");
+        for file in ["d.parquet", "d.arrow"] {
+            assert_eq!(groups(file), of_text, "{column} of {file}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 10);
+    desk.write("x.npy", npy("|u1", false, "4, 1", &[0, 1, 1, 2]));
+    desk.write("y.npy", npy("|u1", false, "4,", &[0, 1, 0, 1]));
+    run(&desk, "train x.npy --target-file y.npy --json").succeeds();
+    run(&desk, "evaluate model.json x.npy --target-file y.npy --by x0").fails(2, &["--by x0", ".npy"]);
+    run(&desk, "train x.npy --target-file y.npy --holdout 0.5 --seed 1 --by x0").fails(2, &["--by x0", ".npy"]);
 }
 
 #[test]

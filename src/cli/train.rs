@@ -63,6 +63,8 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let unseen_options = ReadOptions {
         format: args.data.format.map(Into::into),
+        target_file: args.data.target_file.clone(),
+        weight_file: args.data.weight_file.clone(),
         with_target: true,
         by: args.judging.by.clone(),
         held_out: args.holdout.map(|fraction| (fraction, args.fit.optimum.seed)),
