@@ -503,8 +503,8 @@ fn a_column_of_any_kind_in_any_format_says_the_groups() {
         }
     }
     assert_eq!(seen, 10);
-    desk.write("x.npy", npy("|u1", false, "4, 1", &[0, 1, 1, 2]));
-    desk.write("y.npy", npy("|u1", false, "4,", &[0, 1, 0, 1]));
+    desk.write("x.npy", npy("|u1", false, "40, 1", &[0u8, 1, 2, 3, 4].repeat(8)));
+    desk.write("y.npy", npy("|u1", false, "40,", &[0u8, 1].repeat(20)));
     run(&desk, "train x.npy --target-file y.npy --json").succeeds();
     run(&desk, "evaluate model.json x.npy --target-file y.npy --by x0").fails(2, &["--by x0", ".npy"]);
     run(&desk, "train x.npy --target-file y.npy --holdout 0.5 --seed 1 --by x0").fails(2, &["--by x0", ".npy"]);
