@@ -71,7 +71,7 @@ struct Loaded {
 }
 
 fn load(paths: &[PathBuf], design: &Design, options: &ReadOptions) -> Result<Loaded> {
-    let (Rows { data, missing_rows, kept }, summary) = load_rows(paths, design, options, &Silent)?;
+    let (Rows { data, missing_rows, kept, .. }, summary) = load_rows(paths, design, options, &Silent)?;
     Ok(Loaded { data, missing_rows, kept, summary })
 }
 

@@ -344,6 +344,8 @@ fn metrics_are_those_of_scikit_learn() {
     assert!(difference(&got, &expected[..7]) <= 1e-12, "{got:?}");
     let areas: Vec<f64> = m.classes.iter().map(|class| class.roc_auc.unwrap()).collect();
     assert!(difference(&areas, &expected[7..]) <= 1e-12, "{areas:?}");
+    // matthews_corrcoef.
+    assert!((m.mcc.unwrap() - 0.7253185207353657).abs() <= 1e-12, "{:?}", m.mcc);
     assert_eq!(m.confusion, [[1.0, 0.5, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 4.0]]);
     let mut absent = ClassTally::new(3);
     absent.add(&[-0.1, -3.0, -3.0], 0, 1.0).unwrap();

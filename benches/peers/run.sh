@@ -3,6 +3,7 @@
 # Fits many models at once beside scikit-learn doing them in turn: ./benches/peers/run.sh --many
 # Fits many classes beside scikit-learn: ./benches/peers/run.sh --classes [--letters FILE.csv]
 # Fits with l1 beside skglm and scikit-learn's saga: ./benches/peers/run.sh --l1 FILE.csv.. (paths from the root of the repository)
+# Judges predictions beside scikit-learn: ./benches/peers/run.sh --metrics
 # Reads files beside polars and pyarrow, and fits what memory does not hold: ./benches/peers/run.sh --files
 # Installs the peers in a virtual environment outside the repository (GPULOGIT_PEERS, by default in the cache directory).
 set -euo pipefail
@@ -28,6 +29,9 @@ if [ "${1:-}" = "--l1" ]; then
     shift
     cd ../..
     exec "$place/venv/bin/python" benches/peers/l1.py target/release/gpulogit "$@"
+fi
+if [ "${1:-}" = "--metrics" ]; then
+    exec "$place/venv/bin/python" metrics.py ../../target/release/gpulogit
 fi
 if [ "${1:-}" = "--files" ]; then
     shift

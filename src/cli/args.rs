@@ -4,6 +4,7 @@ mod cv;
 mod data;
 mod export;
 mod factors;
+mod judging;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use cv::{CvArgs, GridArgs, PathArgs};
 pub(super) use data::{DataArgs, FormatArg, MissingArg, trimmed};
 pub(super) use export::ExportArgs;
+pub(super) use judging::JudgingArgs;
 
 use factors::{FactorArg, factors_of};
 
@@ -146,6 +148,8 @@ pub(super) struct TrainArgs {
     /// Report metrics on this file of rows not trained on.
     #[arg(long, value_name = "FILE", help_heading = "Checking")]
     pub(super) test: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) judging: JudgingArgs,
     /// End with exit code 1 where no optimum exists (separated classes), not with a warning only.
     #[arg(long, conflicts_with = "no_verify", help_heading = "Checking")]
     pub(super) strict: bool,
@@ -328,6 +332,8 @@ pub(super) struct EvaluateArgs {
     /// Sample weights of an X.npy.
     #[arg(long, value_name = "W.npy", help_heading = "Data")]
     pub(super) weight_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) judging: JudgingArgs,
     #[command(flatten)]
     pub(super) common: Common,
 }

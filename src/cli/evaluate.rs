@@ -3,48 +3,64 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::EvaluateArgs;
+use super::args::{EvaluateArgs, JudgingArgs};
 use super::exit::Outcome;
-use super::output::{device_words, json, metrics_text, plural, stdout};
+use super::metrics::text;
+use super::output::{device_words, json, plural, stdout};
 use super::progress::Terminal;
 use crate::data::{Dataset, HeldOut, ReadOptions, RowStream, Rows};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{Device, DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
-use crate::metrics::{ClassMetrics, ClassTally, Metrics, Tally, check_threshold};
+use crate::metrics::{ClassMetrics, ClassTally, Group, Groups, Judge, Metrics, Tally, check_threshold};
 use crate::model::Model;
 use crate::monitor::Monitor;
+
+/// What rows that are held out are called.
+pub(super) const HELD_OUT: &str = "held-out rows";
 
 /// Metrics of two classes or of more.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum AnyMetrics {
-    Two(Metrics),
+    Two(Box<Metrics>),
     More(ClassMetrics),
 }
 
-/// Metrics, and what computed the linear predictors.
+/// Metrics, those of groups, and what computed the linear predictors.
 pub(super) struct Scored {
     pub(super) metrics: AnyMetrics,
+    /// The column that says the groups, and these.
+    pub(super) groups: Option<(String, Vec<Group<AnyMetrics>>)>,
     pub(super) device: DeviceInfo,
+}
+
+impl Scored {
+    /// The column of the groups and these, as JSON; nothing where none were asked for.
+    pub(super) fn groups_json(&self) -> Option<serde_json::Value> {
+        self.groups.as_ref().map(|(by, groups)| json!({ "by": by, "groups": groups }))
+    }
 }
 
 pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
     check_threshold(args.rows.threshold())?;
     let model = Model::load(&args.model)?;
     args.rows.check_for(&model)?;
+    args.judging.check_for(model.classes.len())?;
     let options = ReadOptions {
         format: args.rows.format.map(Into::into),
         no_header: args.rows.no_header.then_some(true),
         target_file: args.target_file.clone(),
         weight_file: args.weight_file.clone(),
         with_target: true,
+        by: args.judging.by.clone(),
         ..ReadOptions::default()
     };
     let mut stream = RowStream::open(&args.rows.files, &model.design, &options)?;
-    let mut scores = Scores::new(&model, &args.common.device(), &GpuOptions::default(), args.rows.threshold())?;
+    let (device, gpu) = (args.common.device(), GpuOptions::default());
+    let mut scores = Scores::new(&model, &device, &gpu, args.rows.threshold(), &args.judging)?;
     while let Some(rows) = stream.next(terminal)? {
-        scores.add(&rows.data, &rows.missing_rows)?;
+        scores.add(&rows.data, &rows.missing_rows, rows.groups.as_deref())?;
     }
     let (left_out_rows, scored) = (scores.left_out, scores.finish());
     terminal.clear();
@@ -59,10 +75,11 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
             "classes": model.classes,
             "rows_left_out": left_out_rows,
             "metrics": scored.metrics,
+            "groups": scored.groups_json(),
         }))?;
     } else {
         stdout(&format!("device     {}\n", device_words(&scored.device)))?;
-        stdout(&metrics_text("metrics", &scored.metrics, &model.classes))?;
+        stdout(&text("metrics", &scored, &model.classes, &args.judging))?;
     }
     Ok(Outcome::Done)
 }
@@ -75,17 +92,48 @@ fn left_out(rows: usize) -> String {
     )
 }
 
-/// Metrics under way.
+/// Metrics under way, of all rows and of groups.
+struct Tallies<T> {
+    all: T,
+    groups: Option<Groups<T>>,
+}
+
+impl<T: Judge> Tallies<T> {
+    /// From those of no rows, with groups by the values of a column, if any.
+    fn new(of_none: T, by: Option<&str>) -> Box<Self> {
+        Box::new(Tallies { groups: by.map(|by| Groups::new(by, of_none.clone())), all: of_none })
+    }
+
+    /// Has `add` add a row to the metrics of all rows, and to those of its group.
+    fn add(&mut self, group: Option<&str>, add: impl Fn(&mut T) -> Result<()>) -> Result<()> {
+        add(&mut self.all)?;
+        match self.groups.as_mut().zip(group) {
+            Some((groups, group)) => groups.add(group, add),
+            None => Ok(()),
+        }
+    }
+
+    /// The metrics of all rows and of each group.
+    fn finish(self, any: impl Fn(T::Metrics) -> AnyMetrics) -> Result<(AnyMetrics, Option<Vec<Group<AnyMetrics>>>)> {
+        let groups = self.groups.map(Groups::finish).transpose()?.map(|groups| {
+            let of = |Group { group, rows, metrics }| Group { group, rows, metrics: Option::map(metrics, &any) };
+            groups.into_iter().map(of).collect()
+        });
+        Ok((any(self.all.finish()?), groups))
+    }
+}
+
+/// Metrics under way of two classes or of more.
 enum AnyTally {
-    Two(Tally),
-    More(ClassTally),
+    Two(Box<Tallies<Tally>>),
+    More(Box<Tallies<ClassTally>>),
 }
 
 impl AnyTally {
     fn rows(&self) -> usize {
         match self {
-            AnyTally::Two(tally) => tally.rows(),
-            AnyTally::More(tally) => tally.rows(),
+            AnyTally::Two(tallies) => tallies.all.rows(),
+            AnyTally::More(tallies) => tallies.all.rows(),
         }
     }
 }
@@ -98,22 +146,32 @@ pub(super) struct Scores<'a> {
     /// Open from the first rows on.
     device: Option<(Device, DeviceInfo)>,
     tally: AnyTally,
+    /// The column of the groups.
+    by: Option<String>,
     /// Rows that could not be judged.
     left_out: usize,
 }
 
 impl<'a> Scores<'a> {
     /// None yet; `model` will predict on `device` as the options say, and label rows 1 from the probability `threshold` on.
-    pub(super) fn new(model: &'a Model, device: &DeviceRequest, options: &GpuOptions, threshold: f64) -> Result<Self> {
+    pub(super) fn new(
+        model: &'a Model,
+        device: &DeviceRequest,
+        options: &GpuOptions,
+        threshold: f64,
+        judging: &JudgingArgs,
+    ) -> Result<Self> {
+        let by = judging.by.clone();
         let tally = match model.classes.len() {
-            2 => AnyTally::Two(Tally::new(threshold)?),
-            classes => AnyTally::More(ClassTally::new(classes)),
+            2 => AnyTally::Two(Tallies::new(Tally::new(threshold)?.with_cost(judging.cost), by.as_deref())),
+            classes => AnyTally::More(Tallies::new(ClassTally::new(classes), by.as_deref())),
         };
-        Ok(Scores { model, request: device.clone(), options: options.clone(), device: None, tally, left_out: 0 })
+        let (request, options) = (device.clone(), options.clone());
+        Ok(Scores { model, request, options, device: None, tally, by, left_out: 0 })
     }
 
-    /// Judges the rows of `data` that are not among `missing` (ascending).
-    pub(super) fn add(&mut self, data: &Dataset, missing: &[usize]) -> Result<()> {
+    /// Judges the rows of `data` that are not among `missing` (ascending); of these `groups`, if any.
+    fn add(&mut self, data: &Dataset, missing: &[usize], groups: Option<&[String]>) -> Result<()> {
         let device = match self.device.take() {
             Some((device, _)) => device,
             None => Device::open(&self.request, &self.options)?,
@@ -129,11 +187,13 @@ impl<'a> Scores<'a> {
                 if missing.next_if_eq(&row).is_some() {
                     continue;
                 }
+                let group = groups.map(|groups| groups[row].as_str());
                 match &mut self.tally {
-                    AnyTally::Two(tally) => tally.add(predictors[row], t, s)?,
-                    AnyTally::More(tally) => {
+                    AnyTally::Two(tallies) => tallies.add(group, |tally| tally.add(predictors[row], t, s))?,
+                    AnyTally::More(tallies) => {
                         let of_row: Vec<f64> = predictors.iter().skip(row).step_by(data.rows).copied().collect();
-                        tally.add(&self.model.log_probabilities(&of_row), t as usize, s)?;
+                        let logs = self.model.log_probabilities(&of_row);
+                        tallies.add(group, |tally| tally.add(&logs, t as usize, s))?;
                     }
                 }
             }
@@ -146,38 +206,52 @@ impl<'a> Scores<'a> {
         let Some((_, device)) = self.device.filter(|_| self.tally.rows() > 0) else {
             return Err(Error::Usage("no row is left to evaluate: each has a missing value or an unseen level".into()));
         };
-        let metrics = match self.tally {
-            AnyTally::Two(tally) => AnyMetrics::Two(tally.finish()?),
-            AnyTally::More(tally) => AnyMetrics::More(tally.finish()?),
+        let (metrics, groups) = match self.tally {
+            AnyTally::Two(tallies) => tallies.finish(|metrics| AnyMetrics::Two(Box::new(metrics)))?,
+            AnyTally::More(tallies) => tallies.finish(AnyMetrics::More)?,
         };
-        Ok(Scored { metrics, device })
+        Ok(Scored { metrics, groups: self.by.zip(groups), device })
     }
 }
 
-/// Metrics of rows that were not trained on, and what they are called, if there are any.
+/// Rows of files that a model is to be judged on.
+pub(super) struct Unseen<'a> {
+    /// What they are called.
+    pub(super) title: &'static str,
+    pub(super) stream: RowStream<'a>,
+    /// The first of them, where they have been read.
+    pub(super) first: Option<Rows>,
+}
+
+/// Metrics of rows that were not trained on, those of files or those held out, and what they are called, if there are any.
 pub(super) fn judge(
     mut scores: Scores<'_>,
+    unseen: Option<Unseen<'_>>,
     holdout: Option<&HeldOut>,
-    test: Option<(RowStream<'_>, Option<Rows>)>,
     terminal: &Terminal,
 ) -> Result<Option<(&'static str, Scored)>> {
-    if let Some(holdout) = holdout {
-        scores.add(&holdout.data, &holdout.missing_rows)?;
-        return Ok(Some(("held-out rows", scores.finish()?)));
-    }
-    let Some((mut stream, mut next)) = test else { return Ok(None) };
+    let Some(Unseen { title, mut stream, first }) = unseen else {
+        let Some(holdout) = holdout else { return Ok(None) };
+        scores.add(&holdout.data, &holdout.missing_rows, None)?;
+        return Ok(Some((HELD_OUT, scores.finish()?)));
+    };
+    let mut next = match first {
+        None => stream.next(terminal)?,
+        first => first,
+    };
     while let Some(rows) = next {
         if terminal.interrupted() {
-            terminal.note("note: the test rows were not judged");
+            terminal.note(&format!("note: the {title} were not judged"));
             return Ok(None);
         }
-        scores.add(&rows.data, &rows.missing_rows)?;
+        scores.add(&rows.data, &rows.missing_rows, rows.groups.as_deref())?;
         drop(rows);
         next = stream.next(terminal)?;
     }
     terminal.clear();
-    if scores.left_out > 0 {
+    // Those not held out are no loss.
+    if scores.left_out > 0 && title != HELD_OUT {
         terminal.warn(&left_out(scores.left_out));
     }
-    Ok(Some(("test rows", scores.finish()?)))
+    Ok(Some((title, scores.finish()?)))
 }

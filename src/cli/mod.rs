@@ -13,6 +13,7 @@ mod evaluate;
 mod exit;
 mod explain;
 mod export;
+mod metrics;
 mod output;
 mod path;
 mod predict;

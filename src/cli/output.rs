@@ -5,14 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::evaluate::AnyMetrics;
 use crate::engine::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
-use crate::metrics::{ClassMetrics, Metrics};
 use crate::model::{check_output, write_atomically};
-
-/// Classes whose confusion is printed as text.
-const MOST_CONFUSED: usize = 12;
 
 /// Writes to stdout.
 pub(super) fn stdout(text: &str) -> Result<()> {
@@ -68,83 +63,6 @@ pub(super) fn count(n: u64) -> String {
 /// A count of things.
 pub(super) fn plural(n: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
-}
-
-/// Metrics as lines of text, under `title`.
-pub(super) fn metrics_text(title: &str, metrics: &AnyMetrics, classes: &[String]) -> String {
-    match metrics {
-        AnyMetrics::Two(metrics) => of_two(title, metrics, classes),
-        AnyMetrics::More(metrics) => of_more(title, metrics, classes),
-    }
-}
-
-/// Metrics of more than two classes. The confusion of many classes is in the JSON alone.
-fn of_more(title: &str, m: &ClassMetrics, classes: &[String]) -> String {
-    let area = m.macro_roc_auc.map_or("–".to_owned(), |v| format!("{v:.6}"));
-    let mut text = format!(
-        "{title}\n  rows               {}\n  log loss           {:.6}\n  accuracy           {:.6} (micro F1)\n  balanced accuracy  \
-         {:.6} (macro recall)\n  macro precision    {:.6}\n  macro F1           {:.6}\n  weighted F1        {:.6}\n  macro ROC AUC      \
-         {area} (one against the rest)\n  Brier              {:.6}\n",
-        count(m.rows as u64),
-        m.log_loss,
-        m.accuracy,
-        m.balanced_accuracy,
-        m.macro_precision,
-        m.macro_f1,
-        m.weighted_f1,
-        m.brier,
-    );
-    let labels: Vec<String> = classes.iter().map(|class| shorten(class, 24)).collect();
-    let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(5);
-    let line = |name: &str, cells: &[String]| {
-        let cells: String = cells.iter().map(|cell| format!("  {cell:>9}")).collect();
-        format!("    {name:width$}{cells}\n")
-    };
-    let heads = ["weight", "precision", "recall", "F1", "ROC AUC"].map(str::to_owned);
-    text += &line("class", &heads);
-    for (label, class) in labels.iter().zip(&m.classes) {
-        let number = |v: f64| format!("{v:.4}");
-        let area = class.roc_auc.map_or("–".to_owned(), number);
-        text +=
-            &line(label, &[cell(class.weight), number(class.precision), number(class.recall), number(class.f1), area]);
-    }
-    if classes.len() <= MOST_CONFUSED {
-        text += "  confusion (rows: truth, columns: prediction)\n";
-        let heads: Vec<String> = labels.iter().map(|label| shorten(label, 9)).collect();
-        text += &line("", &heads);
-        for (label, weights) in labels.iter().zip(&m.confusion) {
-            text += &line(label, &weights.iter().map(|weight| cell(*weight)).collect::<Vec<_>>());
-        }
-    }
-    text
-}
-
-/// A sum of weights.
-fn cell(weight: f64) -> String {
-    if weight.fract() == 0.0 { format!("{weight}") } else { format!("{weight:.3}") }
-}
-
-fn of_two(title: &str, m: &Metrics, classes: &[String]) -> String {
-    let area = |value: Option<f64>| value.map_or("– (one class only)".to_owned(), |v| format!("{v:.6}"));
-    let c = &m.confusion;
-    let mut text = format!(
-        "{title}\n  rows       {}\n  log loss   {:.6}\n  accuracy   {:.6}\n  ROC AUC    {}\n  PR AUC     {}\n  Brier      {:.6}\n",
-        count(m.rows as u64),
-        m.log_loss,
-        m.accuracy,
-        area(m.roc_auc),
-        area(m.pr_auc),
-        m.brier,
-    );
-    let labels = [0, 1].map(|class| shorten(&classes[class], 24));
-    let width = labels.iter().map(|l| l.chars().count()).max().unwrap_or(0).max(12);
-    text += &format!("  confusion at probability {} (rows: truth, columns: prediction)\n", c.threshold);
-    text += &format!("    {:width$}  {:>width$}  {:>width$}\n", "", labels[0], labels[1]);
-    text +=
-        &format!("    {:width$}  {:>width$}  {:>width$}\n", labels[0], cell(c.true_negative), cell(c.false_positive));
-    text +=
-        &format!("    {:width$}  {:>width$}  {:>width$}\n", labels[1], cell(c.false_negative), cell(c.true_positive));
-    text
 }
 
 /// `text`, cut to `most` characters.

@@ -11,12 +11,13 @@ use report::{Extras, report, text, unchecked, warn_of_replicates};
 
 use super::args::{L2Arg, SolverArg, TrainArgs};
 use super::curve::warn as warn_of_curve;
-use super::evaluate::{Scores, judge};
+use super::evaluate::{HELD_OUT, Scores, Unseen, judge};
 use super::exit::Outcome;
-use super::output::{json, metrics_text, plural, short, stdout};
+use super::metrics::text as metrics_text;
+use super::output::{json, plural, short, stdout};
 use super::progress::Terminal;
 use crate::certificate::Status;
-use crate::data::{DataOptions, ReadOptions, RowStream, Rows, Training, files_of, load_training};
+use crate::data::{DataOptions, ReadOptions, RowStream, Training, files_of, load_training};
 use crate::engine::gpu::GpuOptions;
 use crate::error::{Error, Result};
 use crate::fit::{FitOptions, Init, Resampling, bootstrap, fit};
@@ -45,6 +46,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         L2Arg::Auto => args.grid.penalties.is_penalty(),
         L2Arg::Is(l2) => l2 != 0.0 || args.fit.l1 != 0.0,
     })?;
+    check_judging(args)?;
     let level = args.level.unwrap_or(DEFAULT_LEVEL);
     if let Some(replicates) = args.bootstrap {
         Resampling { replicates, level, seed: 0 }.check()?;
@@ -65,17 +67,28 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     }
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
-    let test_options =
-        ReadOptions { format: args.data.format.map(Into::into), with_target: true, ..ReadOptions::default() };
-    let test = match &args.test {
-        Some(path) => Some(open_test(args, path, &training, &test_options, terminal)?),
+    let unseen_options = ReadOptions {
+        format: args.data.format.map(Into::into),
+        target_file: args.data.target_file.clone(),
+        weight_file: args.data.weight_file.clone(),
+        with_target: true,
+        by: args.judging.by.clone(),
+        held_out: args.holdout.map(|fraction| (fraction, args.fit.optimum.seed)),
+        ..ReadOptions::default()
+    };
+    let unseen = match &args.test {
+        Some(path) => Some(open_test(args, path, &training, &unseen_options, terminal)?),
+        None if args.judging.by.is_some() => {
+            let stream = RowStream::open(&args.data.files, &training.design, &unseen_options)?;
+            Some(Unseen { title: HELD_OUT, stream, first: None })
+        }
         None => None,
     };
     let packed = training.summary.pack_seconds;
     let read = reading.elapsed().as_secs_f64() - packed;
 
     if training.train.classes > 2 {
-        return classes::run(args, &training, (read, packed), test, terminal);
+        return classes::run(args, &training, (read, packed), unseen, terminal);
     }
     if args.fit.multi.is_some() {
         let shown = training.design.target.shown();
@@ -150,16 +163,34 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     }
     // What goes wrong now must not take the report of the fit along.
     let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
-    let judged = judge(Scores::new(&model, &options.device, &gpu, 0.5)?, training.holdout.as_ref(), test, terminal);
+    let scores = Scores::new(&model, &options.device, &gpu, 0.5, &args.judging)?;
+    let judged = judge(scores, unseen, training.holdout.as_ref(), terminal);
     if args.common.json {
         let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
         json(&report(&fit, &training, &options, scored, &extras, &args.model))?;
     }
-    if let (Some((title, scored)), false) = (judged?, args.common.json) {
-        stdout(&format!("\n{}", metrics_text(title, &scored.metrics, &model.classes)))?;
+    if let (Some((title, scored)), false) = (&judged?, args.common.json) {
+        stdout(&format!("\n{}", metrics_text(title, scored, &model.classes, &args.judging)))?;
     }
     let interrupted = fit.status == Status::Converged && args.bootstrap.is_some() && replicates?.is_none();
     Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_fit(fit.status, args.strict) })
+}
+
+/// Holds the options of metrics to be of use.
+fn check_judging(args: &TrainArgs) -> Result<()> {
+    let Some(option) = args.judging.given() else { return Ok(()) };
+    if args.holdout.is_none() && args.test.is_none() {
+        return Err(Error::Usage(format!(
+            "{option} says which metrics are told of rows that are not trained on: add --holdout FRACTION or --test FILE"
+        )));
+    }
+    if args.judging.by.is_some() && args.test.is_none() && args.data.files.iter().any(|file| file.as_os_str() == "-") {
+        return Err(Error::Usage(
+            "--by reads the rows held out once more, and standard input (-) can be read but once: give the rows as a file"
+                .into(),
+        ));
+    }
+    Ok(())
 }
 
 /// Where checkpoints go, and the options with the start that one of them gives.
@@ -214,7 +245,7 @@ fn open_test<'a>(
     training: &'a Training,
     options: &'a ReadOptions,
     terminal: &Terminal,
-) -> Result<(RowStream<'a>, Option<Rows>)> {
+) -> Result<Unseen<'a>> {
     if path.as_os_str() == "-" && args.data.files.iter().any(|file| file.as_os_str() == "-") {
         return Err(Error::Usage("standard input (-) can be read but once: give the test rows as a file".into()));
     }
@@ -223,7 +254,7 @@ fn open_test<'a>(
     }
     let mut stream = RowStream::open(&[path.to_path_buf()], &training.design, options)?;
     let first = stream.next(terminal)?;
-    Ok((stream, first))
+    Ok(Unseen { title: "test rows", stream, first })
 }
 
 fn init(args: &TrainArgs, training: &Training) -> Result<Init> {

@@ -188,6 +188,10 @@ pub struct ReadOptions {
     pub with_target: bool,
     /// Input columns to carry through as text.
     pub keep: Vec<String>,
+    /// One more, which says what group a row is in.
+    pub by: Option<String>,
+    /// Only rows that a training holds out which draws this share of them with this seed.
+    pub held_out: Option<(f64, u64)>,
     /// How the rows are packed.
     pub pack: PackOptions,
 }

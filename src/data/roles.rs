@@ -90,6 +90,9 @@ pub(super) fn wanted_of_arrays(opened: &Opened, design: &Design, options: &ReadO
     if !options.keep.is_empty() {
         return usage("--keep names columns of a text file and cannot apply to a .npy matrix");
     }
+    if let Some(name) = &options.by {
+        return usage(format!("--by {name} names a column with a header, and a .npy matrix has none"));
+    }
     if let Some(offset) = &design.offset {
         return usage(format!("the model needs the offset '{offset}', which a .npy matrix does not hold"));
     }
@@ -154,7 +157,8 @@ pub(super) fn wanted_by_name(
         };
         wanted.push(Wanted::new(column.name(), Some(kind), Use::Feature, "the model"));
     }
-    wanted.extend(options.keep.iter().map(|name| Wanted::new(name, Some(Kind::Kept), Use::Kept, "--keep")));
+    let kept = options.keep.iter().map(|name| (name, "--keep")).chain(options.by.iter().map(|name| (name, "--by")));
+    wanted.extend(kept.map(|(name, asker)| Wanted::new(name, Some(Kind::Kept), Use::Kept, asker)));
     let used: HashSet<&str> = wanted
         .iter()
         .map(|wanted| wanted.name.as_str())

@@ -19,6 +19,7 @@ use super::pack::PackOptions;
 use super::part::{Dictionary, Part};
 use super::roles::{wanted_by_name, wanted_of_arrays};
 use super::size;
+use super::split::is_held_out;
 use super::table::{Files, Opened, Reading, Stop, Use};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -32,10 +33,13 @@ pub struct Rows {
     /// The rows, in input order. Without targets t is 0 everywhere.
     pub data: Dataset,
     /// Rows of `data` that cannot be predicted or judged: a value is missing, or a level that training did not have
-    /// stands there, and the model keeps no fill for it (or target or weight are missing). Their features hold zeros.
+    /// stands there, and the model keeps no fill for it (or target or weight are missing), or the options do not want
+    /// them. Their features hold zeros.
     pub missing_rows: Vec<usize>,
     /// The columns carried through, as text.
     pub kept: Vec<(String, Vec<String>)>,
+    /// The group of each row, where a column says it.
+    pub groups: Option<Vec<String>>,
 }
 
 /// Reads all rows for a model of this design. Columns are matched by name; those of no use are ignored.
@@ -155,7 +159,7 @@ impl<'a> RowStream<'a> {
         let mut chunk = Chunk {
             part: Part::new(numbers, self.levels.len(), beside, self.options.pack)?,
             unusable: Vec::new(),
-            kept: self.options.keep.iter().map(|name| (name.clone(), Vec::new())).collect(),
+            kept: self.options.keep.iter().chain(&self.options.by).map(|name| (name.clone(), Vec::new())).collect(),
         };
         while chunk.part.rows < most {
             let Some((file, batches)) = self.reading.next(monitor)? else { break };
@@ -163,7 +167,8 @@ impl<'a> RowStream<'a> {
                 self.take(&mut chunk, &places, file, batch)?;
             }
         }
-        let Chunk { mut part, unusable, kept } = chunk;
+        let Chunk { mut part, unusable, mut kept } = chunk;
+        let groups = self.options.by.as_ref().and_then(|_| kept.pop()).map(|(_, groups)| groups);
         if part.rows == 0 {
             return Ok(None);
         }
@@ -178,7 +183,7 @@ impl<'a> RowStream<'a> {
         let data = matrix::pack(self.design, &places, &shares, &mut part, vectors, pack)?;
         self.summary.pack_seconds += packing.elapsed().as_secs_f64();
         let missing_rows = unusable.iter().enumerate().filter(|(_, unusable)| **unusable).map(|(row, _)| row).collect();
-        Ok(Some(Rows { data, missing_rows, kept }))
+        Ok(Some(Rows { data, missing_rows, kept, groups }))
     }
 
     /// What reading met; the class counts are those of rows that can be judged.
@@ -192,7 +197,11 @@ impl<'a> RowStream<'a> {
 
     fn take(&mut self, chunk: &mut Chunk, places: &[Place], file: usize, mut batch: Batch) -> Result<()> {
         let rows = batch.rows;
-        let mut unusable = vec![false; rows];
+        let is_wanted = |row: usize| {
+            let row = self.summary.rows + row as u64;
+            self.options.held_out.is_none_or(|(fraction, seed)| is_held_out(seed, row, fraction))
+        };
+        let mut unusable: Vec<bool> = (0..rows).map(|row| !is_wanted(row)).collect();
         let purposes: Vec<Use> = self.reading.columns.iter().map(|column| column.wanted.purpose).collect();
         // What every labelled row must have.
         let strict = self.design.missing == Missing::Error;

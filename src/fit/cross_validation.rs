@@ -8,7 +8,7 @@ use crate::data::{Dataset, Folds, Training};
 use crate::engine::cpu::Host;
 use crate::engine::{Cost, DeviceInfo, Draw, Params};
 use crate::error::{Error, Result};
-use crate::metrics::{Metrics, Tally};
+use crate::metrics::{Headline, Tally};
 use crate::monitor::{Event, Monitor};
 use crate::objective::Member;
 
@@ -133,7 +133,7 @@ pub fn cross_validate(
         fold_score = Vec::clone(&fold_log_loss);
     } else {
         let (judged, passes) = judge(training, folds, &models, penalties, monitor)?;
-        let all = |of: &dyn Fn(&Metrics) -> f64| -> Vec<Vec<f64>> {
+        let all = |of: &dyn Fn(&Headline) -> f64| -> Vec<Vec<f64>> {
             judged.iter().map(|fold| fold.iter().map(of).collect()).collect()
         };
         fold_log_loss = all(&|metrics| metrics.log_loss);
@@ -218,7 +218,7 @@ fn judge(
     models: &ManyFits,
     penalties: usize,
     monitor: &dyn Monitor,
-) -> Result<(Vec<Vec<Metrics>>, u64)> {
+) -> Result<(Vec<Vec<Headline>>, u64)> {
     let data = &training.train;
     let host = Host::new(data);
     let mut metrics = vec![Vec::with_capacity(penalties); folds.len()];
@@ -234,7 +234,7 @@ fn judge(
             tallies[fold].add(a, t, s / training.class_factors[usize::from(t > 0.5)])
         })?;
         for (metrics, tally) in metrics.iter_mut().zip(tallies) {
-            metrics.push(tally.finish()?);
+            metrics.push(tally.headline()?);
         }
     }
     Ok((metrics, host.passes()))

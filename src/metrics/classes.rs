@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use super::areas;
-use super::ranked::Ranked;
+use super::confusion::correlation;
+use super::groups::Judge;
+use super::ranked::{Overflow, Ranked};
+use super::{areas, no_weight};
 use crate::error::{Error, Result};
 
 /// Metrics of n labelled rows of K classes, each counted s times (s: sample weight). A row is labelled with its most probable
@@ -24,6 +26,8 @@ pub struct ClassMetrics {
     pub accuracy: f64,
     /// Macro mean of the recalls.
     pub balanced_accuracy: f64,
+    /// Matthews' correlation of label and target, of all classes at once (R_K); `None` where either is the same on all rows.
+    pub mcc: Option<f64>,
     /// Macro means.
     pub macro_precision: f64,
     /// See [`ClassMetrics::macro_precision`].
@@ -57,6 +61,7 @@ pub struct ClassMetric {
 }
 
 /// Metrics under way, of rows that come one after the other, in bounded memory.
+#[derive(Clone)]
 pub struct ClassTally {
     rows: usize,
     weight_sum: f64,
@@ -124,7 +129,7 @@ impl ClassTally {
     pub fn finish(self) -> Result<ClassMetrics> {
         let ClassTally { rows, weight_sum, loss, square, confusion, ranked } = self;
         if weight_sum == 0.0 {
-            return Err(Error::Numerics("there is no row with a weight above 0 to take metrics of".into()));
+            return Err(no_weight());
         }
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let mut classes = Vec::with_capacity(confusion.len());
@@ -150,6 +155,7 @@ impl ClassTally {
             log_loss: loss / weight_sum,
             accuracy: right / weight_sum,
             balanced_accuracy: mean(&|class| class.recall),
+            mcc: correlation(&confusion),
             macro_precision: mean(&|class| class.precision),
             macro_f1: mean(&|class| class.f1),
             weighted_f1: classes.iter().map(|class| class.weight * class.f1).sum::<f64>() / weight_sum,
@@ -158,6 +164,30 @@ impl ClassTally {
             classes,
             confusion,
         })
+    }
+}
+
+impl Judge for ClassTally {
+    type Metrics = ClassMetrics;
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn held(&self) -> usize {
+        self.ranked.iter().map(Ranked::held).sum()
+    }
+
+    fn spill(&mut self, file: &Overflow) -> Result<()> {
+        self.ranked.iter_mut().try_for_each(|ranked| ranked.spill(file))
+    }
+
+    fn weighs(&self) -> bool {
+        self.weight_sum > 0.0
+    }
+
+    fn finish(self) -> Result<ClassMetrics> {
+        ClassTally::finish(self)
     }
 }
 

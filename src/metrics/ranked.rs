@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 use rayon::slice::ParallelSliceMut;
@@ -10,26 +11,42 @@ use crate::data::folder_with_room;
 use crate::disk::{DiskFile, MORE_ROOM};
 use crate::error::Result;
 
-/// Rows that are held in memory: some 50 MB.
-const MOST: usize = 1 << 21;
-/// Rows of a run that are read at a time.
+/// Rows that are held in memory: some 84 MB.
+pub(super) const MOST: usize = 1 << 21;
+/// Ties of a run that are read at a time, where all runs are read at once and where one is.
 const READ: usize = 1024;
+const READ_ALONE: usize = 1 << 16;
 
 /// Rows of one linear predictor.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
-struct Tie {
-    a: f64,
+pub(super) struct Tie {
+    pub(super) a: f64,
     /// Their weight in class 0 and in class 1.
-    weight: [f64; 2],
+    pub(super) weight: [f64; 2],
+    /// The sums of the squares of their weights, which the variance of a weighted mean takes.
+    pub(super) square: [f64; 2],
+}
+
+/// A file for the rows that memory does not hold, of one ranking or of several.
+#[derive(Clone)]
+pub struct Overflow(Arc<DiskFile>);
+
+impl Overflow {
+    /// # Errors
+    /// [`crate::error::Error::Io`].
+    pub(super) fn open() -> Result<Self> {
+        Ok(Overflow(Arc::new(DiskFile::unnamed(&folder_with_room(), MORE_ROOM)?)))
+    }
 }
 
 /// Rows that come in any order.
+#[derive(Clone)]
 pub(super) struct Ranked {
     most: usize,
     held: Vec<Tie>,
     /// Runs, highest first: where each begins and how many ties it has.
-    file: Option<DiskFile>,
+    file: Option<Overflow>,
     runs: Vec<(u64, usize)>,
 }
 
@@ -53,64 +70,104 @@ impl Ranked {
     /// [`crate::error::Error::Io`] about the file.
     pub(super) fn push(&mut self, a: f64, is_one: bool, s: f64) -> Result<()> {
         if self.held.len() == self.most {
-            self.sort();
             let file = match &self.file {
-                Some(file) => file,
-                None => self.file.insert(DiskFile::unnamed(&folder_with_room(), MORE_ROOM)?),
+                Some(file) => file.clone(),
+                None => Overflow::open()?,
             };
-            let start = file.end();
-            file.write(start, bytemuck::cast_slice(&self.held))?;
-            self.runs.push((start, self.held.len()));
-            self.held.clear();
+            self.spill(&file)?;
         }
-        self.held.push(Tie { a, weight: if is_one { [0.0, s] } else { [s, 0.0] } });
+        let of_class = |x: f64| if is_one { [0.0, x] } else { [x, 0.0] };
+        self.held.push(Tie { a, weight: of_class(s), square: of_class(s * s) });
+        Ok(())
+    }
+
+    /// Rows, or ties, in memory.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Hands those in memory to `file`, which is the one that any others of it are in.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`] about the file.
+    pub(super) fn spill(&mut self, file: &Overflow) -> Result<()> {
+        self.sort();
+        let start = file.0.end();
+        file.0.write(start, bytemuck::cast_slice(&self.held))?;
+        self.runs.push((start, self.held.len()));
+        self.held = Vec::new();
+        self.file = Some(file.clone());
         Ok(())
     }
 
     /// Orders those held, the highest first, ties as one.
-    fn sort(&mut self) {
-        self.held.par_sort_unstable_by(|left, right| right.a.total_cmp(&left.a));
+    pub(super) fn sort(&mut self) {
+        // Ties by weight, so that these add up to the same bits on any number of threads.
+        let weight = |tie: &Tie| tie.weight[1] - tie.weight[0];
+        self.held.par_sort_unstable_by(|left, right| {
+            right.a.total_cmp(&left.a).then_with(|| weight(left).total_cmp(&weight(right)))
+        });
         self.held.dedup_by(|row, last| {
             let ties = last.a == row.a;
             if ties {
-                last.add(row.weight);
+                last.add(row);
             }
             ties
         });
     }
 
-    /// Calls `each` with the weight of class 0 and of class 1 in the rows of each predictor, highest first.
+    /// Calls `some` with all ties, some at a time and in no order; rows of one predictor may be in several of them.
     ///
     /// # Errors
     /// [`crate::error::Error::Io`] about the file.
-    pub(super) fn each(mut self, mut each: impl FnMut([f64; 2])) -> Result<()> {
+    pub(super) fn each_unordered(&self, mut some: impl FnMut(&[Tie])) -> Result<()> {
+        let mut read = Vec::new();
+        for (file, &(start, ties)) in self.file.iter().flat_map(|file| self.runs.iter().map(move |run| (file, run))) {
+            for first in (0..ties).step_by(READ_ALONE) {
+                read.resize((ties - first).min(READ_ALONE), Tie::zeroed());
+                file.0.read(start + (first * size_of::<Tie>()) as u64, bytemuck::cast_slice_mut(&mut read))?;
+                some(&read);
+            }
+        }
+        some(&self.held);
+        Ok(())
+    }
+
+    /// Calls `each` with the rows of each predictor, highest first.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`] about the file.
+    pub(super) fn each(mut self, mut each: impl FnMut(&Tie)) -> Result<()> {
         self.sort();
         self.held.reverse();
+        let file = self.file.as_ref().map(|file| file.0.as_ref());
         let of_file = self.runs.iter().map(|&(start, left)| Run { start, left, read: Vec::new() });
         let in_memory = Run { start: 0, left: 0, read: self.held };
         let mut runs: Vec<Run> = of_file.chain([in_memory]).collect();
         let mut heads = BinaryHeap::new();
         for (index, run) in runs.iter_mut().enumerate() {
-            heads.extend(run.next(self.file.as_ref())?.map(|tie| Head { tie, run: index }));
+            heads.extend(run.next(file)?.map(|tie| Head { tie, run: index }));
         }
         let mut now: Option<Tie> = None;
         while let Some(Head { tie, run }) = heads.pop() {
             match &mut now {
                 // 0 and −0 lie side by side in the order and are ties.
-                Some(now) if now.a == tie.a => now.add(tie.weight),
-                before => before.replace(tie).into_iter().for_each(|before| each(before.weight)),
+                Some(now) if now.a == tie.a => now.add(&tie),
+                before => before.replace(tie).iter().for_each(&mut each),
             }
-            heads.extend(runs[run].next(self.file.as_ref())?.map(|tie| Head { tie, run }));
+            heads.extend(runs[run].next(file)?.map(|tie| Head { tie, run }));
         }
-        now.into_iter().for_each(|now| each(now.weight));
+        now.iter().for_each(each);
         Ok(())
     }
 }
 
 impl Tie {
-    fn add(&mut self, weight: [f64; 2]) {
-        self.weight[0] += weight[0];
-        self.weight[1] += weight[1];
+    fn add(&mut self, other: &Tie) {
+        for k in 0..2 {
+            self.weight[k] += other.weight[k];
+            self.square[k] += other.square[k];
+        }
     }
 }
 
@@ -176,7 +233,22 @@ mod tests {
                 ranked.push(if a == 0.0 && i % 2 == 0 { -0.0 } else { a }, i % 3 == 0, (i % 4) as f64).unwrap();
             }
             let mut all = Vec::new();
-            ranked.each(|weight| all.push(weight)).unwrap();
+            let (mut unordered, mut squares) = ([0.0; 2], [0.0; 2]);
+            let add = |sums: &mut [f64; 2], more: [f64; 2]| (0..2).for_each(|k| sums[k] += more[k]);
+            ranked.each_unordered(|ties| ties.iter().for_each(|tie| add(&mut unordered, tie.weight))).unwrap();
+            let mut ordered = [0.0; 2];
+            ranked
+                .each(|tie| {
+                    all.push(tie.weight);
+                    add(&mut ordered, tie.weight);
+                    add(&mut squares, tie.square);
+                })
+                .unwrap();
+            assert_eq!(unordered, ordered);
+            // Whole numbers, so that sums are exact.
+            let square = |i: u64| ((i % 4) * (i % 4)) as f64;
+            let expected = |k: u32| (0..rows).filter(|i| (i % 3 == 0) == (k == 1)).map(square).sum::<f64>();
+            assert_eq!(squares, [0, 1].map(expected));
             all
         };
         let mut seen = 0;

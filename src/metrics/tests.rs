@@ -8,7 +8,7 @@ const S: [f64; 10] = [1.0, 2.0, 0.5, 3.0, 1.5, 1.0, 0.25, 2.0, 1.0, 0.75];
 fn numbers(metrics: &Metrics) -> Vec<f64> {
     let Confusion { true_negative, false_positive, false_negative, true_positive, .. } = metrics.confusion;
     let areas = [metrics.roc_auc, metrics.pr_auc].map(|area| area.unwrap_or(-1.0));
-    let scores = [metrics.log_loss, metrics.accuracy, areas[0], areas[1], metrics.brier];
+    let scores = [metrics.log_loss, metrics.labels.accuracy, areas[0], areas[1], metrics.brier];
     [&scores[..], &[true_negative, false_positive, false_negative, true_positive]].concat()
 }
 
@@ -60,7 +60,7 @@ fn equal_values_by_hand() {
     let cells =
         Confusion { threshold: 0.5, true_negative: 1.0, false_positive: 1.0, false_negative: 0.0, true_positive: 2.0 };
     assert_eq!(metrics.confusion, cells);
-    assert_eq!((metrics.rows, metrics.weight_sum, metrics.accuracy), (4, 4.0, 0.75));
+    assert_eq!((metrics.rows, metrics.weight_sum, metrics.labels.accuracy), (4, 4.0, 0.75));
     // All tied: ½ and the share of positives.
     let tied = evaluate(&[0.0, -0.0, 0.0, 0.0], &[1.0, 0.0, 0.0, 0.0], &[1.0; 4], 0.5).unwrap();
     assert_eq!((tied.roc_auc, tied.pr_auc, tied.brier), (Some(0.5), Some(0.25), 0.25));
@@ -127,7 +127,7 @@ fn far_predictions_neither_overflow_nor_tie() {
     let metrics = evaluate(&[900.0, 800.0], &[1.0, 0.0], &[1.0, 1.0], 0.5).unwrap();
     assert_eq!((metrics.roc_auc, metrics.log_loss, metrics.brier), (Some(1.0), 400.0, 0.5));
     let metrics = evaluate(&[-1e4, 1e4], &[0.0, 1.0], &[1.0, 1.0], 0.5).unwrap();
-    assert_eq!((metrics.log_loss, metrics.brier, metrics.accuracy), (0.0, 0.0, 1.0));
+    assert_eq!((metrics.log_loss, metrics.brier, metrics.labels.accuracy), (0.0, 0.0, 1.0));
     // Infinite only if truly so, and not where the row has no weight.
     let infinite = [f64::INFINITY, f64::NEG_INFINITY];
     assert_eq!(evaluate(&infinite, &[1.0, 0.0], &[1.0, 1.0], 0.5).unwrap().log_loss, 0.0);

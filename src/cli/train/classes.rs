@@ -3,30 +3,32 @@
 use serde_json::json;
 
 use super::super::args::{L2Arg, MultiArg, SolverArg, TrainArgs};
-use super::super::evaluate::{Scored, Scores, judge};
+use super::super::evaluate::{Scored, Scores, Unseen, judge};
 use super::super::exit::Outcome;
-use super::super::output::{count, device_words, json, metrics_text, plural, short, shorten, stdout};
+use super::super::metrics::text as metrics_text;
+use super::super::output::{count, device_words, json, plural, short, shorten, stdout};
 use super::super::progress::Terminal;
 use super::report::{
     MOST_PRINTED, bytes_json, kernels_json, number, penalty_text, redundant_json, redundant_text, warn_of_interruption,
     warn_of_stall,
 };
 use crate::certificate::Status;
-use crate::data::{RowStream, Rows, Training};
+use crate::data::Training;
 use crate::engine::gpu::GpuOptions;
 use crate::error::{Error, Result};
 use crate::fit::{ClassFit, FitOptions, Init, fit_one_vs_rest, fit_softmax};
 use crate::model::{Model, Multi};
 
-/// Fits `training`, whose reading took `read` seconds and packing `packed`, and judges the model on the rows of `test`.
+/// Fits `training`, whose reading took `read` seconds and packing `packed`, and judges the model on the rows that are `unseen` or held out.
 pub(super) fn run(
     args: &TrainArgs,
     training: &Training,
     (read, packed): (f64, f64),
-    test: Option<(RowStream<'_>, Option<Rows>)>,
+    unseen: Option<Unseen<'_>>,
     terminal: &Terminal,
 ) -> Result<Outcome> {
     check(args, training)?;
+    args.judging.check_for(training.train.classes)?;
     let multi = match args.fit.multi {
         Some(MultiArg::Ovr) => Multi::Ovr,
         Some(MultiArg::Softmax) | None => Multi::Softmax,
@@ -55,13 +57,14 @@ pub(super) fn run(
     }
     // What goes wrong now must not take the report of the fit along.
     let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
-    let judged = judge(Scores::new(&model, &options.device, &gpu, 0.5)?, training.holdout.as_ref(), test, terminal);
+    let scores = Scores::new(&model, &options.device, &gpu, 0.5, &args.judging)?;
+    let judged = judge(scores, unseen, training.holdout.as_ref(), terminal);
     if args.common.json {
         let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
         json(&report(&fit, training, &model, scored, args))?;
     }
-    if let (Some((title, scored)), false) = (judged?, args.common.json) {
-        stdout(&format!("\n{}", metrics_text(title, &scored.metrics, &model.classes)))?;
+    if let (Some((title, scored)), false) = (&judged?, args.common.json) {
+        stdout(&format!("\n{}", metrics_text(title, scored, &model.classes, &args.judging)))?;
     }
     Ok(Outcome::of_fit(fit.status, args.strict))
 }
@@ -164,6 +167,7 @@ fn report(
         "coefficient_gap": fit.bounds.map(|bounds| bounds.1),
         "storage_rounding": fit.rounding,
         "holdout": held_out.map(|scored| &scored.metrics),
+        "holdout_groups": held_out.and_then(Scored::groups_json),
         "model": args.model.display().to_string(),
         "seconds": fit.seconds,
         "bytes": bytes_json(&fit.cost),

@@ -172,6 +172,7 @@ pub(super) fn report(
         "certificate": fit.certificate,
         "storage_rounding": fit.rounding,
         "holdout": held_out.map(|scored| &scored.metrics),
+        "holdout_groups": held_out.and_then(Scored::groups_json),
         "model": path.display().to_string(),
         "seconds": fit.seconds,
         "bytes": bytes_json(&fit.cost),
