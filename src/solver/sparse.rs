@@ -32,6 +32,8 @@ const ROWS: usize = 32_768;
 const ROWS_PER_COLUMN: usize = 32;
 /// The curvature of all rows costs a pass over X for this many columns.
 const COLUMNS_A_PASS: f64 = 12.0;
+/// Part of the violation that a step must take away where J no longer shows whether it is any good.
+const HARDLY: f64 = 0.9;
 /// Steps whose changes of the slopes correct the curvature.
 const MEMORY: usize = 10;
 
@@ -78,6 +80,8 @@ pub struct SparseRunner {
     corrections: VecDeque<(Vec<f64>, Vec<f64>)>,
     decreases: Vec<f64>,
     before: f64,
+    /// Whether its last step changed J by no more than rounding does.
+    drowned: bool,
 }
 
 /// Curvature of the loss in some columns, perhaps of a model that is much like this one.
@@ -119,6 +123,7 @@ impl SparseRunner {
             corrections: VecDeque::new(),
             decreases: Vec::new(),
             before: f64::INFINITY,
+            drowned: false,
         }
     }
 
@@ -141,7 +146,7 @@ impl SparseRunner {
             self.trial.clone_from(&at.theta);
         }
         // What rougher numbers made of J and its slopes is no measure of what these will.
-        (self.at, self.reason, self.before) = (None, None, f64::INFINITY);
+        (self.at, self.reason, self.before, self.drowned) = (None, None, f64::INFINITY, false);
         (self.step, self.trials) = (1.0, 0);
     }
 
@@ -160,7 +165,8 @@ impl SparseRunner {
         };
         let decreased = value <= self.value + DECREASE * self.step * self.slope;
         // Differences of J drown in rounding near the minimum; the violation does not.
-        let closer = (value - self.value).abs() <= noise * self.value.abs() && violation < self.violation;
+        let drowned = (value - self.value).abs() <= noise * self.value.abs();
+        let closer = drowned && violation < self.violation;
         if value.is_finite() && (decreased || closer) {
             let (step, change) = (difference(&end.theta, &at.theta), difference(&end.gradient, &at.gradient));
             if dot(&step, &change) > 1e-10 * dot(&change, &change).sqrt() * dot(&step, &step).sqrt() {
@@ -170,7 +176,7 @@ impl SparseRunner {
                 self.corrections.push_back((step, change));
             }
             self.iterations += 1;
-            self.before = self.violation;
+            (self.before, self.drowned) = (self.violation, drowned);
             (self.value, self.violation, self.at) = (value, violation, Some(end));
             return true;
         }
@@ -317,7 +323,10 @@ fn next_steps(objective: &BatchObjective<'_>, moved: Vec<&mut SparseRunner>, rul
             Some(StopReason::NextStep)
         } else if runner.predicted.abs() <= floor {
             Some(StopReason::PredictedDecrease)
-        } else if !(runner.predicted > 0.0) || runner.end == runner.theta() {
+        } else if !(runner.predicted > 0.0)
+            || runner.end == runner.theta()
+            || (runner.drowned && runner.violation > HARDLY * runner.before)
+        {
             Some(StopReason::NoProgress)
         } else {
             None
