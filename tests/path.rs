@@ -113,15 +113,6 @@ fn a_path_takes_few_more_reads_than_its_slowest_model_alone() {
 }
 
 #[test]
-fn rounding_in_f32_holds_no_model_up() {
-    let data = rows(200_000, 24).pack(PackOptions::default());
-    let path = path_of(&data, &DeviceRequest::Cpu, 100, 1.0);
-    let most = path.models.fits.iter().map(|fit| fit.evaluations).max().unwrap();
-    assert!(most <= 20 && path.models.passes <= 60, "{most} {}", path.models.passes);
-    assert!(path.models.fits.iter().all(|fit| fit.status == Status::Converged));
-}
-
-#[test]
 fn folds_and_replicates_with_an_l1_are_fits_of_their_rows() {
     let rows = rows(400, 9);
     let data = rows.pack(PackOptions::default());

@@ -189,6 +189,11 @@ impl SparseRunner {
         false
     }
 
+    /// Whether only rounding is left to be stirred: its last step changed J no more than that does, and the violation hardly.
+    fn is_drowning(&self) -> bool {
+        self.drowned && self.violation > HARDLY * self.before
+    }
+
     /// The columns that matter at the point, ascending; at the most as many as a matrix is kept of, those that violate most first.
     fn working_set(&self) -> Vec<usize> {
         let Some(at) = &self.at else { return Vec::new() };
@@ -323,10 +328,7 @@ fn next_steps(objective: &BatchObjective<'_>, moved: Vec<&mut SparseRunner>, rul
             Some(StopReason::NextStep)
         } else if runner.predicted.abs() <= floor {
             Some(StopReason::PredictedDecrease)
-        } else if !(runner.predicted > 0.0)
-            || runner.end == runner.theta()
-            || (runner.drowned && runner.violation > HARDLY * runner.before)
-        {
+        } else if !(runner.predicted > 0.0) || runner.end == runner.theta() || runner.is_drowning() {
             Some(StopReason::NoProgress)
         } else {
             None
@@ -408,4 +410,34 @@ fn take(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_change_nothing_but_rounding_are_told_from_those_that_help() {
+        let at = |value: f64| BatchEvaluation {
+            theta: vec![0.0],
+            value,
+            loss: value,
+            loss_left_out: 0.0,
+            gradient: vec![1.0],
+        };
+        // J and the violation after a step from 1 and 1, and whether it is taken and was the last of any use.
+        for (value, violation, taken, drowning) in [
+            (1.0 + 1e-9, 0.95, true, true),
+            (1.0 + 1e-9, 0.5, true, false),
+            (1.0 + 1e-9, 1.5, false, false),
+            (0.5, 0.95, true, false),
+        ] {
+            let mut runner = SparseRunner::new(0, vec![0.0], vec![1.0]);
+            assert!(runner.receive(at(1.0), 1.0, 1e-8));
+            runner.end = vec![0.0];
+            (runner.slope, runner.step) = (-1e-3, 1.0);
+            assert_eq!(runner.receive(at(value), violation, 1e-8), taken);
+            assert_eq!(runner.is_drowning(), drowning, "{value} {violation}");
+        }
+    }
 }
