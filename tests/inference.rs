@@ -400,6 +400,7 @@ fn what_has_no_standard_errors_is_refused_or_says_so() {
         (run(&orings, "--inference --l1 0.1"), "--bootstrap"),
         (run(&orings, "--inference --l2 auto"), "maximum likelihood"),
         (run(&orings, "--inference --no-verify"), "cannot be used with"),
+        (run(&orings, "--inference --class-weight balanced"), "rows that nobody observed"),
         (run(&iris3, "--inference"), "--inference is for two classes, and the target has 3"),
         (run(&orings, "--covariance hc0"), "--inference"),
         (run(&orings, "--profile"), "--inference"),
@@ -414,7 +415,7 @@ fn what_has_no_standard_errors_is_refused_or_says_so() {
         assert_eq!(ended.code, 2, "{expected}: {}", ended.err);
         assert!(ended.err.contains(expected) && ended.out.is_empty(), "{expected}: {}", ended.err);
     }
-    assert_eq!(cases.len(), 13);
+    assert_eq!(cases.len(), 14);
     assert!(!desk.names("").contains(&"model.json".to_owned()));
 
     let separated = run(&setosa, "--inference --json");

@@ -44,7 +44,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         L2Arg::Auto => args.grid.penalties.is_penalty(),
         L2Arg::Is(l2) => l2 != 0.0 || args.fit.l1 != 0.0,
     })?;
-    args.inference.check(&args.fit)?;
+    args.inference.check(&args.data, &args.fit)?;
     if args.level.is_some() && args.bootstrap.is_none() && !args.inference.inference {
         return Err(Error::Usage("--level is of intervals: add --inference or --bootstrap, or leave it out".into()));
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
-use super::{FitArgs, L2Arg};
+use super::{DataArgs, FitArgs, L2Arg};
 use crate::data::{DataOptions, Training};
 use crate::error::{Error, Result};
 use crate::fit::{Inferring, no_inference_of_penalised};
@@ -42,13 +42,20 @@ enum CovarianceArg {
 }
 
 impl InferenceArgs {
-    /// Holds the arguments to fit each other and the fit.
+    /// Holds the arguments to fit each other, the data's and the fit's.
     ///
     /// # Errors
     /// [`Error::Usage`] where they do not.
-    pub(in crate::cli) fn check(&self, fit: &FitArgs) -> Result<()> {
+    pub(in crate::cli) fn check(&self, data: &DataArgs, fit: &FitArgs) -> Result<()> {
         if self.inference && (fit.l1 != 0.0 || fit.l2 != L2Arg::Is(0.0)) {
             return Err(no_inference_of_penalised());
+        }
+        if self.inference && data.class_weight.is_some() {
+            return Err(Error::Usage(
+                "--inference takes weights for counts of rows, and --class-weight counts rows that nobody observed: leave one of \
+                 them out"
+                    .into(),
+            ));
         }
         let robust = self.cluster.is_some() || matches!(self.covariance, Some(CovarianceArg::Hc0 | CovarianceArg::Hc1));
         if self.profile && robust {
