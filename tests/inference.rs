@@ -129,10 +129,14 @@ fn robust_and_clustered_errors_are_those_of_statsmodels() {
     // A cluster a row modulo 7, as `groups=numpy.arange(len(y)) % 7`.
     let desk = Desk::on_cpu();
     let text = std::fs::read_to_string(data("lizards_w.csv")).unwrap();
-    let grouped: String =
-        text.lines().enumerate().map(|(i, l)| if i == 0 { format!("{l},g\n") } else { format!("{l},c{}\n", (i - 1) % 7) }).collect();
+    let grouped: String = text
+        .lines()
+        .enumerate()
+        .map(|(i, l)| if i == 0 { format!("{l},g\n") } else { format!("{l},c{}\n", (i - 1) % 7) })
+        .collect();
     desk.write("grouped.csv", grouped);
-    let clustered = desk.run(&"train grouped.csv --target y --weight w --inference --json --cluster g".split(' ').collect::<Vec<_>>());
+    let clustered = desk
+        .run(&"train grouped.csv --target y --weight w --inference --json --cluster g".split(' ').collect::<Vec<_>>());
     assert_eq!(clustered.code, 0, "{}", clustered.err);
     let clustered = clustered.json()["inference"].clone();
     assert_eq!(clustered["covariance"], serde_json::json!({ "kind": "cluster", "column": "g", "clusters": 7 }));
@@ -161,9 +165,8 @@ fn robust_and_clustered_errors_are_those_of_statsmodels() {
 /// A⁻¹ by Gauss and Jordan, largest pivot first.
 fn inverse(a: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let n = a.len();
-    let mut both: Vec<Vec<f64>> = (0..n)
-        .map(|i| a[i].iter().copied().chain((0..n).map(|j| f64::from(u8::from(i == j)))).collect())
-        .collect();
+    let mut both: Vec<Vec<f64>> =
+        (0..n).map(|i| a[i].iter().copied().chain((0..n).map(|j| f64::from(u8::from(i == j)))).collect()).collect();
     for j in 0..n {
         let pivot = (j..n).max_by(|&p, &q| both[p][j].abs().total_cmp(&both[q][j].abs())).unwrap();
         both.swap(j, pivot);
@@ -204,9 +207,8 @@ fn textbook(rows: &Rows, beta: &[f64], intercept: Option<f64>, clusters: Option<
         meat = (0..k).map(|u| (0..k).map(|v| sums.iter().map(|g| g[u] * g[v]).sum()).collect()).collect();
     }
     let bread = inverse(&information);
-    let sandwich = |j: usize| -> f64 {
-        (0..k).map(|u| (0..k).map(|v| bread[j][u] * meat[u][v] * bread[v][j]).sum::<f64>()).sum()
-    };
+    let sandwich =
+        |j: usize| -> f64 { (0..k).map(|u| (0..k).map(|v| bread[j][u] * meat[u][v] * bread[v][j]).sum::<f64>()).sum() };
     (0..k).map(|j| if robust { sandwich(j).sqrt() } else { bread[j][j].sqrt() }).collect()
 }
 
@@ -216,7 +218,10 @@ fn weights_offsets_and_blocks_change_nothing_of_the_formulas() {
     rows.weight = (0..900).map(|i| [1.0, 2.0, 0.0, 3.0][i % 4]).collect();
     rows.offset = Some((0..900).map(|i| 0.25 * ((i % 7) as f64 - 3.0)).collect());
     // Far from zero and on scales of their own.
-    rows.x.iter_mut().enumerate().for_each(|(i, x)| *x = *x * [1.0, 1e3, 1e-3, 5.0, 1.0][i % 5] + [0.0, 1e4, 0.0, -40.0, 3.0][i % 5]);
+    rows.x
+        .iter_mut()
+        .enumerate()
+        .for_each(|(i, x)| *x = *x * [1.0, 1e3, 1e-3, 5.0, 1.0][i % 5] + [0.0, 1e4, 0.0, -40.0, 3.0][i % 5]);
     let of_row: Vec<u32> = (0..900).map(|i| (i * i % 31) as u32).collect();
     let clusters = Clusters { name: "g".into(), count: 1 + *of_row.iter().max().unwrap() as usize, of_row };
     let mut seen = 0;
@@ -319,7 +324,8 @@ fn at_the_ends_of_a_profile_the_deviance_has_risen_by_the_quantile() {
 #[test]
 fn redundant_and_constant_columns_are_na_and_the_others_as_without_them() {
     let text = std::fs::read_to_string(data("mtcars_am_cyl_collinear.csv")).unwrap();
-    let more: String = text.lines().enumerate().map(|(i, l)| format!("{},{l}\n", if i == 0 { "one" } else { "7" })).collect();
+    let more: String =
+        text.lines().enumerate().map(|(i, l)| format!("{},{l}\n", if i == 0 { "one" } else { "7" })).collect();
     for device in ["cpu", "gpu"] {
         let desk = Desk::new();
         desk.write("more.csv", &more);
@@ -419,7 +425,11 @@ fn what_has_no_standard_errors_is_refused_or_says_so() {
     assert!(!desk.names("").contains(&"model.json".to_owned()));
 
     let separated = run(&setosa, "--inference --json");
-    assert!(separated.code == 0 && separated.err.contains("no standard errors: the classes are separated"), "{}", separated.err);
+    assert!(
+        separated.code == 0 && separated.err.contains("no standard errors: the classes are separated"),
+        "{}",
+        separated.err
+    );
     assert!(separated.json()["inference"].is_null());
     let summary = desk.run(&["summary", "model.json"]);
     assert!(summary.code == 2 && summary.err.contains("its classes are separated"), "{}", summary.err);
@@ -434,7 +444,9 @@ fn what_has_no_standard_errors_is_refused_or_says_so() {
     // A model whose inference is not its own is no model.
     assert_eq!(run(&orings, "--inference").code, 0);
     let text = std::fs::read_to_string(desk.path("model.json")).unwrap();
-    for (from, to) in [("\"(Intercept)\"", "\"other\""), ("\"se\": ", "\"se\": -"), ("\"parameters\": 2", "\"parameters\": 3")] {
+    for (from, to) in
+        [("\"(Intercept)\"", "\"other\""), ("\"se\": ", "\"se\": -"), ("\"parameters\": 2", "\"parameters\": 3")]
+    {
         assert!(text.contains(from));
         desk.write("bad.json", text.replace(from, to));
         let summary = desk.run(&["summary", "bad.json"]);

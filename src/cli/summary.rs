@@ -136,11 +136,8 @@ pub(super) fn table(inference: &Inference, level: f64) -> String {
         text += &format!("{name} deviance: {:>width$}  on {df} degrees of freedom\n", fixed(deviance));
     }
     text += &format!("AIC: {}   BIC: {}\n", fixed(inference.aic()), fixed(inference.bic()));
-    text += &format!(
-        "log-likelihood: {}   McFadden R²: {:.4}\n",
-        fixed(inference.log_likelihood()),
-        inference.mcfadden()
-    );
+    text +=
+        &format!("log-likelihood: {}   McFadden R²: {:.4}\n", fixed(inference.log_likelihood()), inference.mcfadden());
     if let Some(test) = inference.likelihood_ratio() {
         text += &format!(
             "likelihood-ratio test against the null model: {} on {} degrees of freedom, p = {}\n",

@@ -167,7 +167,9 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         Ok(Some(found)) => found.warnings.iter().for_each(|warning| terminal.warn(warning)),
         Ok(None) if inferring.is_some() => terminal.warn(match fit.status {
             Status::Converged => "interrupted: the fit is whole, but there are no standard errors.",
-            Status::Separated => "no standard errors: the classes are separated, so that there are no finite estimates.",
+            Status::Separated => {
+                "no standard errors: the classes are separated, so that there are no finite estimates."
+            }
             _ => "no standard errors, for the fit did not converge.",
         }),
         _ => {}

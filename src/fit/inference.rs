@@ -104,9 +104,11 @@ pub fn infer(
     let variances = Variances::new(&host, &coordinates, &at.theta, rows, how.covariance)?;
     // The intercept first, then the features; each with its number among the coordinates.
     let numbered = options.intercept.then_some((INTERCEPT, Some(kept.len()), intercept));
-    let features = data.features.iter().enumerate().map(|(j, name)| {
-        (name.as_str(), coordinates.map().features.binary_search(&j).ok(), beta[j])
-    });
+    let features = data
+        .features
+        .iter()
+        .enumerate()
+        .map(|(j, name)| (name.as_str(), coordinates.map().features.binary_search(&j).ok(), beta[j]));
     let coefficients: Vec<_> = numbered.into_iter().chain(features).collect();
     let mut profile = how.profile.map(|level| Profile { level, intervals: Vec::new() });
     if let Some(profile) = &mut profile {

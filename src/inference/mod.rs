@@ -190,12 +190,13 @@ impl Inference {
             return Err(format!("its inference has not {} estimates", self.parameters));
         }
         if let Some(Profile { level, intervals }) = &self.profile {
-            let belongs = |(coefficient, interval): (&Estimate, &Option<(f64, f64)>)| match (coefficient.value, interval) {
-                (Some(value), Some((low, high))) => *low <= value.estimate && value.estimate <= *high,
+            let around = |value: Value, (low, high): (f64, f64)| low <= value.estimate && value.estimate <= high;
+            let mut pairs = self.coefficients.iter().zip(intervals);
+            let all = pairs.all(|(coefficient, interval)| match (coefficient.value, interval) {
+                (Some(value), Some(interval)) => around(value, *interval),
                 (value, interval) => value.is_none() && interval.is_none(),
-            };
-            let all = intervals.len() == self.coefficients.len() && *level > 0.0 && *level < 1.0;
-            if !(all && self.coefficients.iter().zip(intervals).all(belongs)) {
+            });
+            if !(all && intervals.len() == self.coefficients.len() && check_level(*level).is_ok()) {
                 return Err("the profile-likelihood intervals of its inference are not those of its estimates".into());
             }
         }

@@ -72,7 +72,11 @@ fn end(objective: &mut Objective<'_>, start: Point, c: &[f64], side: f64, quanti
         if (rise - quantile).abs() <= tolerance {
             return Ok(x);
         }
-        if rise < quantile { inside = x } else { outside = x }
+        if rise < quantile {
+            inside = x
+        } else {
+            outside = x
+        }
         let root = rise.max(0.0).sqrt();
         next = x - (root - quantile.sqrt()) * root / (side * here.multiplier);
         if !(next > inside && next < outside) {
