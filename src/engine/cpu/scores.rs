@@ -12,7 +12,7 @@ use crate::logistic::residual_and_loss;
 use crate::octet::Stored;
 
 /// Bytes that the sums may take.
-const MOST_BYTES: usize = 4 << 30;
+const MOST_BYTES: usize = 2 << 30;
 
 /// Σ_g u_g·u_gᵀ for u_g = Σ s·(y−t)·x̃ over the rows of cluster g, at the parameters `w` (stored units, p slopes and the
 /// intercept).
@@ -20,7 +20,7 @@ pub(super) fn clustered_scores(blocks: &[Block], map: &ColumnMap, w: &[f64], clu
     let (count, width) = (clusters.count, map.width());
     if count.saturating_mul(width).saturating_mul(size_of::<f64>()) > MOST_BYTES {
         return Err(Error::Usage(format!(
-            "--cluster {}: the scores of {count} clusters × {width} columns take more than 4 GiB; use fewer columns, or \
+            "--cluster {}: the scores of {count} clusters × {width} columns take more than 2 GiB; use fewer columns, or \
              --covariance hc1",
             clusters.name
         )));
