@@ -4,6 +4,7 @@ mod bootstrap;
 mod classes;
 mod cross_validation;
 mod grid;
+mod inference;
 mod many;
 mod path;
 mod sparse;
@@ -30,6 +31,7 @@ pub use bootstrap::{Bootstrap, Interval, Resampling, bootstrap};
 pub use classes::{ClassFit, fit_one_vs_rest, fit_softmax};
 pub use cross_validation::{CrossValidation, Score, cross_validate};
 pub use grid::{Grid, Lambda, Penalties};
+pub use inference::{Inferring, check_inference, infer, no_inference_of_penalised};
 pub use many::{ManyFits, MemberFit, fit_many};
 pub use path::{Path, path};
 
@@ -193,6 +195,7 @@ impl Fit {
                 seed,
                 version: env!("CARGO_PKG_VERSION").into(),
             },
+            inference: None,
             design: design.clone(),
         }
     }

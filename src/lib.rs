@@ -26,7 +26,7 @@
 //! - [`report`]: tables and pictures of what was computed
 //! - [`mod@fit`], [`mod@validate`], [`mod@bench`], [`explain`]: the main jobs; [`mod@fit`] is the only orchestration
 //! - [`mod@export`]: a model for other systems
-//! - [`model`], [`metrics`], [`certificate`], [`separation`]: what is kept, measured and proved
+//! - [`model`], [`metrics`], [`inference`], [`certificate`], [`separation`]: what is kept, measured, inferred and proved
 //! - [`solver`]: gradient descent, L-BFGS, Newton, proximal Newton; they know an [`objective::Objective`] and nothing else
 //! - [`objective`]: loss + penalty + standardised columns over an engine
 //! - [`engine`]: all that a solver may ask of the data; [`engine::gpu`] is the only room that names wgpu
@@ -46,6 +46,7 @@ pub mod error;
 pub mod explain;
 pub mod export;
 pub mod fit;
+pub mod inference;
 pub mod linalg;
 pub mod logistic;
 pub mod metrics;

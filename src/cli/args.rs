@@ -4,6 +4,7 @@ mod cv;
 mod data;
 mod export;
 mod factors;
+mod inference;
 mod judging;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(super) use export::ExportArgs;
 pub(super) use judging::JudgingArgs;
 
 use factors::{FactorArg, factors_of};
+use inference::InferenceArgs;
 
 use super::size;
 use crate::data::Training;
@@ -45,6 +47,8 @@ pub(super) enum Command {
     Cv(Box<CvArgs>),
     /// Fit every penalty of a grid to all rows at once: which coefficients stay at zero, and how the others grow.
     Path(Box<PathArgs>),
+    /// Print what `train --inference` found of a model: standard errors, tests, intervals, deviances.
+    Summary(SummaryArgs),
     /// Predict with a model: probability and label of each row, as CSV.
     Predict(PredictArgs),
     /// Measure a model on labelled rows.
@@ -69,6 +73,7 @@ impl Command {
             Command::Train(args) => &args.common,
             Command::Cv(args) => &args.common,
             Command::Path(args) => &args.common,
+            Command::Summary(args) => &args.common,
             Command::Predict(args) => &args.common,
             Command::Evaluate(args) => &args.common,
             Command::Validate(args) => &args.common,
@@ -127,8 +132,10 @@ pub(super) struct TrainArgs {
     /// Fit this many bootstrap replicates as well, for intervals of the coefficients and of the log loss.
     #[arg(long, value_name = "B", allow_hyphen_values = true, help_heading = "Intervals")]
     pub(super) bootstrap: Option<usize>,
-    /// Share of the replicates that lies within an interval [default: 0.95].
-    #[arg(long, value_name = "X", requires = "bootstrap", allow_hyphen_values = true, help_heading = "Intervals")]
+    #[command(flatten)]
+    pub(super) inference: InferenceArgs,
+    /// Confidence of intervals, and share of the replicates that lies within one [default: 0.95].
+    #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Intervals")]
     pub(super) level: Option<f64>,
     /// Keep the best point so far in this file while the fit runs; it is removed when the fit is done.
     #[arg(long, value_name = "FILE", help_heading = "Fitting")]
@@ -267,6 +274,17 @@ pub(super) enum SolverArg {
     Gd,
     Lbfgs,
     Newton,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SummaryArgs {
+    /// The model that `train --inference` wrote.
+    pub(super) model: PathBuf,
+    /// Confidence of the intervals [default: 0.95].
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub(super) level: Option<f64>,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@ mod predict;
 mod predictions;
 mod progress;
 mod size;
+mod summary;
 mod train;
 mod validate;
 
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(args, &terminal),
         Command::Cv(args) => cv::run(args, &terminal),
         Command::Path(args) => path::run(args, &terminal),
+        Command::Summary(args) => summary::run(args, &terminal),
         Command::Predict(args) => predict::run(args, &terminal),
         Command::Evaluate(args) => evaluate::run(args, &terminal),
         Command::Validate(args) => validate::run(args, &terminal),

@@ -16,17 +16,16 @@ use super::exit::Outcome;
 use super::metrics::text as metrics_text;
 use super::output::{json, plural, short, stdout};
 use super::progress::Terminal;
+use super::summary::DEFAULT_LEVEL;
 use crate::certificate::Status;
 use crate::data::{DataOptions, ReadOptions, RowStream, Training, files_of, load_training};
 use crate::engine::gpu::GpuOptions;
 use crate::error::{Error, Result};
-use crate::fit::{FitOptions, Init, Resampling, bootstrap, fit};
+use crate::fit::{FitOptions, Init, Resampling, bootstrap, check_inference, fit, infer};
+use crate::inference::check_level;
 use crate::model::{Checkpoint, Checkpoints, FitIdentity, Model, check_output};
 use crate::monitor::Monitor;
 use crate::solver::Solver;
-
-/// Share of the replicates that lies within an interval.
-const DEFAULT_LEVEL: f64 = 0.95;
 
 pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let reading = Instant::now();
@@ -47,12 +46,18 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         L2Arg::Is(l2) => l2 != 0.0 || args.fit.l1 != 0.0,
     })?;
     check_judging(args)?;
+    args.inference.check(&args.data, &args.fit)?;
+    if args.level.is_some() && args.bootstrap.is_none() && !args.inference.inference {
+        return Err(Error::Usage("--level is of intervals: add --inference or --bootstrap, or leave it out".into()));
+    }
     let level = args.level.unwrap_or(DEFAULT_LEVEL);
+    check_level(level)?;
     if let Some(replicates) = args.bootstrap {
         Resampling { replicates, level, seed: 0 }.check()?;
     }
     let mut data_options = args.data.options(penalised, args.holdout, args.fit.optimum.seed)?;
     args.grid.read_folds(&mut data_options);
+    args.inference.read_clusters(&mut data_options);
     let inputs = inputs(args, &data_options)?;
     check_output(&args.model, &inputs)?;
     if let Some(path) = &args.checkpoint {
@@ -119,18 +124,32 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         }
     };
     let options = FitOptions { l1, l2, ..options };
+    let inferring = args.inference.inferring(&training, level);
+    if inferring.is_some() {
+        check_inference(&training.train, &options)?;
+    }
     let (checkpoints, options) = checkpoints(args, &training, options, terminal)?;
     let monitor: &dyn Monitor = checkpoints.as_ref().map_or(terminal, |checkpoints| checkpoints);
     let mut fit = fit(&training.train, &options, monitor)?;
     fit.seconds.read = read;
     fit.seconds.upload += packed;
     fit.seconds.total += read + packed + cv.as_ref().map_or(0.0, |(cv, _)| cv.seconds().total);
-    let model = fit.model(&training.train, &training.design, &options, args.fit.optimum.seed);
+    let mut model = fit.model(&training.train, &training.design, &options, args.fit.optimum.seed);
     model.save(&args.model)?;
     if let Some(checkpoints) = checkpoints.filter(|_| fit.status != Status::Interrupted) {
         checkpoints.remove()?;
     }
-    // The model is safe, whatever becomes of the replicates.
+    // The model is safe, whatever becomes of what follows.
+    let inference = Instant::now();
+    let inferred = match &inferring {
+        Some(how) => infer(&training.train, &fit, &options, how, terminal),
+        None => Ok(None),
+    };
+    fit.seconds.total += inference.elapsed().as_secs_f64();
+    if let Ok(Some(found)) = &inferred {
+        model.inference = Some(found.clone());
+        model.save(&args.model)?;
+    }
     let replicates = match args.bootstrap.filter(|_| fit.status == Status::Converged) {
         Some(count) => {
             let how = Resampling { replicates: count, level, seed: args.fit.optimum.seed };
@@ -157,7 +176,20 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
 
-    let extras = Extras { cv: cv.as_ref(), bootstrap: replicates.as_ref().ok().and_then(Option::as_ref) };
+    match &inferred {
+        Ok(Some(found)) => found.warnings.iter().for_each(|warning| terminal.warn(warning)),
+        Ok(None) if inferring.is_some() => terminal.warn(match fit.status {
+            Status::Converged => "interrupted: the fit is whole, but there are no standard errors.",
+            Status::Separated => {
+                "no standard errors: the classes are separated, so that there are no finite estimates."
+            }
+            _ => "no standard errors, for the fit did not converge.",
+        }),
+        _ => {}
+    }
+
+    let bootstrap = replicates.as_ref().ok().and_then(Option::as_ref);
+    let extras = Extras { cv: cv.as_ref(), bootstrap, inference: model.inference.as_ref().map(|found| (found, level)) };
     if !args.common.json {
         stdout(&text(&fit, &training, &model, &extras, &args.model))?;
     }
@@ -172,7 +204,9 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     if let (Some((title, scored)), false) = (&judged?, args.common.json) {
         stdout(&format!("\n{}", metrics_text(title, scored, &model.classes, &args.judging)))?;
     }
-    let interrupted = fit.status == Status::Converged && args.bootstrap.is_some() && replicates?.is_none();
+    let replicates_lack = args.bootstrap.is_some() && replicates?.is_none();
+    let inference_lacks = inferring.is_some() && inferred?.is_none();
+    let interrupted = fit.status == Status::Converged && (replicates_lack || inference_lacks);
     Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_fit(fit.status, args.strict) })
 }
 
@@ -231,7 +265,7 @@ fn checkpoints<'a>(
 /// Every file that is read.
 fn inputs(args: &TrainArgs, data: &DataOptions) -> Result<Vec<PathBuf>> {
     let mut inputs = files_of(&args.data.files)?;
-    let beside = [&data.target_file, &data.weight_file, &data.fold_file, &args.test];
+    let beside = [&data.target_file, &data.weight_file, &data.fold_file, &data.cluster_file, &args.test];
     inputs.extend(beside.into_iter().flatten().cloned());
     // A start that is no file does no harm here.
     inputs.push(PathBuf::from(&args.fit.init));

@@ -11,6 +11,7 @@ pub(super) fn wanted(
     target: Option<&Path>,
     weight: Option<&Path>,
     fold: Option<&Path>,
+    cluster: Option<&Path>,
 ) -> impl Iterator<Item = Wanted> {
     let of = |name, kind, purpose, asker, path: &Path| Wanted {
         file: Some(path.to_path_buf()),
@@ -18,8 +19,9 @@ pub(super) fn wanted(
     };
     let target = target.map(|path| of("target", Kind::Text, Use::Target, "--target-file", path));
     let weight = weight.map(|path| of("weight", Kind::Weight, Use::Weight, "--weight-file", path));
-    let fold = fold.map(|path| of("fold", Kind::Text, Use::Fold, "--fold", path));
-    target.into_iter().chain(weight).chain(fold)
+    let fold = fold.map(|path| of("fold", Kind::Text, Use::Group, "--fold", path));
+    let cluster = cluster.map(|path| of("cluster", Kind::Text, Use::Group, "--cluster", path));
+    target.into_iter().chain(weight).chain(fold).chain(cluster)
 }
 
 /// The files beside the matrices, read as these are.
@@ -57,28 +59,28 @@ impl Beside {
         for (wanted, vector) in &mut self.vectors {
             let values = next(wanted, vector, batch.rows)?;
             batch.columns.push(match wanted.purpose {
-                Use::Target | Use::Fold => Cells::Text(npy::labels(&values)),
+                Use::Target | Use::Group => Cells::Text(npy::labels(&values)),
                 _ => Cells::Number(values),
             });
         }
         Ok(())
     }
 
-    /// All labels and, where there are any, weights and folds.
+    /// All labels and, where there are any, weights and groups.
     ///
     /// # Errors
     /// As [`Beside::append`].
     pub(super) fn whole(&mut self, rows: usize) -> Result<(Text, Option<Vec<f64>>, Option<Text>)> {
-        let (mut labels, mut weights, mut folds) = (Text::default(), None, None);
+        let (mut labels, mut weights, mut groups) = (Text::default(), None, None);
         for (wanted, vector) in &mut self.vectors {
             let values = next(wanted, vector, rows)?;
             match wanted.purpose {
                 Use::Target => labels = npy::labels(&values),
-                Use::Fold => folds = Some(npy::labels(&values)),
+                Use::Group => groups = Some(npy::labels(&values)),
                 _ => weights = Some(values),
             }
         }
-        Ok((labels, weights, folds))
+        Ok((labels, weights, groups))
     }
 }
 

@@ -44,11 +44,11 @@ pub(super) struct Intake {
 /// What is done with rows.
 struct Policy<'a> {
     options: &'a DataOptions,
-    /// Columns of the target, of weights, of offsets and of folds among those asked for.
+    /// Columns of the target, of weights, of offsets and of groups among those asked for.
     target: Option<usize>,
     weight: Option<usize>,
     offset: Option<usize>,
-    fold: Option<usize>,
+    group: Option<usize>,
     /// Those of the features.
     features: Vec<usize>,
 }
@@ -71,7 +71,7 @@ impl Intake {
             target: of(Use::Target),
             weight: of(Use::Weight),
             offset: of(Use::Offset),
-            fold: of(Use::Fold),
+            group: of(Use::Group),
             features: (0..reading.columns.len())
                 .filter(|&c| reading.columns[c].wanted.purpose == Use::Feature)
                 .collect(),
@@ -88,8 +88,8 @@ impl Intake {
             };
             features.push((column.wanted.name.clone(), place, column.kind == Kind::Date));
         }
-        // The folds go with the text of features.
-        texts += usize::from(policy.fold.is_some());
+        // The groups go with the text of features.
+        texts += usize::from(policy.group.is_some());
         let beside = [policy.weight.is_some(), policy.offset.is_some()];
         let part = || Part::new(numbers, texts, beside, options.pack);
         let mut intake = Intake {
@@ -352,9 +352,9 @@ impl Intake {
 }
 
 impl Policy<'_> {
-    /// The columns of text that stay: those of features in order, then the folds.
+    /// The columns of text that stay: those of features in order, then the groups.
     fn texts(&self, columns: &[Cells]) -> impl Iterator<Item = usize> {
-        self.features.iter().chain(&self.fold).copied().filter(|c| matches!(columns[*c], Cells::Text(_)))
+        self.features.iter().chain(&self.group).copied().filter(|c| matches!(columns[*c], Cells::Text(_)))
     }
 
     /// Whether a row that lacks a value of `column` does not stay.

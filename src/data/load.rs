@@ -9,6 +9,7 @@ use super::Dataset;
 use super::beside::{self, Beside};
 use super::cache::{Cache, Found, Sources};
 use super::classes::{Classes, Labelled, check_part, check_sums, class_factors};
+use super::clusters::{self, Clusters};
 use super::cut::Cut;
 use super::design::{Design, InputColumn, MAX_HASH_BITS};
 use super::folds::{self, Folds};
@@ -39,6 +40,8 @@ pub struct Training {
     pub holdout: Option<HeldOut>,
     /// The folds of the rows to fit, where the data says them.
     pub folds: Option<Folds>,
+    /// Their clusters, likewise.
+    pub clusters: Option<Clusters>,
     /// Factors on the weights of the classes, which the weights of the rows to fit hold.
     pub class_factors: Vec<f64>,
     /// How the input's columns became features.
@@ -211,6 +214,7 @@ fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
             (options.target.is_some(), "--target names a column; a .npy matrix takes --target-file Y.npy"),
             (options.weight.is_some(), "--weight names a column; a .npy matrix takes --weight-file W.npy"),
             (options.fold.is_some(), "--fold names a column; a .npy matrix takes --fold FOLD.npy"),
+            (options.cluster.is_some(), "--cluster names a column; a .npy matrix takes --cluster CLUSTER.npy"),
             (options.offset.is_some(), "--offset names a column; a .npy matrix cannot have one"),
             (!options.categorical.is_empty(), "--categorical cannot apply to a .npy matrix, which holds numbers"),
         ];
@@ -220,6 +224,12 @@ fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
     }
     if format != Format::Npy && options.fold_file.is_some() {
         return usage("--fold FOLD.npy goes with a .npy matrix; other files hold their folds in a column");
+    }
+    if format != Format::Npy && options.cluster_file.is_some() {
+        return usage("--cluster CLUSTER.npy goes with a .npy matrix; other files hold their clusters in a column");
+    }
+    if (options.fold.is_some() || options.fold_file.is_some()) && options.has_clusters() {
+        return usage("--fold and --cluster do not go together");
     }
     let mut options = options.clone();
     if format == Format::Svmlight && options.target.is_none() {
@@ -234,9 +244,10 @@ fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
         }
         other => other,
     })?;
-    let [target, weight, fold] =
-        [&options.target_file, &options.weight_file, &options.fold_file].map(|file| file.as_deref());
-    wanted.extend(beside::wanted(target, weight, fold));
+    let [target, weight, fold, cluster] =
+        [&options.target_file, &options.weight_file, &options.fold_file, &options.cluster_file]
+            .map(|file| file.as_deref());
+    wanted.extend(beside::wanted(target, weight, fold, cluster));
     Ok(wanted)
 }
 
@@ -257,10 +268,10 @@ fn as_it_lies(
     if features.len() != columns || rows.saturating_mul(columns) <= SMALL_DATA || !fits {
         return Ok(None);
     }
-    let (target, weight, fold) = Beside::open(files, wanted.iter())?.whole(rows)?;
+    let (target, weight, group) = Beside::open(files, wanted.iter())?.whole(rows)?;
     let weight = weight.unwrap_or_default();
     let missing = |text: &Text| text.codes.contains(&MISSING);
-    if missing(&target) || fold.as_ref().is_some_and(missing) || weight.iter().any(|s| s.is_nan()) {
+    if missing(&target) || group.as_ref().is_some_and(missing) || weight.iter().any(|s| s.is_nan()) {
         return Ok(None);
     }
     let Some(values) = npy::rows_of_f32(source)? else {
@@ -275,16 +286,21 @@ fn as_it_lies(
     codes.iter().enumerate().for_each(|(row, code)| sums.count(*code, weigh(row)));
     let classes = Classes::learn(&target.values, &[&sums], files, options, None)?;
     check_part(&sums, "training", &classes, files)?;
-    let folds = match fold {
-        None => None,
-        Some(fold) => {
-            let mut counts = vec![0; fold.values.len()];
-            let counted = fold.codes.iter().enumerate().filter(|(row, _)| weigh(*row) > 0.0);
-            counted.for_each(|(_, code)| counts[*code as usize] += 1);
-            let (folds, names) = folds::of_labels(&fold.values, &counts)?;
-            Some(Folds { of_row: fold.codes.iter().map(|code| folds[*code as usize] as u8).collect(), names })
+    let (mut folds, mut clusters) = (None, None);
+    if let Some(group) = group {
+        let mut counts = vec![0; group.values.len()];
+        let counted = group.codes.iter().enumerate().filter(|(row, _)| weigh(*row) > 0.0);
+        counted.for_each(|(_, code)| counts[*code as usize] += 1);
+        if options.has_clusters() {
+            let (numbers, count) = clusters::of_labels(&counts)?;
+            let of_row = group.codes.iter().map(|code| numbers[*code as usize]).collect();
+            clusters = Some(Clusters { name: options.cluster_name(), of_row, count });
+        } else {
+            let (numbers, names) = folds::of_labels(&group.values, &counts)?;
+            let of_row = group.codes.iter().map(|code| numbers[*code as usize] as u8).collect();
+            folds = Some(Folds { of_row, names });
         }
-    };
+    }
     let names: Vec<String> = features.iter().map(|wanted| wanted.name.clone()).collect();
     let column = |name: &String| InputColumn::Numeric { name: name.clone(), fill: None, date: false };
     let design = design_of(names.iter().map(column).collect(), classes.target.clone(), options);
@@ -298,7 +314,7 @@ fn as_it_lies(
         pack_seconds: packing.elapsed().as_secs_f64(),
         ..ReadSummary::default()
     };
-    Ok(Some(Training { train, holdout: None, folds, class_factors: factors, design, summary }))
+    Ok(Some(Training { train, holdout: None, folds, clusters, class_factors: factors, design, summary }))
 }
 
 fn design_of(columns: Vec<InputColumn>, target: Target, options: &DataOptions) -> Design {
@@ -344,6 +360,10 @@ fn assemble(
         true => Some(folds_of(&mut intake)?),
         false => None,
     };
+    let clusters = match options.has_clusters() {
+        true => Some(Clusters::of_rows(&mut intake, options.cluster_name())?),
+        false => None,
+    };
     let class_counts = classes.sums(&intake.train.classes).into_iter().map(|(rows, _)| rows).collect();
     let factors = class_factors(&options.class_weight, &intake.train.classes, &classes)?;
     let packing = Instant::now();
@@ -371,7 +391,7 @@ fn assemble(
         notes,
         pack_seconds: packing.elapsed().as_secs_f64(),
     };
-    Ok(Training { train, holdout, folds, class_factors: factors, design, summary })
+    Ok(Training { train, holdout, folds, clusters, class_factors: factors, design, summary })
 }
 
 /// The folds of the rows to fit, which are the last text column.

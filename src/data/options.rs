@@ -82,6 +82,10 @@ pub struct DataOptions {
     pub fold: Option<String>,
     /// Folds of a .npy matrix.
     pub fold_file: Option<PathBuf>,
+    /// Name of the column that says which cluster a row is in.
+    pub cluster: Option<String>,
+    /// Clusters of a .npy matrix.
+    pub cluster_file: Option<PathBuf>,
     /// Columns to use as features; empty means all that have no other role.
     pub features: Vec<String>,
     /// Columns to leave out.
@@ -136,6 +140,17 @@ impl DataOptions {
         self.memory.unwrap_or_else(|| size::available() / 5 * 4)
     }
 
+    /// Whether the data says which cluster a row is in.
+    pub(super) fn has_clusters(&self) -> bool {
+        self.cluster.is_some() || self.cluster_file.is_some()
+    }
+
+    /// What the clusters are called.
+    pub(super) fn cluster_name(&self) -> String {
+        let file = self.cluster_file.as_ref().map(|file| file.display().to_string());
+        self.cluster.clone().or(file).unwrap_or_default()
+    }
+
     /// Where rows go that memory does not hold.
     pub(super) fn cache_dir(&self) -> PathBuf {
         self.cache_dir.clone().unwrap_or_else(default_cache_dir)
@@ -152,6 +167,8 @@ impl Default for DataOptions {
             offset: None,
             fold: None,
             fold_file: None,
+            cluster: None,
+            cluster_file: None,
             features: Vec::new(),
             drop: Vec::new(),
             categorical: Vec::new(),

@@ -31,7 +31,8 @@ pub(super) fn choose(names: &[String], options: &DataOptions, file: &Path) -> Re
         (&target, "--target", target_kind, Use::Target),
         (&options.weight, "--weight", Kind::Weight, Use::Weight),
         (&options.offset, "--offset", Kind::Offset, Use::Offset),
-        (&options.fold, "--fold", Kind::Text, Use::Fold),
+        (&options.fold, "--fold", Kind::Text, Use::Group),
+        (&options.cluster, "--cluster", Kind::Text, Use::Group),
     ];
     for (name, option, kind, purpose) in single {
         if let Some(name) = name {
@@ -110,7 +111,7 @@ pub(super) fn wanted_of_arrays(opened: &Opened, design: &Design, options: &ReadO
     }
     let feature = |column: &InputColumn| Wanted::new(column.name(), Some(Kind::Number), Use::Feature, "the model");
     let target = options.target_file.as_deref().filter(|_| options.with_target);
-    let beside = beside::wanted(target, options.weight_file.as_deref(), None);
+    let beside = beside::wanted(target, options.weight_file.as_deref(), None, None);
     Ok(design.columns.iter().map(feature).chain(beside).collect())
 }
 

@@ -22,7 +22,8 @@ pub(super) enum Use {
     Target,
     Weight,
     Offset,
-    Fold,
+    /// Folds, or clusters.
+    Group,
     Feature,
     Kept,
 }

@@ -108,6 +108,7 @@ impl ClassFit {
                 seed,
                 version: env!("CARGO_PKG_VERSION").into(),
             },
+            inference: None,
             design: design.clone(),
         }
     }

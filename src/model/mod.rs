@@ -9,6 +9,7 @@ use crate::certificate::Status;
 use crate::data::{Dataset, Design};
 use crate::engine::{Device, DeviceInfo, Params};
 use crate::error::{Error, Result};
+use crate::inference::Inference;
 use crate::logistic::softplus;
 use crate::solver::Solver;
 
@@ -40,6 +41,9 @@ pub struct Model {
     pub objective: ObjectiveRecord,
     /// How the numbers came about.
     pub training: TrainingRecord,
+    /// Standard errors and what goes with them, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<Inference>,
     /// How input columns become features.
     pub design: Design,
 }
@@ -223,7 +227,11 @@ impl Model {
         {
             return Err("a coefficient is not a finite number".into());
         }
-        Ok(())
+        match &self.inference {
+            Some(_) if many => Err("it has an inference, which is for two classes".into()),
+            Some(inference) => inference.check(features.iter().map(String::as_str), self.objective.intercept),
+            None => Ok(()),
+        }
     }
 
     /// As JSON text, ending in a line break.

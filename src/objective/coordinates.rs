@@ -225,6 +225,19 @@ impl Coordinates {
         (beta, intercept)
     }
 
+    /// What coefficient `k` (the number of a column present, or of them all for the intercept) is on the original scale as a
+    /// combination of θ.
+    pub fn original_of(&self, k: usize) -> Vec<f64> {
+        let mut parts = vec![0.0; self.len()];
+        if k < self.unit.len() {
+            parts[k] = 1.0 / self.unit[k];
+        } else {
+            let moved = self.centre.iter().zip(&self.unit).map(|(centre, unit)| -centre / unit);
+            parts.iter_mut().zip(moved.chain([1.0])).for_each(|(part, moved)| *part = moved);
+        }
+        parts
+    }
+
     /// How much writing θ down on the original scale may move a linear predictor through the rounding of the intercept.
     pub fn blur(&self, theta: &[f64]) -> f64 {
         let moved = theta.iter().zip(&self.unit).zip(&self.centre).map(|((t, unit), centre)| (t / unit * centre).abs());

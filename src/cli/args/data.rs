@@ -139,6 +139,8 @@ impl DataArgs {
             offset: self.offset.clone(),
             fold: None,
             fold_file: None,
+            cluster: None,
+            cluster_file: None,
             features: trimmed(&self.features),
             drop: trimmed(&self.drop),
             categorical: trimmed(&self.categorical),

@@ -9,9 +9,11 @@ use crate::cli::curve::{curve, penalty_words};
 use crate::cli::evaluate::Scored;
 use crate::cli::output::{count, device_words, host_peak, plural, short, shorten, some_names};
 use crate::cli::progress::Terminal;
+use crate::cli::summary;
 use crate::data::{Dataset, Training};
 use crate::engine::{Cost, DeviceKind};
 use crate::fit::{Bootstrap, CrossValidation, Fit, FitOptions, Interval};
+use crate::inference::Inference;
 use crate::model::{Model, ObjectiveRecord};
 use crate::solver::Solver;
 
@@ -31,6 +33,8 @@ pub(super) struct Extras<'a> {
     pub(super) cv: Option<&'a (CrossValidation, usize)>,
     /// What resampling says of it.
     pub(super) bootstrap: Option<&'a Bootstrap>,
+    /// What was inferred of its coefficients, and the confidence of intervals.
+    pub(super) inference: Option<(&'a Inference, f64)>,
 }
 
 /// What a person must know about the replicates.
@@ -186,6 +190,9 @@ pub(super) fn report(
     }
     if let Some(bootstrap) = extras.bootstrap {
         report["bootstrap"] = intervals(bootstrap, &training.train.features);
+    }
+    if let Some((inference, level)) = extras.inference {
+        report["inference"] = summary::object(inference, level);
     }
     report
 }
@@ -356,6 +363,12 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
             unseen.low,
             unseen.high,
         );
+    }
+    if let Some((inference, level)) = extras.inference {
+        text += &format!("\n{}", summary::table(inference, level));
+        if extras.bootstrap.is_none() {
+            return text + &format!("\nmodel      {}\n", path.display());
+        }
     }
     text += "\ncoefficients";
     if let Some(bootstrap) = extras.bootstrap {

@@ -14,7 +14,7 @@ use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};
 use crate::engine::Params;
 use crate::engine::batch::Draw;
 use crate::error::Result;
-use crate::logistic::variance_octet;
+use crate::logistic::{residual_and_loss_octet, variance_octet};
 use crate::octet::{Octet, Stored, Work, dispatch};
 
 /// Rows gathered into one dense panel before it is multiplied with itself.
@@ -71,6 +71,8 @@ pub enum Curvature<'a> {
     Rows(&'a [f64]),
     /// c = y(1−y) at these parameters (stored units, p slopes and the intercept): the Hessian of the loss.
     At(&'a [f64]),
+    /// c = (y−t)² at these parameters: the sum of the squared scores.
+    Scores(&'a [f64]),
     /// The same of rows that count as this draw says, given the fold of each row of all blocks.
     Drawn(&'a [f64], Draw, &'a [u8]),
     /// c = y(1−y) at the probability of one class of the softmax at these parameters, a column a class.
@@ -336,12 +338,20 @@ fn roots<O: Octet, T: Stored>(o: O, x: &[Column<T>], place: &Group<'_>, curvatur
             lanes[..present].copy_from_slice(&rows[place.first_row..place.first_row + present]);
             kernels::stored(o, &lanes)
         }
-        Curvature::At(w) | Curvature::Drawn(w, ..) => {
+        Curvature::At(w) | Curvature::Drawn(w, ..) | Curvature::Scores(w) => {
             let offset = block.offset().map(|offset| offset.group(g));
             let a = kernels::with_intercept(o, products(o, x, &w[..x.len()]), w[x.len()], offset);
             let mut square = weight;
-            for k in 0..OCTETS {
-                square[k] = o.mul(weight[k], variance_octet(o, a[k]));
+            if let Curvature::Scores(_) = curvature {
+                let target = kernels::lanes(o, block.target().group(g));
+                for k in 0..OCTETS {
+                    let (residual, _) = residual_and_loss_octet(o, a[k], target[k]);
+                    square[k] = o.mul(weight[k], o.mul(residual, residual));
+                }
+            } else {
+                for k in 0..OCTETS {
+                    square[k] = o.mul(weight[k], variance_octet(o, a[k]));
+                }
             }
             if let Curvature::Drawn(_, draw, folds) = curvature {
                 let drawn = Drawn::new(folds, place.first_row, LANES.min(block.rows() - g * LANES));

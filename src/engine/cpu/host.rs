@@ -12,7 +12,8 @@ use super::hessian::{ColumnMap, Curvature, RowSample, hessians, most_at_once};
 use super::kernels::{self, Column, OCTETS};
 use super::products::InF64;
 use super::rows::logits;
-use crate::data::{Dataset, LANES, Precision, RowBlock, Values, each_block};
+use super::scores::clustered_scores;
+use crate::data::{Clusters, Dataset, LANES, Precision, RowBlock, Values, each_block};
 use crate::engine::{Draw, Params};
 use crate::error::Result;
 use crate::octet::{Octet, Stored, Work, dispatch};
@@ -109,6 +110,16 @@ impl<'a> Host<'a> {
     pub fn class_hessian(&self, map: &ColumnMap, w: &Params) -> Result<Mat<f64>> {
         self.count_pass();
         class_hessian(&self.data.blocks, map, w, RowSample::All)
+    }
+
+    /// Σ_g u_g·u_gᵀ for u_g = Σ s·(y−t)·x̃ over the rows of cluster g, at the parameters `w` (stored units, p slopes and the
+    /// intercept): what the covariance of clustered rows is made of.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] where the sums of so many clusters do not fit, and as [`Host::hessian`].
+    pub fn clustered_scores(&self, map: &ColumnMap, w: &[f64], clusters: &Clusters) -> Result<Mat<f64>> {
+        self.count_pass();
+        clustered_scores(&self.data.blocks, map, w, clusters)
     }
 
     /// The weights of the rows under each of `draws`; `folds` holds the fold of each row.

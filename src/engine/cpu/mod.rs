@@ -14,6 +14,7 @@ mod lines;
 pub mod products;
 mod real;
 mod rows;
+mod scores;
 mod softmax;
 
 use std::time::Instant;

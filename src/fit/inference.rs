@@ -1,0 +1,203 @@
+//! Inference about a model of maximum likelihood that was fitted: its estimates once more, their covariance and the null model.
+
+use std::collections::HashSet;
+
+use super::grid::Null;
+use super::{Fit, FitOptions};
+use crate::certificate::{self, Status};
+use crate::data::Dataset;
+use crate::engine::cpu::Host;
+use crate::error::{Error, Result};
+use crate::inference::{
+    Estimate, Estimator, INTERCEPT, Inference, Profile, Value, Variances, normal_quantile, profile_interval,
+};
+use crate::monitor::{Event, Monitor, Unheard};
+use crate::objective::{Coordinates, Evaluation, Objective};
+use crate::solver::{StopRule, newton};
+
+/// Newton steps to the estimates without redundant columns at the most, and the predicted decrease of J, as a part of it, below
+/// which a step only stirs rounding.
+const NEWTON_STEPS: usize = 100;
+const EXACT: f64 = 1e-20;
+/// Redundant columns named one by one.
+const MOST_NAMED: usize = 10;
+
+/// What to infer.
+#[derive(Debug, Clone, Copy)]
+pub struct Inferring<'a> {
+    /// How the covariance of the estimates is to be estimated.
+    pub covariance: Estimator<'a>,
+    /// The confidence of profile-likelihood intervals, where there are to be any.
+    pub profile: Option<f64>,
+}
+
+/// Why nothing is inferred of a fit with a penalty.
+pub fn no_inference_of_penalised() -> Error {
+    Error::Usage(
+        "--inference is for maximum likelihood: a penalty pulls the estimates towards zero, and a standard error says nothing of \
+         that bias; leave the penalty out, or take --bootstrap"
+            .into(),
+    )
+}
+
+/// Holds `data` and `options` to be those of a fit that something can be inferred from.
+///
+/// # Errors
+/// [`Error::Usage`] where there is a penalty, no verification, more than two classes or too much data for a matrix of curvature.
+pub fn check_inference(data: &Dataset, options: &FitOptions) -> Result<()> {
+    let usage = |message: String| Err(Error::Usage(message));
+    if options.l1 > 0.0 || options.l2 > 0.0 {
+        return Err(no_inference_of_penalised());
+    }
+    if !options.verify {
+        return usage("--inference needs an optimum that was verified: leave --no-verify out".into());
+    }
+    if data.classes > 2 {
+        return usage(format!("--inference is for two classes, and the target has {}", data.classes));
+    }
+    let columns = Coordinates::new(data, options.intercept, &[]).len();
+    if !certificate::affordable(data.rows, columns) {
+        return usage(format!(
+            "--inference would need the information matrix of {} rows × {columns} columns, which is too large; use fewer \
+             columns (--features, --drop)",
+            data.rows
+        ));
+    }
+    Ok(())
+}
+
+/// What `data` says of the coefficients of `fit`, which was fitted to it with `options`. Nothing where `fit` is no optimum, for
+/// then there are no estimates, or the user stops it.
+///
+/// Redundant columns are left out: where there are any, the estimates are those of the fit without them.
+///
+/// # Errors
+/// As [`check_inference`], [`Variances::new`] and [`profile_interval`]; what reading rows that are not in memory fails with.
+pub fn infer(
+    data: &Dataset,
+    fit: &Fit,
+    options: &FitOptions,
+    how: &Inferring<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Option<Inference>> {
+    check_inference(data, options)?;
+    if fit.status != Status::Converged {
+        return Ok(None);
+    }
+    let host = Host::new(data);
+    let all = Coordinates::new(data, options.intercept, &[]);
+    let redundant: HashSet<&str> = fit.redundant.iter().map(|(name, _)| name.as_str()).collect();
+    let is_kept = |k: &usize| !redundant.contains(data.features[all.map().features[*k]].as_str());
+    let kept: Vec<usize> = (0..all.units().len()).filter(is_kept).collect();
+    let coordinates = all.restricted(&kept);
+    let mut engine = host.engine();
+    let mut objective = Objective::new(&mut engine, &host, coordinates.clone(), 0.0);
+    let (at, (beta, intercept)) = if kept.len() == all.units().len() {
+        let at = objective.evaluate(coordinates.from_original(&fit.coefficients, fit.intercept))?;
+        (at, (fit.coefficients.clone(), fit.intercept))
+    } else {
+        let at = estimates_without_redundant(&mut objective, options.tolerance, monitor)?;
+        let original = coordinates.to_original(&at.theta);
+        (at, original)
+    };
+    let (rows, counts) = weights(data)?;
+    let variances = Variances::new(&host, &coordinates, &at.theta, rows, how.covariance)?;
+    // The intercept first, then the features; each with its number among the coordinates.
+    let numbered = options.intercept.then_some((INTERCEPT, Some(kept.len()), intercept));
+    let features = data
+        .features
+        .iter()
+        .enumerate()
+        .map(|(j, name)| (name.as_str(), coordinates.map().features.binary_search(&j).ok(), beta[j]));
+    let coefficients: Vec<_> = numbered.into_iter().chain(features).collect();
+    let mut profile = how.profile.map(|level| Profile { level, intervals: Vec::new() });
+    if let Some(profile) = &mut profile {
+        // P(|Z| ≤ z) = P(χ²₁ ≤ z²).
+        let quantile = normal_quantile(profile.level).powi(2);
+        for (name, place, estimate) in &coefficients {
+            if monitor.interrupted() {
+                return Ok(None);
+            }
+            monitor.event(Event::Step(format!("the profile likelihood of {name}")));
+            let interval = match place {
+                Some(k) => {
+                    let (below, above) = profile_interval(&mut objective, &at, &coordinates.original_of(*k), quantile)?;
+                    Some((estimate - below, estimate + above))
+                }
+                None => None,
+            };
+            profile.intervals.push(interval);
+        }
+    }
+    let null = Null::new(data, &FitOptions { penalty_factors: Vec::new(), ..options.clone() })?;
+    let estimate = |(name, place, estimate): (&str, Option<usize>, f64)| Estimate {
+        name: name.to_owned(),
+        value: place.map(|k| Value { estimate, se: variances.of(&coordinates.original_of(k)).sqrt() }),
+    };
+    Ok(Some(Inference {
+        covariance: how.covariance.record(),
+        warnings: warnings(&coefficients, counts),
+        coefficients: coefficients.into_iter().map(estimate).collect(),
+        rows,
+        parameters: coordinates.len(),
+        null_parameters: usize::from(options.intercept),
+        deviance: 2.0 * at.loss,
+        null_deviance: 2.0 * null.loss,
+        profile,
+    }))
+}
+
+/// The minimum of `objective`, of columns that are independent of each other.
+fn estimates_without_redundant(
+    objective: &mut Objective<'_>,
+    tolerance: f64,
+    monitor: &dyn Monitor,
+) -> Result<Evaluation> {
+    let start = vec![0.0; objective.coordinates().len()];
+    let rule =
+        StopRule { tolerance: 0.0, max_iterations: NEWTON_STEPS, relative_decrease: EXACT, leave_last_step: false };
+    let at = newton::minimise(objective, start, rule, &Unheard(monitor))?.at;
+    let slope = objective.gradient_norms(&at).0;
+    if !(slope <= tolerance) {
+        return Err(Error::Numerics(format!(
+            "no standard errors: the fit without the redundant columns ended at a slope of {slope:.1e}; leave them out (--drop)"
+        )));
+    }
+    Ok(at)
+}
+
+/// What a reader of the estimates must know.
+fn warnings(coefficients: &[(&str, Option<usize>, f64)], counts: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let aliased: Vec<&str> = coefficients.iter().filter(|(_, place, _)| place.is_none()).map(|c| c.0).collect();
+    if !aliased.is_empty() {
+        let names = aliased.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more = if aliased.len() > MOST_NAMED { ", …" } else { "" };
+        warnings.push(format!(
+            "{} of {} coefficients are not defined (NA), for their columns are redundant: {names}{more}. The others are those of \
+             the fit without these columns; the model keeps the shortest coefficients that predict the same.",
+            aliased.len(),
+            coefficients.len(),
+        ));
+    }
+    if !counts {
+        warnings.push(
+            "the weights are not whole numbers: standard errors take a row of weight s for s equal rows, which is right for \
+             counts. With --cluster and a column that numbers the rows each counts as one observation."
+                .into(),
+        );
+    }
+    warnings
+}
+
+/// How many rows have a positive weight, and whether all weights are counts.
+fn weights(data: &Dataset) -> Result<(usize, bool)> {
+    let (mut rows, mut counts) = (0, true);
+    for block in &data.blocks {
+        for s in block.vectors()?.weight.iter() {
+            rows += usize::from(s > 0.0);
+            counts &= s.fract() == 0.0;
+        }
+    }
+    Ok((rows, counts))
+}
