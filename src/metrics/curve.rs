@@ -244,8 +244,8 @@ impl Cheapest {
     }
 }
 
-/// A number in (low, high] of few digits, near the middle (`high` where there is nothing between): a threshold that people can read, and that does not depend on the
-/// last bits of the rows' probabilities.
+/// A number in (low, high] of few digits, near the middle (`high` where there is nothing between): a threshold that people can read,
+/// and that does not depend on the last bits of the rows' probabilities.
 fn shortest_between(low: f64, high: f64) -> f64 {
     let middle = low + 0.5 * (high - low);
     let of_digits = |digits: usize| format!("{middle:.digits$e}").parse().ok();
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(shortest_between(0.16, 0.18), 0.17);
         assert_eq!(shortest_between(0.1, 0.9), 0.5);
         assert_eq!(shortest_between(2.1e-9, 2.7e-9), 2.4e-9);
-        assert_eq!(shortest_between(0.5, 0.5 + f64::EPSILON), 0.5 + f64::EPSILON);
+        assert_eq!(shortest_between(0.5, 0.5f64.next_up()), 0.5f64.next_up());
         assert_eq!(shortest_between(0.0, 5e-324), 5e-324);
         assert_eq!(shortest_between(1.0 - f64::EPSILON, 1.0), 1.0);
     }
