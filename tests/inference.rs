@@ -466,8 +466,8 @@ fn clusters_of_arrays_are_those_of_columns() {
         desk.write(name, tables::npy("<f8", false, shape, &bytes));
     }
     let mut text = "x0,x1,g,y\n".to_owned();
-    for i in 0..300 {
-        text += &format!("{},{},{},{}\n", rows.x[2 * i], rows.x[2 * i + 1], groups[i], rows.target[i]);
+    for ((x, group), target) in rows.x.chunks(2).zip(&groups).zip(&rows.target) {
+        text += &format!("{},{},{group},{target}\n", x[0], x[1]);
     }
     desk.write("x.csv", text);
     let arrays = "train x.npy --target-file y.npy --inference --json --cluster g.npy";

@@ -48,13 +48,13 @@ fn add_scores<T: Stored>(block: &RowBlock, x: &[T], map: &ColumnMap, w: &[f64], 
     let beside = block.target().iter().zip(block.weight().iter());
     residuals.iter_mut().zip(beside).for_each(|(r, (t, s))| *r = s * residual_and_loss(*r, t).0);
     sums.par_chunks_mut(sums.len() / map.width()).enumerate().for_each(|(k, sums)| {
-        let rows = residuals.iter().zip(of_row).enumerate();
+        let rows = residuals.iter().zip(of_row);
         match map.features.get(k) {
-            Some(&feature) => rows.for_each(|(row, (r, cluster))| {
+            Some(&feature) => rows.enumerate().for_each(|(row, (r, cluster))| {
                 let z = x[RowBlock::index(row, feature, block.features())].wide();
                 sums[*cluster as usize] += r * (map.factor[k] * z + map.shift[k]);
             }),
-            None => rows.for_each(|(_, (r, cluster))| sums[*cluster as usize] += r),
+            None => rows.for_each(|(r, cluster)| sums[*cluster as usize] += r),
         }
     });
 }
