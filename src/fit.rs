@@ -117,6 +117,15 @@ pub struct Seconds {
     pub total: f64,
 }
 
+impl Seconds {
+    /// Adds what came before the fit: reading files into arrays, and packing these.
+    pub fn add_reading(&mut self, read: f64, packed: f64) {
+        self.read = read;
+        self.upload += packed;
+        self.total += read + packed;
+    }
+}
+
 /// A fitted model's numbers and how they came about.
 #[derive(Debug, Clone)]
 pub struct Fit {

@@ -17,6 +17,11 @@ pub(super) fn penalty_words(grid: &Grid, k: usize) -> String {
     }
 }
 
+/// A part of each penalty, in order.
+pub(super) fn of_grid(grid: &Grid, part: fn(&Grid, usize) -> f64) -> Vec<f64> {
+    (0..grid.lambda.len()).map(|k| part(grid, k)).collect()
+}
+
 /// Penalty `k` as options of `train`.
 pub(super) fn penalty_options(grid: &Grid, k: usize) -> String {
     let options = [("--l1", grid.l1(k)), ("--l2", grid.l2(k))].into_iter().filter(|(_, weight)| *weight > 0.0);
@@ -57,13 +62,11 @@ pub(super) fn warn_of_models<'a>(
 
 /// The curve, and what is chosen by it.
 pub(super) fn curve(cv: &CrossValidation) -> serde_json::Value {
-    let of_grid =
-        |of: fn(&Grid, usize) -> f64| -> Vec<f64> { (0..cv.grid.lambda.len()).map(|k| of(&cv.grid, k)).collect() };
     json!({
         "folds": cv.folds,
         "l1_ratio": cv.grid.l1_ratio,
-        "l1": of_grid(Grid::l1),
-        "l2": of_grid(Grid::l2),
+        "l1": of_grid(&cv.grid, Grid::l1),
+        "l2": of_grid(&cv.grid, Grid::l2),
         "metric": cv.score,
         "fold_log_loss": cv.fold_log_loss,
         "mean_log_loss": cv.mean_log_loss,

@@ -1,6 +1,6 @@
 //! `gpulogit cv`: which penalty predicts rows best that it has not seen.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::CvArgs;
 use super::curve::{curve, penalty_options, penalty_words, warn};
 use super::exit::Outcome;
-use super::output::{check_outputs, count, device_words, host_peak, json, plural, short, stdout, write};
+use super::output::{check_outputs, count, device_words, host_peak, json, plural, short, stdout};
 use super::progress::Terminal;
 use super::train;
 use crate::data::{Training, files_of, load_training};
@@ -25,18 +25,15 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
     let mut data_options = args.data.options(args.grid.penalties.is_penalised(), None, args.optimum.seed)?;
     args.grid.read_folds(&mut data_options);
     let mut inputs = files_of(&args.data.files)?;
-    let beside = [&data_options.target_file, &data_options.weight_file, &data_options.fold_file];
-    inputs.extend(beside.into_iter().flatten().cloned());
-    let outputs: Vec<&PathBuf> = [&args.model, &args.table, &args.plot].into_iter().flatten().collect();
-    check_outputs(&outputs, &inputs)?;
+    inputs.extend(data_options.files_beside().cloned());
+    check_outputs(&args.model.iter().chain(args.results.files()).collect::<Vec<_>>(), &inputs)?;
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let packed = training.summary.pack_seconds;
     let read = reading.elapsed().as_secs_f64() - packed;
     let options = args.optimum.options(args.common.device(), &training)?;
     let mut cv = args.grid.cross_validate(&training, &options, args.optimum.seed, terminal)?;
-    let seconds = &mut cv.models.seconds;
-    (seconds.read, seconds.upload, seconds.total) = (read, seconds.upload + packed, seconds.total + read + packed);
+    cv.models.seconds.add_reading(read, packed);
     terminal.clear();
     warn(&cv, args.optimum.tol, terminal);
     let chosen = args.grid.chosen(&cv);
@@ -57,10 +54,9 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
         stdout(&text(&cv, &training, options.verify, chosen, args.model.as_deref()))?;
     }
     // What cannot be drawn takes nothing else along.
-    args.table.as_ref().map_or(Ok(()), |path| write(path, &report::cv_table(&cv)?))?;
-    args.plot.as_ref().map_or(Ok(()), |path| write(path, &report::cv_curve(&cv)?))?;
+    args.results.write(|| report::cv_table(&cv), || report::cv_curve(&cv))?;
     let refitted = refit.map_or(Outcome::Done, |fit| Outcome::of_fit(fit.status, false));
-    Ok(if refitted == Outcome::Done && !cv.converged() { Outcome::NotGood } else { refitted })
+    Ok(if refitted == Outcome::Done && !cv.models.converged() { Outcome::NotGood } else { refitted })
 }
 
 /// Fits the model of the chosen penalty to all rows, and writes it.

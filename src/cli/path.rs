@@ -1,19 +1,18 @@
 //! `gpulogit path`: what a penalty leaves of each coefficient as it falls.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
 
 use super::args::PathArgs;
-use super::curve::{penalty_words, warn_of_models};
+use super::curve::{of_grid, penalty_words, warn_of_models};
 use super::exit::Outcome;
-use super::output::{check_outputs, count, device_words, host_peak, json, plural, short, stdout, write};
+use super::output::{check_outputs, count, device_words, host_peak, json, plural, short, stdout};
 use super::progress::Terminal;
 use crate::certificate::Status;
 use crate::data::{Dataset, files_of, load_training};
 use crate::error::Result;
-use crate::fit::{FitOptions, MemberFit, Path, path};
+use crate::fit::{FitOptions, Grid, MemberFit, Path, path};
 use crate::report;
 
 /// Rows of the table that is printed at the most.
@@ -24,9 +23,8 @@ pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
     args.optimum.check_factors(args.penalties.is_penalty())?;
     let data_options = args.data.options(args.penalties.is_penalised(), None, args.optimum.seed)?;
     let mut inputs = files_of(&args.data.files)?;
-    inputs.extend([&data_options.target_file, &data_options.weight_file].into_iter().flatten().cloned());
-    let outputs: Vec<&PathBuf> = [&args.table, &args.plot].into_iter().flatten().collect();
-    check_outputs(&outputs, &inputs)?;
+    inputs.extend(data_options.files_beside().cloned());
+    check_outputs(&args.results.files().collect::<Vec<_>>(), &inputs)?;
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let packed = training.summary.pack_seconds;
@@ -34,8 +32,7 @@ pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
     let data = &training.train;
     let options = args.optimum.options(args.common.device(), &training)?;
     let mut path = path(data, &args.penalties(), &options, terminal)?;
-    let seconds = &mut path.models.seconds;
-    (seconds.read, seconds.upload, seconds.total) = (read, seconds.upload + packed, seconds.total + read + packed);
+    path.models.seconds.add_reading(read, packed);
     terminal.clear();
     warn_of_models(
         path.models.fits.iter().enumerate().map(|(k, fit)| (penalty_words(&path.grid, k), fit)),
@@ -47,11 +44,11 @@ pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
     } else {
         stdout(&text(&path, data, options.verify))?;
     }
-    args.table.as_ref().map_or(Ok(()), |file| write(file, &report::path_table(&path, &data.features)?))?;
     let spreads: Vec<f64> = data.columns.iter().zip(&data.moments).map(|(c, m)| c.scale * m.sd).collect();
-    args.plot.as_ref().map_or(Ok(()), |file| write(file, &report::path_plot(&path, &data.features, &spreads)?))?;
+    args.results
+        .write(|| report::path_table(&path, &data.features), || report::path_plot(&path, &data.features, &spreads))?;
     let interrupted = path.models.fits.iter().any(|fit| fit.status == Status::Interrupted);
-    Ok(match path.models.fits.iter().all(|fit| fit.status == Status::Converged) {
+    Ok(match path.models.converged() {
         _ if interrupted => Outcome::Interrupted,
         true => Outcome::Done,
         false => Outcome::NotGood,
@@ -61,7 +58,6 @@ pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
 /// What `--json` prints: lists with an entry for each penalty, largest first.
 fn object(path: &Path, data: &Dataset, classes: &[String], options: &FitOptions) -> serde_json::Value {
     let (grid, fits) = (&path.grid, &path.models.fits);
-    let penalties = || 0..grid.lambda.len();
     let mut object = json!({
         "rows": data.rows,
         "features": data.features.len(),
@@ -71,8 +67,8 @@ fn object(path: &Path, data: &Dataset, classes: &[String], options: &FitOptions)
         "device": path.models.device,
         "l1_ratio": grid.l1_ratio,
         "lambda": grid.lambda,
-        "l1": penalties().map(|k| grid.l1(k)).collect::<Vec<f64>>(),
-        "l2": penalties().map(|k| grid.l2(k)).collect::<Vec<f64>>(),
+        "l1": of_grid(grid, Grid::l1),
+        "l2": of_grid(grid, Grid::l2),
         "nonzero": path.nonzero,
         "log_loss": path.log_loss,
         "deviance_explained": path.deviance_explained,

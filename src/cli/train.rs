@@ -21,8 +21,8 @@ use crate::certificate::Status;
 use crate::data::{DataOptions, ReadOptions, RowStream, Training, files_of, load_training};
 use crate::engine::gpu::GpuOptions;
 use crate::error::{Error, Result};
-use crate::fit::{FitOptions, Init, Resampling, bootstrap, check_inference, fit, infer};
-use crate::inference::check_level;
+use crate::fit::{Bootstrap, Fit, FitOptions, Init, Resampling, bootstrap, check_inference, fit, infer};
+use crate::inference::{Inference, check_level};
 use crate::model::{Checkpoint, Checkpoints, FitIdentity, Model, check_output};
 use crate::monitor::Monitor;
 use crate::solver::Solver;
@@ -33,43 +33,12 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         L2Arg::Auto => args.grid.penalties.is_penalised(),
         L2Arg::Is(l2) => l2 > 0.0 || args.fit.l1 > 0.0,
     };
-    if args.fit.l1 != 0.0 && args.fit.l2 == L2Arg::Auto {
-        return Err(Error::Usage(
-            "with --l2 auto an l1 is chosen too: say its part of the penalty with --l1-ratio in place of --l1".into(),
-        ));
-    }
-    if let (L2Arg::Is(_), Some(option)) = (args.fit.l2, args.grid.given()) {
-        return Err(Error::Usage(format!("{option} says how a penalty is chosen: add --l2 auto, or leave it out")));
-    }
-    args.fit.optimum.check_factors(match args.fit.l2 {
-        L2Arg::Auto => args.grid.penalties.is_penalty(),
-        L2Arg::Is(l2) => l2 != 0.0 || args.fit.l1 != 0.0,
-    })?;
-    check_judging(args)?;
-    args.inference.check(&args.data, &args.fit)?;
-    if args.level.is_some() && args.bootstrap.is_none() && !args.inference.inference {
-        return Err(Error::Usage("--level is of intervals: add --inference or --bootstrap, or leave it out".into()));
-    }
-    let level = args.level.unwrap_or(DEFAULT_LEVEL);
-    check_level(level)?;
-    if let Some(replicates) = args.bootstrap {
-        Resampling { replicates, level, seed: 0 }.check()?;
-    }
+    let level = check(args)?;
     let mut data_options = args.data.options(penalised, args.holdout, args.fit.optimum.seed)?;
     args.grid.read_folds(&mut data_options);
     args.inference.read_clusters(&mut data_options);
     let inputs = inputs(args, &data_options)?;
-    check_output(&args.model, &inputs)?;
-    if let Some(path) = &args.checkpoint {
-        check_output(path, &inputs)?;
-        let name = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        if name(path) == name(&args.model) {
-            return Err(Error::Usage(format!(
-                "--checkpoint {}: the model goes there; name another file",
-                path.display()
-            )));
-        }
-    }
+    check_outputs(args, &inputs)?;
     let training = load_training(&args.data.files, &data_options, terminal)?;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let unseen_options = ReadOptions {
@@ -131,9 +100,8 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let (checkpoints, options) = checkpoints(args, &training, options, terminal)?;
     let monitor: &dyn Monitor = checkpoints.as_ref().map_or(terminal, |checkpoints| checkpoints);
     let mut fit = fit(&training.train, &options, monitor)?;
-    fit.seconds.read = read;
-    fit.seconds.upload += packed;
-    fit.seconds.total += read + packed + cv.as_ref().map_or(0.0, |(cv, _)| cv.seconds().total);
+    fit.seconds.add_reading(read, packed);
+    fit.seconds.total += cv.as_ref().map_or(0.0, |(cv, _)| cv.seconds().total);
     let mut model = fit.model(&training.train, &training.design, &options, args.fit.optimum.seed);
     model.save(&args.model)?;
     if let Some(checkpoints) = checkpoints.filter(|_| fit.status != Status::Interrupted) {
@@ -162,30 +130,14 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     }
     terminal.clear();
     warn(&fit, &training.train, args.fit.optimum.tol, terminal);
-    match &replicates {
-        Ok(Some(replicates)) => warn_of_replicates(replicates, terminal),
-        Ok(None) if args.bootstrap.is_some() && fit.status == Status::Converged => {
-            terminal.warn("interrupted: the fit is whole, but there are no intervals.");
-        }
-        Ok(None) if args.bootstrap.is_some() => {
-            terminal.warn("no bootstrap replicates were fitted, for the fit itself did not converge.");
-        }
-        _ => {}
+    if let Ok(replicates) = &replicates {
+        warn_of_bootstrap(args, &fit, replicates.as_ref(), terminal);
     }
     if let Some(why) = unchecked(&fit, &options) {
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
-
-    match &inferred {
-        Ok(Some(found)) => found.warnings.iter().for_each(|warning| terminal.warn(warning)),
-        Ok(None) if inferring.is_some() => terminal.warn(match fit.status {
-            Status::Converged => "interrupted: the fit is whole, but there are no standard errors.",
-            Status::Separated => {
-                "no standard errors: the classes are separated, so that there are no finite estimates."
-            }
-            _ => "no standard errors, for the fit did not converge.",
-        }),
-        _ => {}
+    if let (Some(_), Ok(inferred)) = (&inferring, &inferred) {
+        warn_of_inference(&fit, inferred.as_ref(), terminal);
     }
 
     let bootstrap = replicates.as_ref().ok().and_then(Option::as_ref);
@@ -208,6 +160,73 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let inference_lacks = inferring.is_some() && inferred?.is_none();
     let interrupted = fit.status == Status::Converged && (replicates_lack || inference_lacks);
     Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_fit(fit.status, args.strict) })
+}
+
+/// Holds the options to fit each other; the confidence of intervals.
+fn check(args: &TrainArgs) -> Result<f64> {
+    if args.fit.l1 != 0.0 && args.fit.l2 == L2Arg::Auto {
+        return Err(Error::Usage(
+            "with --l2 auto an l1 is chosen too: say its part of the penalty with --l1-ratio in place of --l1".into(),
+        ));
+    }
+    if let (L2Arg::Is(_), Some(option)) = (args.fit.l2, args.grid.given()) {
+        return Err(Error::Usage(format!("{option} says how a penalty is chosen: add --l2 auto, or leave it out")));
+    }
+    args.fit.optimum.check_factors(match args.fit.l2 {
+        L2Arg::Auto => args.grid.penalties.is_penalty(),
+        L2Arg::Is(l2) => l2 != 0.0 || args.fit.l1 != 0.0,
+    })?;
+    check_judging(args)?;
+    args.inference.check(&args.data, &args.fit)?;
+    if args.level.is_some() && args.bootstrap.is_none() && !args.inference.inference {
+        return Err(Error::Usage("--level is of intervals: add --inference or --bootstrap, or leave it out".into()));
+    }
+    let level = args.level.unwrap_or(DEFAULT_LEVEL);
+    check_level(level)?;
+    if let Some(replicates) = args.bootstrap {
+        Resampling { replicates, level, seed: 0 }.check()?;
+    }
+    Ok(level)
+}
+
+/// Holds the files that are written to be none of those that are read, nor each other.
+fn check_outputs(args: &TrainArgs, inputs: &[PathBuf]) -> Result<()> {
+    check_output(&args.model, inputs)?;
+    if let Some(path) = &args.checkpoint {
+        check_output(path, inputs)?;
+        let name = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        if name(path) == name(&args.model) {
+            return Err(Error::Usage(format!(
+                "--checkpoint {}: the model goes there; name another file",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a person must know about the replicates, or why there are none.
+fn warn_of_bootstrap(args: &TrainArgs, fit: &Fit, replicates: Option<&Bootstrap>, terminal: &Terminal) {
+    match replicates {
+        Some(replicates) => warn_of_replicates(replicates, terminal),
+        None if args.bootstrap.is_none() => {}
+        None if fit.status == Status::Converged => {
+            terminal.warn("interrupted: the fit is whole, but there are no intervals.");
+        }
+        None => terminal.warn("no bootstrap replicates were fitted, for the fit itself did not converge."),
+    }
+}
+
+/// What a person must know about the inference that was asked for, or why there is none.
+fn warn_of_inference(fit: &Fit, inferred: Option<&Inference>, terminal: &Terminal) {
+    match (inferred, fit.status) {
+        (Some(found), _) => found.warnings.iter().for_each(|warning| terminal.warn(warning)),
+        (None, Status::Converged) => terminal.warn("interrupted: the fit is whole, but there are no standard errors."),
+        (None, Status::Separated) => {
+            terminal.warn("no standard errors: the classes are separated, so that there are no finite estimates.");
+        }
+        (None, _) => terminal.warn("no standard errors, for the fit did not converge."),
+    }
 }
 
 /// Holds the options of metrics to be of use.
@@ -265,8 +284,7 @@ fn checkpoints<'a>(
 /// Every file that is read.
 fn inputs(args: &TrainArgs, data: &DataOptions) -> Result<Vec<PathBuf>> {
     let mut inputs = files_of(&args.data.files)?;
-    let beside = [&data.target_file, &data.weight_file, &data.fold_file, &data.cluster_file, &args.test];
-    inputs.extend(beside.into_iter().flatten().cloned());
+    inputs.extend(data.files_beside().chain(&args.test).cloned());
     // A start that is no file does no harm here.
     inputs.push(PathBuf::from(&args.fit.init));
     Ok(inputs)

@@ -168,9 +168,7 @@ impl Sources {
         if options.no_cache || files.are_streams() {
             return None;
         }
-        let beside = [&options.target_file, &options.weight_file, &options.fold_file, &options.cluster_file];
-        let beside = beside.into_iter().flatten();
-        let paths = files.sources.iter().map(|source| &source.path).chain(beside);
+        let paths = files.sources.iter().map(|source| &source.path).chain(options.files_beside());
         paths.map(|path| Identity::of(path)).collect::<Option<_>>().map(Sources)
     }
 }

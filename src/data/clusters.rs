@@ -20,12 +20,8 @@ impl Clusters {
     /// # Errors
     /// As [`of_labels`], and what reading rows that are not in memory fails with.
     pub(super) fn of_rows(intake: &mut Intake, name: String) -> Result<Self> {
-        let column = intake.labels.len() - 1;
-        let (numbers, count) = of_labels(&intake.labels[column].counts)?;
-        intake.parts_mut().for_each(|part| part.recode(column, &numbers));
-        let mut of_row = Vec::with_capacity(intake.train.rows);
-        intake.train.each_level(column, &mut |clusters| of_row.extend_from_slice(clusters))?;
-        Ok(Clusters { name, of_row, count })
+        let (numbers, count) = of_labels(&intake.labels[intake.labels.len() - 1].counts)?;
+        Ok(Clusters { name, of_row: intake.groups(&numbers)?, count })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Dataset;
 use super::hash;
 use super::input::cell;
+use super::intake::Intake;
 use crate::error::{Error, Result};
 
 /// Folds at the most: what a byte counts.
@@ -51,6 +52,17 @@ impl Folds {
             }
         }
         Ok(Folds { of_row, names: (1..=folds).map(|fold| fold.to_string()).collect() })
+    }
+
+    /// Those of the rows to fit, which are the last text column.
+    ///
+    /// # Errors
+    /// As [`of_labels`], and what reading rows that are not in memory fails with.
+    pub(super) fn of_rows(intake: &mut Intake) -> Result<Self> {
+        let labels = &intake.labels[intake.labels.len() - 1];
+        let (numbers, names) = of_labels(&labels.dictionary.values, &labels.counts)?;
+        let of_row = intake.groups(&numbers)?.iter().map(|fold| *fold as u8).collect();
+        Ok(Folds { of_row, names })
     }
 
     /// How many there are.

@@ -331,6 +331,18 @@ impl Intake {
         }
     }
 
+    /// The group of each row to fit, given the numbers that stand for the labels of groups: the last text column, recoded.
+    ///
+    /// # Errors
+    /// What reading rows that are not in memory fails with.
+    pub(super) fn groups(&mut self, numbers: &[u32]) -> Result<Vec<u32>> {
+        let column = self.labels.len() - 1;
+        self.parts_mut().for_each(|part| part.recode(column, numbers));
+        let mut of_row = Vec::with_capacity(self.train.rows);
+        self.train.each_level(column, &mut |groups| of_row.extend_from_slice(groups))?;
+        Ok(of_row)
+    }
+
     /// Refuses columns of more levels than there may be, as soon as that is known.
     pub(super) fn check_levels(&self, options: &DataOptions) -> Result<()> {
         if options.hash_bits.is_some() {

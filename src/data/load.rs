@@ -357,7 +357,7 @@ fn assemble(
     let filled_cells = if options.missing == Missing::Mean { intake.filled_cells()? } else { 0 };
     let places: Vec<Place> = intake.features.iter().map(|(_, place, _)| *place).collect();
     let folds = match options.fold.is_some() || options.fold_file.is_some() {
-        true => Some(folds_of(&mut intake)?),
+        true => Some(Folds::of_rows(&mut intake)?),
         false => None,
     };
     let clusters = match options.has_clusters() {
@@ -392,17 +392,6 @@ fn assemble(
         pack_seconds: packing.elapsed().as_secs_f64(),
     };
     Ok(Training { train, holdout, folds, clusters, class_factors: factors, design, summary })
-}
-
-/// The folds of the rows to fit, which are the last text column.
-fn folds_of(intake: &mut Intake) -> Result<Folds> {
-    let column = intake.labels.len() - 1;
-    let labels = &intake.labels[column];
-    let (folds, names) = folds::of_labels(&labels.dictionary.values, &labels.counts)?;
-    intake.parts_mut().for_each(|part| part.recode(column, &folds));
-    let mut of_row = Vec::with_capacity(intake.train.rows);
-    intake.train.each_level(column, &mut |folds| of_row.extend(folds.iter().map(|fold| *fold as u8)))?;
-    Ok(Folds { of_row, names })
 }
 
 /// The held-out rows that have a level that no training row has.

@@ -140,6 +140,11 @@ impl DataOptions {
         self.memory.unwrap_or_else(|| size::available() / 5 * 4)
     }
 
+    /// The files that lie beside a .npy matrix.
+    pub fn files_beside(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.target_file, &self.weight_file, &self.fold_file, &self.cluster_file].into_iter().flatten()
+    }
+
     /// Whether the data says which cluster a row is in.
     pub(super) fn has_clusters(&self) -> bool {
         self.cluster.is_some() || self.cluster_file.is_some()

@@ -3,7 +3,6 @@
 
 use super::grid::Null;
 use super::{FitOptions, Grid, ManyFits, Penalties, Seconds, fit_many};
-use crate::certificate::Status;
 use crate::data::{Dataset, Folds, Training};
 use crate::engine::cpu::Host;
 use crate::engine::{Cost, DeviceInfo, Draw, Params};
@@ -66,11 +65,6 @@ impl CrossValidation {
     /// Number of the penalty and fold of each model.
     pub fn members(&self) -> impl Iterator<Item = (usize, &str)> {
         self.folds.iter().flat_map(|fold| (0..self.grid.lambda.len()).map(move |k| (k, fold.as_str())))
-    }
-
-    /// Whether every model has converged.
-    pub fn converged(&self) -> bool {
-        self.models.fits.iter().all(|fit| fit.status == Status::Converged)
     }
 
     /// What computed.

@@ -117,10 +117,8 @@ impl Null {
         let mut engine = host.engine();
         let mut theta = vec![0.0; null.len()];
         if !null.is_empty() {
-            let [negative, positive] = host.weight_sums(&[Draw::All], &[])?[0].classes;
-            let best = (positive / negative).ln();
-            if let (true, true, Some(intercept)) = (options.intercept, best.is_finite(), theta.last_mut()) {
-                *intercept = best;
+            if let (true, Some(intercept)) = (options.intercept, theta.last_mut()) {
+                *intercept = log_odds(&host, &[Draw::All], &[])?[0];
             }
             let rule = StopRule {
                 tolerance: NULL_SLOPE,
@@ -144,6 +142,14 @@ impl Null {
             passes,
         })
     }
+}
+
+/// The intercept that makes the mean prediction that of the targets where there is nothing else and no offset, on the rows of each draw;
+/// 0 where a class is missing. `folds` has the fold of each row where a draw asks for it.
+pub(super) fn log_odds(host: &Host<'_>, draws: &[Draw], folds: &[u8]) -> Result<Vec<f64>> {
+    let of = |[negative, positive]: [f64; 2]| (positive / negative).ln();
+    let sums = host.weight_sums(draws, folds)?;
+    Ok(sums.iter().map(|sums| of(sums.classes)).map(|odds| if odds.is_finite() { odds } else { 0.0 }).collect())
 }
 
 /// λ from the slopes of the null model: with an l1 all coefficients stay zero while no |∂J/∂βⱼ| exceeds it. Without one, near zero

@@ -23,7 +23,7 @@ const EXACT: f64 = 1e-20;
 /// Steps of a model at the most.
 const MAX_ITERATIONS: usize = 1000;
 /// Slope below which an engine whose numbers are f32 leaves the rest to f64.
-const F32_FLOOR: f64 = 1e-8;
+pub(super) const F32_FLOOR: f64 = 1e-8;
 /// Multiply-adds of the curvature of every model at its own point that are cheap beside everything else.
 const CHEAP: f64 = 4e9;
 /// Models whose Σ s differ by less than this part share a metric.
@@ -67,6 +67,13 @@ pub struct ManyFits {
     pub seconds: Seconds,
     /// What the engine did.
     pub cost: Cost,
+}
+
+impl ManyFits {
+    /// Whether every model has converged.
+    pub fn converged(&self) -> bool {
+        self.fits.iter().all(|fit| fit.status == Status::Converged)
+    }
 }
 
 /// Fits all `members` to `data`, reading X for all of them at once; `folds` has the fold of each row where a draw asks for it. Of

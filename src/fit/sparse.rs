@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use super::grid::log_odds;
+use super::many::F32_FLOOR;
 use super::{Fit, FitOptions, Init, LEAST_DECREASE, ManyFits, MemberFit, Seconds, starting_point};
 use crate::certificate::{self, Certificate, Composite, Status, duality_gap};
 use crate::data::{Dataset, Precision};
@@ -17,8 +19,6 @@ use crate::solver::{RELATIVE_DECREASE, Solver, StopReason};
 
 /// Predicted decrease in f64, as a part of max(J, S/1000), below which a further step only stirs rounding.
 const EXACT: f64 = 1e-26;
-/// Slope below which an engine whose numbers are f32 leaves the rest to f64.
-const F32_FLOOR: f64 = 1e-8;
 /// Where a duality gap is wanted the host goes on to a violation of this part of the smallest weight: the gap is about as large a part
 /// of the loss.
 const PROVED: f64 = 1e-11;
@@ -250,12 +250,8 @@ fn first_points(host: &Host<'_>, task: Task<'_>, options: &FitOptions) -> Result
     let mut thetas = vec![starting_point(task.coordinates, &options.init); task.members.len()];
     if matches!(options.init, Init::Zeros) && options.intercept {
         let draws: Vec<Draw> = task.members.iter().map(|member| member.draw).collect();
-        for (theta, sums) in thetas.iter_mut().zip(host.weight_sums(&draws, task.folds)?) {
-            let [negative, positive] = sums.classes;
-            let best = (positive / negative).ln();
-            if let (Some(intercept), true) = (theta.last_mut(), best.is_finite()) {
-                *intercept = best;
-            }
+        for (theta, best) in thetas.iter_mut().zip(log_odds(host, &draws, task.folds)?) {
+            theta.last_mut().into_iter().for_each(|intercept| *intercept = best);
         }
     }
     Ok(thetas)

@@ -6,16 +6,15 @@ use serde::Serialize;
 use super::confusion::{Confusion, Cost};
 use super::ranked::Ranked;
 use crate::error::Result;
+use crate::inference::normal_quantile;
 use crate::logistic::sigmoid;
 
 /// Thresholds that labels are shown at, the highest first.
 const THRESHOLDS: [f64; 15] = [0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01];
 /// Shares of the weight, ranked highest, that lift is shown at.
 const SHARES: [f64; 11] = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
-/// The part of the normal distribution within ±[`NORMAL`].
+/// Confidence of the interval of an area.
 const LEVEL: f64 = 0.95;
-/// Its 97.5% quantile.
-const NORMAL: f64 = 1.959_963_984_540_054;
 
 /// An interval that covers the area of the population in `level` of all samples: area ± 1.96·`se`, cut to [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -148,7 +147,8 @@ fn interval(area: f64, areas: &Areas, placements: &[Spread; 2], totals: &Totals)
         placements[k].about(area) / totals.weight[k].powi(2) * (m / (m - 1.0))
     };
     let se = (variance(0) + variance(1)).sqrt();
-    let end = |sign: f64| (area + sign * NORMAL * se).clamp(0.0, 1.0);
+    let z = normal_quantile(LEVEL);
+    let end = |sign: f64| (area + sign * z * se).clamp(0.0, 1.0);
     Some(AreaInterval { level: LEVEL, se, low: end(-1.0), high: end(1.0) })
 }
 

@@ -1,10 +1,12 @@
 //! The arguments of cross-validation and of paths, and what they ask for.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::data::column_or_file;
 use super::{Common, DataArgs, OptimumArgs};
+use crate::cli::output::write;
 use crate::data::{DataOptions, Folds, Training};
 use crate::error::Result;
 use crate::fit::{CrossValidation, FitOptions, Lambda, Penalties, Score, cross_validate};
@@ -19,12 +21,8 @@ pub(in crate::cli) struct CvArgs {
     /// Write the model of the chosen penalty, fitted to all rows, to this file.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(in crate::cli) model: Option<PathBuf>,
-    /// Write the curve to this file as CSV: a row for each penalty.
-    #[arg(long, value_name = "FILE.csv", help_heading = "Results")]
-    pub(in crate::cli) table: Option<PathBuf>,
-    /// Draw the curve into this file.
-    #[arg(long, value_name = "FILE.svg", help_heading = "Results")]
-    pub(in crate::cli) plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) results: ResultArgs,
     #[command(flatten)]
     pub(in crate::cli) optimum: OptimumArgs,
     #[command(flatten)]
@@ -42,12 +40,8 @@ pub(in crate::cli) struct PathArgs {
     pub(in crate::cli) data: DataArgs,
     #[command(flatten)]
     pub(in crate::cli) penalties: PenaltyArgs,
-    /// Write the path to this file as CSV: a row for each penalty, with all coefficients.
-    #[arg(long, value_name = "FILE.csv", help_heading = "Results")]
-    pub(in crate::cli) table: Option<PathBuf>,
-    /// Draw the path into this file.
-    #[arg(long, value_name = "FILE.svg", help_heading = "Results")]
-    pub(in crate::cli) plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) results: ResultArgs,
     #[command(flatten)]
     pub(in crate::cli) optimum: OptimumArgs,
     #[command(flatten)]
@@ -58,6 +52,34 @@ impl PathArgs {
     /// The penalties of the path.
     pub(in crate::cli) fn penalties(&self) -> Penalties {
         self.penalties.with_defaults(PENALTIES_OF_A_PATH, 1.0)
+    }
+}
+
+/// Where the results go, beside the terminal.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ResultArgs {
+    /// Write them to this file as CSV: a row for each penalty (of a path with all coefficients).
+    #[arg(long, value_name = "FILE.csv", help_heading = "Results")]
+    table: Option<PathBuf>,
+    /// Draw them into this file.
+    #[arg(long, value_name = "FILE.svg", help_heading = "Results")]
+    plot: Option<PathBuf>,
+}
+
+impl ResultArgs {
+    /// The files that are written.
+    pub(in crate::cli) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.table.iter().chain(&self.plot)
+    }
+
+    /// Writes what is asked for.
+    pub(in crate::cli) fn write(
+        &self,
+        table: impl FnOnce() -> Result<String>,
+        plot: impl FnOnce() -> Result<String>,
+    ) -> Result<()> {
+        self.table.as_ref().map_or(Ok(()), |file| write(file, &table()?))?;
+        self.plot.as_ref().map_or(Ok(()), |file| write(file, &plot()?))
     }
 }
 
@@ -146,12 +168,7 @@ impl GridArgs {
 
     /// Has the folds read that are given.
     pub(in crate::cli) fn read_folds(&self, options: &mut DataOptions) {
-        match &self.fold {
-            Some(file) if Path::new(file).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) => {
-                options.fold_file = Some(file.into());
-            }
-            fold => options.fold.clone_from(fold),
-        }
+        (options.fold, options.fold_file) = column_or_file(&self.fold);
     }
 
     /// Cross-validates the penalties on the rows to fit; `seed` decides the folds where they are not given.

@@ -1,6 +1,6 @@
 //! The arguments that say which rows, which columns and what they mean.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -185,4 +185,14 @@ fn class_weight(text: Option<&str>) -> Result<ClassWeight> {
     pairs.collect::<Option<Vec<_>>>().map(ClassWeight::Labels).ok_or_else(|| {
         Error::Usage(format!("--class-weight {text:?} is neither `balanced` nor a list such as yes=2,no=1"))
     })
+}
+
+/// What says a group of each row: a column of the data or, where it ends as a matrix does, a file beside one.
+pub(super) fn column_or_file(given: &Option<String>) -> (Option<String>, Option<PathBuf>) {
+    match given {
+        Some(file) if Path::new(file).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) => {
+            (None, Some(file.into()))
+        }
+        column => (column.clone(), None),
+    }
 }

@@ -1,9 +1,8 @@
 //! The arguments that say what is inferred of a fit.
 
-use std::path::Path;
-
 use clap::{Args, ValueEnum};
 
+use super::data::column_or_file;
 use super::{DataArgs, FitArgs, L2Arg};
 use crate::data::{DataOptions, Training};
 use crate::error::{Error, Result};
@@ -70,12 +69,7 @@ impl InferenceArgs {
 
     /// Has the clusters read that are given.
     pub(in crate::cli) fn read_clusters(&self, options: &mut DataOptions) {
-        match &self.cluster {
-            Some(file) if Path::new(file).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) => {
-                options.cluster_file = Some(file.into());
-            }
-            cluster => options.cluster.clone_from(cluster),
-        }
+        (options.cluster, options.cluster_file) = column_or_file(&self.cluster);
     }
 
     /// What to infer of a fit of `training`, if anything, with intervals at `level`.

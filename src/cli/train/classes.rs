@@ -45,9 +45,7 @@ pub(super) fn run(
         Multi::Softmax => fit_softmax(data, &options, terminal)?,
         Multi::Ovr => fit_one_vs_rest(data, &options, terminal)?,
     };
-    fit.seconds.read = read;
-    fit.seconds.upload += packed;
-    fit.seconds.total += read + packed;
+    fit.seconds.add_reading(read, packed);
     let model = fit.model(data, &training.design, &options, multi, args.fit.optimum.seed);
     model.save(&args.model)?;
     terminal.clear();

@@ -71,10 +71,10 @@ pub enum Curvature<'a> {
     Rows(&'a [f64]),
     /// c = y(1−y) at these parameters (stored units, p slopes and the intercept): the Hessian of the loss.
     At(&'a [f64]),
-    /// c = (y−t)² at these parameters: the sum of the squared scores.
-    Scores(&'a [f64]),
     /// The same of rows that count as this draw says, given the fold of each row of all blocks.
     Drawn(&'a [f64], Draw, &'a [u8]),
+    /// c = (y−t)² at these parameters: the sum of the squared scores.
+    Scores(&'a [f64]),
     /// c = y(1−y) at the probability of one class of the softmax at these parameters, a column a class.
     Class(&'a Params, usize),
 }
