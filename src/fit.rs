@@ -3,9 +3,11 @@
 mod bootstrap;
 mod classes;
 mod cross_validation;
+mod firth;
 mod grid;
 mod inference;
 mod many;
+mod options;
 mod path;
 mod sparse;
 mod unpenalised;
@@ -18,7 +20,7 @@ use crate::certificate::{self, Certificate, Problem, Status};
 use crate::data::{Dataset, Design, hash};
 use crate::engine::cpu::{CpuEngine, Host};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{self, Cost, DeviceInfo, DeviceKind, DeviceRequest};
+use crate::engine::{self, Cost, DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 use crate::model::{Coefficient, FORMAT_VERSION, Intercept, Model, ObjectiveRecord, TrainingRecord};
 use crate::monitor::Monitor;
@@ -33,72 +35,12 @@ pub use cross_validation::{CrossValidation, Score, cross_validate};
 pub use grid::{Grid, Lambda, Penalties};
 pub use inference::{Inferring, check_inference, infer, no_inference_of_penalised};
 pub use many::{ManyFits, MemberFit, fit_many};
+pub use options::{FitOptions, Init};
+use options::{check, check_options};
 pub use path::{Path, path};
 
 /// Predicted decrease, as a part of max(J, S/1000), at which a solver stops whose gradients are good to the last.
 const LEAST_DECREASE: f64 = 1e-16;
-
-/// How to fit. One struct for the command line and the library.
-#[derive(Debug, Clone)]
-pub struct FitOptions {
-    /// What computes.
-    pub device: DeviceRequest,
-    /// The method; chosen by the size of the data when `None`.
-    pub solver: Option<Solver>,
-    /// l1 of the objective: l1·Σ fⱼ|βⱼ|.
-    pub l1: f64,
-    /// l2 of the objective: ½·l2·Σ fⱼβⱼ².
-    pub l2: f64,
-    /// fⱼ, one for each feature; none where all are 1. A feature whose factor is 0 is not penalised.
-    pub penalty_factors: Vec<f64>,
-    /// Whether the column of ones takes part.
-    pub intercept: bool,
-    /// Iterations at the most; the solver's own default when `None`.
-    pub max_iterations: Option<usize>,
-    /// Largest |∂J/∂βⱼ|/(S·sdⱼ) at the returned point.
-    pub tolerance: f64,
-    /// η of gradient descent.
-    pub learning_rate: Option<f64>,
-    /// Whether to re-check (and polish) the answer in f64 on the host.
-    pub verify: bool,
-    /// Where to start.
-    pub init: Init,
-    /// Bytes of a GPU's memory that may be used; rows beyond them are sent anew in each pass.
-    pub device_memory: Option<u64>,
-}
-
-impl Default for FitOptions {
-    fn default() -> Self {
-        FitOptions {
-            device: DeviceRequest::Auto,
-            solver: None,
-            l1: 0.0,
-            l2: 0.0,
-            penalty_factors: Vec::new(),
-            intercept: true,
-            max_iterations: None,
-            tolerance: 1e-8,
-            learning_rate: None,
-            verify: true,
-            init: Init::Zeros,
-            device_memory: None,
-        }
-    }
-}
-
-/// The starting point.
-#[derive(Debug, Clone)]
-pub enum Init {
-    /// All zeros.
-    Zeros,
-    /// Uniform in [−1, 1) on the standardised columns.
-    Random {
-        /// Seed: the same one gives the same start.
-        seed: u64,
-    },
-    /// Coefficients of the original columns, in the order of the data's features, and the intercept.
-    Coefficients(Vec<f64>, f64),
-}
 
 /// Seconds spent in each part of a fit.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -188,6 +130,7 @@ impl Fit {
                 l1: options.l1,
                 l2: options.l2,
                 penalty_factors: options.penalty_factors.clone(),
+                firth: options.firth,
                 intercept: options.intercept,
                 multi: None,
             },
@@ -225,6 +168,9 @@ pub fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -> Resul
 /// As [`fit`].
 pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn Monitor) -> Result<Fit> {
     check(data, options)?;
+    if options.firth {
+        return firth::fit(data, options, monitor);
+    }
     if options.l1 > 0.0 {
         return unpenalised::or_separated(sparse::fit(data, options, gpu, monitor)?, data, options);
     }
@@ -353,56 +299,6 @@ fn sampled_newton(
     let warm = matches!(options.init, Init::Coefficients(..));
     let exact = certificate::affordable(data.rows, coordinates.len());
     newton::minimise_sampled(objective, &mut samples, theta, warm, exact, rule, monitor)
-}
-
-/// Holds data and options to be those of a fit of two classes.
-fn check(data: &Dataset, options: &FitOptions) -> Result<()> {
-    if data.classes > 2 {
-        return Err(Error::Usage(format!("this needs a target of two classes, and there are {}", data.classes)));
-    }
-    check_options(data, options)
-}
-
-/// Holds data and options to be those of a fit.
-fn check_options(data: &Dataset, options: &FitOptions) -> Result<()> {
-    let usage = |message: &str| Err(Error::Usage(message.into()));
-    if data.rows == 0 || !(data.weight_sum > 0.0) {
-        return usage("there are no rows of positive weight to fit");
-    }
-    if let Init::Coefficients(beta, _) = &options.init
-        && beta.len() != data.features.len()
-    {
-        return usage("the starting coefficients are not as many as the features");
-    }
-    if !(options.l2 >= 0.0 && options.l2.is_finite()) {
-        return usage("--l2 must be a finite number that is not negative");
-    }
-    if !(options.l1 >= 0.0 && options.l1.is_finite()) {
-        return usage("--l1 must be a finite number that is not negative");
-    }
-    let factors = &options.penalty_factors;
-    if !(factors.is_empty() || factors.len() == data.features.len()) {
-        return usage("the penalty factors are not as many as the features");
-    }
-    if !factors.iter().all(|factor| *factor >= 0.0 && factor.is_finite()) {
-        return usage("--penalty-factor must be a finite number that is not negative");
-    }
-    if !factors.is_empty() && factors.iter().all(|factor| *factor == 0.0) {
-        return usage("--penalty-factor is 0 for every feature, so nothing is penalised: leave it and the penalty out");
-    }
-    if options.l1 > 0.0 && options.solver.is_some_and(|solver| solver != Solver::ProximalNewton) {
-        return usage("--l1 is fitted by proximal Newton steps: leave --solver to auto");
-    }
-    if !(options.tolerance > 0.0 && options.tolerance.is_finite()) {
-        return usage("--tol must be a positive finite number");
-    }
-    if options.learning_rate.is_some_and(|eta| !(eta > 0.0 && eta.is_finite())) {
-        return usage("--learning-rate must be a positive finite number");
-    }
-    if options.learning_rate.is_some() && options.solver != Some(Solver::Gd) {
-        return usage("--learning-rate is gradient descent's: add --solver gd, or leave it out");
-    }
-    Ok(())
 }
 
 /// Newton where there are row samples to begin with, or its matrix is cheap beside the reading of data; else L-BFGS.

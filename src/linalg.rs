@@ -2,7 +2,9 @@
 
 use faer::linalg::solvers::{Llt, Solve};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
-use faer::{Mat, Par, Side};
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::prelude::ReborrowMut;
+use faer::{Mat, MatMut, Par, Side};
 
 /// Columns up to which a matrix of their products is kept and factored.
 pub const MAX_COLUMNS: usize = 2048;
@@ -48,6 +50,18 @@ impl Cholesky {
         x.col(0).iter().copied().collect()
     }
 
+    /// vᵀA⁻¹v of each column v of `vectors`, which are overwritten.
+    pub fn inverse_lengths(&self, mut vectors: MatMut<'_, f64>) -> Vec<f64> {
+        solve_lower_triangular_in_place(self.factor.L(), vectors.rb_mut(), Par::Seq);
+        vectors.as_ref().col_iter().map(|column| column.squared_norm_l2()).collect()
+    }
+
+    /// log det A.
+    pub fn log_determinant(&self) -> f64 {
+        let l = self.factor.L();
+        (0..l.nrows()).map(|i| 2.0 * l[(i, i)].ln()).sum()
+    }
+
     /// Whether no ridge was added.
     pub fn is_exact(&self) -> bool {
         self.exact
@@ -88,6 +102,11 @@ impl Cholesky {
         invert_lower_triangular(inverse.as_mut(), l, Par::Seq);
         inverse.col_iter().map(|column| column.iter().map(|x| x * x).sum()).collect()
     }
+}
+
+/// Eigenvalues of a symmetric matrix, ascending; nothing where they were not found.
+pub fn eigenvalues(matrix: &Mat<f64>) -> Option<Vec<f64>> {
+    matrix.self_adjoint_eigenvalues(Side::Lower).ok()
 }
 
 /// Which columns carry information of their own.

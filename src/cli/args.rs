@@ -179,6 +179,13 @@ pub(super) struct FitArgs {
     /// Penalty X·‖β‖₁, never on the intercept: coefficients that are exactly zero. With --l2 an elastic net.
     #[arg(long, default_value_t = 0.0, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) l1: f64,
+    /// Firth's penalised likelihood: less biased in small samples, and finite where classes are separated; computed on the CPU.
+    #[arg(
+        long,
+        conflicts_with_all = ["l1", "l2", "penalty_factor", "bootstrap", "multi", "no_verify", "checkpoint"],
+        help_heading = "Fitting"
+    )]
+    pub(super) firth: bool,
     /// η of w := w − η∇J, on standardised columns [default: 1/L for a bound L on the curvature].
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) learning_rate: Option<f64>,

@@ -8,7 +8,7 @@ use super::output::{json, plural, short, shorten, stdout};
 use super::progress::Terminal;
 use crate::certificate::Status;
 use crate::error::{Error, Result};
-use crate::inference::{Covariance, Inference, check_level};
+use crate::inference::{Covariance, Inference, Profile, check_level, chi_squared_tail};
 use crate::model::Model;
 
 /// Confidence of an interval by default.
@@ -56,12 +56,14 @@ pub(super) fn run(args: &SummaryArgs, terminal: &Terminal) -> Result<Outcome> {
 
 /// What `--json` prints of an inference, with intervals at `level`.
 pub(super) fn object(inference: &Inference, level: f64) -> serde_json::Value {
-    let lines = inference.coefficients.iter().zip(inference.intervals(level));
+    let profile = inference.profile.as_ref().filter(|_| inference.is_profiled(level));
+    let lines = inference.coefficients.iter().zip(inference.intervals(level)).enumerate();
     let coefficients: Vec<_> = lines
-        .map(|(coefficient, interval)| {
+        .map(|(k, (coefficient, interval))| {
+            let statistic = profile.and_then(|profile| profile.statistics[k]);
             let value = coefficient.value;
             let (low, high) = (interval.map(|i| i.0), interval.map(|i| i.1));
-            json!({
+            let mut line = json!({
                 "name": coefficient.name,
                 "estimate": value.map(|v| v.estimate),
                 "se": value.map(|v| v.se),
@@ -72,12 +74,18 @@ pub(super) fn object(inference: &Inference, level: f64) -> serde_json::Value {
                 "odds_ratio": value.map(|v| v.estimate.exp()),
                 "odds_ratio_low": low.map(f64::exp),
                 "odds_ratio_high": high.map(f64::exp),
-            })
+            });
+            if profile.is_some() {
+                line["lr_statistic"] = json!(statistic);
+                line["lr_p"] = json!(statistic.map(|statistic| chi_squared_tail(statistic, 1)));
+            }
+            line
         })
         .collect();
     let (df_residual, df_null) = inference.degrees_of_freedom();
     json!({
         "covariance": inference.covariance,
+        "firth": inference.firth,
         "level": level,
         "intervals": if inference.is_profiled(level) { "profile" } else { "wald" },
         "coefficients": coefficients,
@@ -118,6 +126,7 @@ pub(super) fn table(inference: &Inference, level: f64) -> String {
         odds.push([name, low, high, ratio, ratio_low, ratio_high]);
     }
     let covariance = match &inference.covariance {
+        Covariance::Model if inference.firth => "the information at Firth's estimates".to_owned(),
         Covariance::Model => "the model".to_owned(),
         Covariance::Hc0 => "the sandwich (HC0), robust to a wrong variance".to_owned(),
         Covariance::Hc1 => "the sandwich times n/(n−k) (HC1), robust to a wrong variance".to_owned(),
@@ -129,15 +138,23 @@ pub(super) fn table(inference: &Inference, level: f64) -> String {
     text += "---\nSignif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1\n\n";
     let kind = if inference.is_profiled(level) { "profile likelihood" } else { "Wald" };
     text += &format!("{}% intervals ({kind}) and odds ratios:\n{}\n", short(100.0 * level), aligned(&odds));
+    if let Some(profile) = inference.profile.as_ref().filter(|_| inference.is_profiled(level)) {
+        text += &format!("Likelihood-ratio tests of each coefficient:\n{}\n", ratio_tests(inference, profile));
+    }
     let (df_residual, df_null) = inference.degrees_of_freedom();
+    if inference.firth {
+        text += "Firth's penalised likelihood, ½·log det H within the log-likelihood and deviances:\n";
+    }
     let deviances = [("    Null", inference.null_deviance, df_null), ("Residual", inference.deviance, df_residual)];
     let width = deviances.map(|(_, deviance, _)| fixed(deviance).len()).into_iter().max().unwrap_or(0);
     for (name, deviance, df) in deviances {
         text += &format!("{name} deviance: {:>width$}  on {df} degrees of freedom\n", fixed(deviance));
     }
-    text += &format!("AIC: {}   BIC: {}\n", fixed(inference.aic()), fixed(inference.bic()));
-    text +=
-        &format!("log-likelihood: {}   McFadden R²: {:.4}\n", fixed(inference.log_likelihood()), inference.mcfadden());
+    if let (Some(aic), Some(bic)) = (inference.aic(), inference.bic()) {
+        text += &format!("AIC: {}   BIC: {}\n", fixed(aic), fixed(bic));
+    }
+    text += &format!("log-likelihood: {}", fixed(inference.log_likelihood()));
+    text += &inference.mcfadden().map_or("\n".to_owned(), |r2| format!("   McFadden R²: {r2:.4}\n"));
     if let Some(test) = inference.likelihood_ratio() {
         text += &format!(
             "likelihood-ratio test against the null model: {} on {} degrees of freedom, p = {}\n",
@@ -149,11 +166,23 @@ pub(super) fn table(inference: &Inference, level: f64) -> String {
     text
 }
 
+/// The statistics of a profile and their p-values.
+fn ratio_tests(inference: &Inference, profile: &Profile) -> String {
+    let mut rows = vec![["", "χ²", "Pr(>χ²)", ""].map(str::to_owned)];
+    for (coefficient, statistic) in inference.coefficients.iter().zip(&profile.statistics) {
+        let p = statistic.map(|statistic| chi_squared_tail(statistic, 1));
+        let words = |value: Option<String>| value.unwrap_or_else(|| "NA".to_owned());
+        let marks = p.map_or("", stars).to_owned();
+        rows.push([shorten(&coefficient.name, 40), words(statistic.map(number)), words(p.map(p_value)), marks]);
+    }
+    aligned(&rows)
+}
+
 /// Cells in columns: names to the left, numbers to the right, and what may be empty last.
-fn aligned(rows: &[[String; 6]]) -> String {
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |c: usize| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let line = |row: &[String; 6]| {
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
         let mut line = format!("{:w$}", row[0], w = widths[0]);
         for (cell, w) in row[1..].iter().zip(&widths[1..]) {
             // Stars stand close to what they mark.

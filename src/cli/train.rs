@@ -75,6 +75,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
             SolverArg::Lbfgs => Some(Solver::Lbfgs),
             SolverArg::Newton => Some(Solver::Newton),
         },
+        firth: args.fit.firth,
         learning_rate: args.fit.learning_rate,
         init: init(args, &training)?,
         ..args.fit.optimum.options(args.common.device(), &training)?

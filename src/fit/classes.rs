@@ -92,6 +92,7 @@ impl ClassFit {
                 l1: 0.0,
                 l2: options.l2,
                 penalty_factors: options.penalty_factors.clone(),
+                firth: false,
                 intercept: options.intercept,
                 multi: Some(multi),
             },

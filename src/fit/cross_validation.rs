@@ -224,8 +224,9 @@ fn judge(
             w.model_mut(fold).copy_from_slice(&data.in_stored_units(&fit.coefficients, fit.intercept));
         }
         let mut tallies = (0..folds.len()).map(|_| Tally::new(0.5)).collect::<Result<Vec<_>>>()?;
-        host.each_left_out(&w, &folds.of_row, |fold, a, t, s| {
-            tallies[fold].add(a, t, s / training.class_factors[usize::from(t > 0.5)])
+        host.each_row(&w, |row, a, t, s| {
+            let fold = usize::from(folds.of_row[row]);
+            tallies[fold].add(a(fold), t, s / training.class_factors[usize::from(t > 0.5)])
         })?;
         for (metrics, tally) in metrics.iter_mut().zip(tallies) {
             metrics.push(tally.headline()?);

@@ -3,22 +3,17 @@
 use std::collections::HashSet;
 
 use super::grid::Null;
-use super::{Fit, FitOptions};
+use super::{Fit, FitOptions, firth};
 use crate::certificate::{self, Status};
 use crate::data::Dataset;
 use crate::engine::cpu::Host;
 use crate::error::{Error, Result};
 use crate::inference::{
-    Estimate, Estimator, INTERCEPT, Inference, Profile, Value, Variances, normal_quantile, profile_interval,
+    Estimate, Estimator, INTERCEPT, Inference, Profile, Profiled, Value, Variances, normal_quantile,
 };
 use crate::monitor::{Event, Monitor, Unheard};
-use crate::objective::{Coordinates, Evaluation, Objective};
-use crate::solver::{StopRule, newton};
+use crate::objective::{Coordinates, Evaluation, FirthObjective, Likelihood, Objective};
 
-/// Newton steps to the estimates without redundant columns at the most, and the predicted decrease of J, as a part of it, below
-/// which a step only stirs rounding.
-const NEWTON_STEPS: usize = 100;
-const EXACT: f64 = 1e-20;
 /// Redundant columns named one by one.
 const MOST_NAMED: usize = 10;
 
@@ -72,7 +67,7 @@ pub fn check_inference(data: &Dataset, options: &FitOptions) -> Result<()> {
 /// Redundant columns are left out: where there are any, the estimates are those of the fit without them.
 ///
 /// # Errors
-/// As [`check_inference`], [`Variances::new`] and [`profile_interval`]; what reading rows that are not in memory fails with.
+/// As [`check_inference`], [`Variances::new`] and [`Profiled`]; what reading rows that are not in memory fails with.
 pub fn infer(
     data: &Dataset,
     fit: &Fit,
@@ -91,12 +86,15 @@ pub fn infer(
     let kept: Vec<usize> = (0..all.units().len()).filter(is_kept).collect();
     let coordinates = all.restricted(&kept);
     let mut engine = host.engine();
-    let mut objective = Objective::new(&mut engine, &host, coordinates.clone(), 0.0);
+    let objective = Objective::new(&mut engine, &host, coordinates.clone(), 0.0);
+    let mut likelihood: Box<dyn Likelihood + '_> =
+        if options.firth { Box::new(FirthObjective::new(objective)) } else { Box::new(objective) };
+    let likelihood = likelihood.as_mut();
     let (at, (beta, intercept)) = if kept.len() == all.units().len() {
-        let at = objective.evaluate(coordinates.from_original(&fit.coefficients, fit.intercept))?;
+        let at = likelihood.evaluate(coordinates.from_original(&fit.coefficients, fit.intercept))?;
         (at, (fit.coefficients.clone(), fit.intercept))
     } else {
-        let at = estimates_without_redundant(&mut objective, options.tolerance, monitor)?;
+        let at = estimates_without_redundant(likelihood, options, monitor)?;
         let original = coordinates.to_original(&at.theta);
         (at, original)
     };
@@ -110,7 +108,7 @@ pub fn infer(
         .enumerate()
         .map(|(j, name)| (name.as_str(), coordinates.map().features.binary_search(&j).ok(), beta[j]));
     let coefficients: Vec<_> = numbered.into_iter().chain(features).collect();
-    let mut profile = how.profile.map(|level| Profile { level, intervals: Vec::new() });
+    let mut profile = how.profile.map(|level| Profile { level, intervals: Vec::new(), statistics: Vec::new() });
     if let Some(profile) = &mut profile {
         // P(|Z| ≤ z) = P(χ²₁ ≤ z²).
         let quantile = normal_quantile(profile.level).powi(2);
@@ -119,17 +117,21 @@ pub fn infer(
                 return Ok(None);
             }
             monitor.event(Event::Step(format!("the profile likelihood of {name}")));
-            let interval = match place {
-                Some(k) => {
-                    let (below, above) = profile_interval(&mut objective, &at, &coordinates.original_of(*k), quantile)?;
-                    Some((estimate - below, estimate + above))
-                }
-                None => None,
+            let Some(k) = place else {
+                profile.intervals.push(None);
+                profile.statistics.push(None);
+                continue;
             };
-            profile.intervals.push(interval);
+            let mut profiled = Profiled::new(likelihood, &at, coordinates.original_of(*k))?;
+            let (below, above) = profiled.interval(quantile)?;
+            profile.intervals.push(Some((estimate - below, estimate + above)));
+            profile.statistics.push(Some(profiled.at_zero()?));
         }
     }
-    let null = Null::new(data, &FitOptions { penalty_factors: Vec::new(), ..options.clone() })?;
+    let null = match options.firth {
+        true => firth::null_value(likelihood, data.weight_sum)?,
+        false => Null::new(data, &FitOptions { penalty_factors: Vec::new(), ..options.clone() })?.loss,
+    };
     let estimate = |(name, place, estimate): (&str, Option<usize>, f64)| Estimate {
         name: name.to_owned(),
         value: place.map(|k| Value { estimate, se: variances.of(&coordinates.original_of(k)).sqrt() }),
@@ -141,24 +143,23 @@ pub fn infer(
         rows,
         parameters: coordinates.len(),
         null_parameters: usize::from(options.intercept),
-        deviance: 2.0 * at.loss,
-        null_deviance: 2.0 * null.loss,
+        firth: options.firth,
+        deviance: 2.0 * at.value,
+        null_deviance: 2.0 * null,
         profile,
     }))
 }
 
-/// The minimum of `objective`, of columns that are independent of each other.
+/// The minimum of `likelihood`, of columns that are independent of each other.
 fn estimates_without_redundant(
-    objective: &mut Objective<'_>,
-    tolerance: f64,
+    likelihood: &mut dyn Likelihood,
+    options: &FitOptions,
     monitor: &dyn Monitor,
 ) -> Result<Evaluation> {
-    let start = vec![0.0; objective.coordinates().len()];
-    let rule =
-        StopRule { tolerance: 0.0, max_iterations: NEWTON_STEPS, relative_decrease: EXACT, leave_last_step: false };
-    let at = newton::minimise(objective, start, rule, &Unheard(monitor))?.at;
-    let slope = objective.gradient_norms(&at).0;
-    if !(slope <= tolerance) {
+    let start = vec![0.0; likelihood.coordinates().len()];
+    let at = firth::minimise(likelihood, start, options, &Unheard(monitor))?.minimum.at;
+    let slope = likelihood.gradient_norms(&at).0;
+    if !(slope <= options.tolerance) {
         return Err(Error::Numerics(format!(
             "no standard errors: the fit without the redundant columns ended at a slope of {slope:.1e}; leave them out (--drop)"
         )));

@@ -10,7 +10,7 @@ use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{Curvature, Host, gram_cost};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, Cost, DeviceInfo, DeviceKind, Draw, Engine};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg::MAX_COLUMNS;
 use crate::monitor::{Monitor, Unheard};
 use crate::objective::{BatchObjective, Coordinates, Member, sample_ridge};
@@ -89,6 +89,9 @@ pub fn fit_many(
     monitor: &dyn Monitor,
 ) -> Result<ManyFits> {
     super::check(data, options)?;
+    if options.firth {
+        return Err(Error::Usage("--firth fits one model to all rows: leave it out here".into()));
+    }
     let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
     if members.iter().any(|member| member.l1 > 0.0) {
         return sparse::fit_many(data, members, folds, options, &gpu, monitor);

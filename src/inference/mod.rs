@@ -25,7 +25,7 @@ use crate::linalg::Cholesky;
 
 pub use covariance::{Estimator, Variances};
 pub use distributions::{chi_squared_tail, normal_quantile, normal_two_sided};
-pub use profile::profile_interval;
+pub use profile::Profiled;
 
 /// What the intercept is called, as in R.
 pub const INTERCEPT: &str = "(Intercept)";
@@ -93,6 +93,10 @@ pub struct Inference {
     pub parameters: usize,
     /// Those of the null model: the intercept, if there is one.
     pub null_parameters: usize,
+    /// Whether they are the maximum of Firth's penalised likelihood, ½·log det H more than the log-likelihood: then the log-likelihood
+    /// and both deviances have that in them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub firth: bool,
     /// −2·log-likelihood.
     pub deviance: f64,
     /// That of the null model: the intercept alone, and the offset.
@@ -111,6 +115,8 @@ pub struct Profile {
     pub level: f64,
     /// One for each coefficient; none where there is no estimate.
     pub intervals: Vec<Option<(f64, f64)>>,
+    /// By how much the deviance rises where the coefficient is zero: χ²₁ if it is (likelihood-ratio test).
+    pub statistics: Vec<Option<f64>>,
 }
 
 /// The likelihood-ratio test against the null model.
@@ -135,19 +141,19 @@ impl Inference {
         (self.rows.saturating_sub(self.parameters), self.rows.saturating_sub(self.null_parameters))
     }
 
-    /// Akaike's criterion: deviance + 2k.
-    pub fn aic(&self) -> f64 {
-        self.deviance + 2.0 * self.parameters as f64
+    /// Akaike's criterion: deviance + 2k. None of a penalised likelihood, for this and what follows are about maxima of plain ones.
+    pub fn aic(&self) -> Option<f64> {
+        (!self.firth).then(|| self.deviance + 2.0 * self.parameters as f64)
     }
 
     /// Schwarz's criterion: deviance + k·log n.
-    pub fn bic(&self) -> f64 {
-        self.deviance + self.parameters as f64 * (self.rows as f64).ln()
+    pub fn bic(&self) -> Option<f64> {
+        (!self.firth).then(|| self.deviance + self.parameters as f64 * (self.rows as f64).ln())
     }
 
     /// McFadden's R²: 1 − log-likelihood / that of the null model.
-    pub fn mcfadden(&self) -> f64 {
-        1.0 - self.deviance / self.null_deviance
+    pub fn mcfadden(&self) -> Option<f64> {
+        (!self.firth).then(|| 1.0 - self.deviance / self.null_deviance)
     }
 
     /// The test against the null model; none where that is the model itself.
@@ -189,15 +195,21 @@ impl Inference {
         if values().count() != self.parameters || self.null_parameters != usize::from(intercept) {
             return Err(format!("its inference has not {} estimates", self.parameters));
         }
-        if let Some(Profile { level, intervals }) = &self.profile {
+        if let Some(Profile { level, intervals, statistics }) = &self.profile {
             let around = |value: Value, (low, high): (f64, f64)| low <= value.estimate && value.estimate <= high;
             let mut pairs = self.coefficients.iter().zip(intervals);
             let all = pairs.all(|(coefficient, interval)| match (coefficient.value, interval) {
                 (Some(value), Some(interval)) => around(value, *interval),
                 (value, interval) => value.is_none() && interval.is_none(),
             });
-            if !(all && intervals.len() == self.coefficients.len() && check_level(*level).is_ok()) {
-                return Err("the profile-likelihood intervals of its inference are not those of its estimates".into());
+            let mut tests = self.coefficients.iter().zip(statistics);
+            let tested = tests.all(|(coefficient, statistic)| match statistic {
+                Some(statistic) => coefficient.value.is_some() && *statistic >= 0.0 && statistic.is_finite(),
+                None => coefficient.value.is_none(),
+            });
+            let one_each = [intervals.len(), statistics.len()].iter().all(|len| *len == self.coefficients.len());
+            if !(all && tested && one_each && check_level(*level).is_ok()) {
+                return Err("the profile likelihoods of its inference are not those of its estimates".into());
             }
         }
         Ok(())

@@ -110,6 +110,9 @@ pub struct ObjectiveRecord {
     /// fⱼ, one for each feature; none where all are 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub penalty_factors: Vec<f64>,
+    /// Whether it was Firth's penalised likelihood, which takes ½·log det H from the loss.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub firth: bool,
     /// Whether an intercept was fitted.
     pub intercept: bool,
     /// How more than two classes are modelled.

@@ -3,10 +3,12 @@
 mod batch;
 mod classes;
 mod coordinates;
+mod likelihood;
 
 pub use batch::{BatchEvaluation, BatchObjective, Member};
 pub use classes::{ClassEvaluation, ClassObjective};
 pub use coordinates::Coordinates;
+pub use likelihood::{FirthObjective, Likelihood};
 
 pub use crate::data::Precision;
 

@@ -145,6 +145,15 @@ impl Metric {
         }
     }
 
+    /// Puts `curvature` in the place of what the corrections stand on, with the smallest ridge that makes it positive definite; whether
+    /// it is finite.
+    pub fn renew(&mut self, curvature: &Mat<f64>) -> bool {
+        let factor = Cholesky::with_ridge(curvature).map(Arc::new);
+        let is_finite = factor.is_some();
+        self.base = factor.map_or(Base::Scaled(1.0), Base::Factor);
+        is_finite
+    }
+
     /// Forgets every correction; whether there were any.
     pub fn forget(&mut self) -> bool {
         let had_any = !self.memory.is_empty();

@@ -6,6 +6,7 @@ pub mod lbfgs;
 mod line_search;
 mod metric;
 pub mod newton;
+pub mod pointwise;
 mod quadratic;
 pub mod quasi_newton;
 pub mod sparse;
@@ -94,6 +95,6 @@ pub fn advance(objective: &mut Objective<'_>, from: &Evaluation, direction: &[f6
     Ok(next)
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

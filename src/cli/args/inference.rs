@@ -17,18 +17,18 @@ pub(in crate::cli) struct InferenceArgs {
     #[arg(long, conflicts_with = "no_verify", help_heading = "Intervals")]
     pub(in crate::cli) inference: bool,
     /// Covariance of the estimates: by the model, or robust to a wrong one (hc0, and hc1 with n/(n−k)) [default: model].
-    #[arg(long, value_name = "KIND", requires = "inference", help_heading = "Intervals")]
+    #[arg(long, value_name = "KIND", requires = "inference", conflicts_with = "firth", help_heading = "Intervals")]
     covariance: Option<CovarianceArg>,
     /// Covariance of rows that depend on each other within clusters: a column of the data that names them, or for an X.npy a file.
     #[arg(
         long,
         value_name = "COL|CLUSTER.npy",
         requires = "inference",
-        conflicts_with = "covariance",
+        conflicts_with_all = ["covariance", "firth"],
         help_heading = "Intervals"
     )]
     cluster: Option<String>,
-    /// Intervals by profile likelihood in the place of estimate ± z·se: better in small samples, many times the work.
+    /// Intervals and tests by profile likelihood beside estimate ± z·se: better in small samples, many times the work.
     #[arg(long, requires = "inference", help_heading = "Intervals")]
     profile: bool,
 }

@@ -82,6 +82,7 @@ fn check(args: &TrainArgs, training: &Training) -> Result<()> {
     let given = [
         ("--l1", args.fit.l1 > 0.0),
         ("--bootstrap", args.bootstrap.is_some()),
+        ("--firth", args.fit.firth),
         ("--inference", args.inference.inference),
         ("--checkpoint", args.checkpoint.is_some()),
         ("--learning-rate", args.fit.learning_rate.is_some()),

@@ -81,7 +81,7 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
         terminal.warn(&format!(
             "the classes are {kind} separated ({} of {} rows), so no maximum-likelihood estimate exists: the \
              coefficients of {names} grow without end. Predictions are usable, those coefficients are not; a penalty on \
-             them (--l2 1) gives finite ones.",
+             them (--l2 1) gives finite ones, and so does --firth.",
             count(separation.rows as u64),
             count(data.rows as u64),
         ));
@@ -119,7 +119,8 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
 
 /// Why separation was not looked for, where it was not although a feature is not penalised.
 pub(super) fn unchecked(fit: &Fit, options: &FitOptions) -> Option<&'static str> {
-    if (options.l1 > 0.0 || options.l2 > 0.0) && !options.penalty_factors.contains(&0.0) {
+    let penalised = options.l1 > 0.0 || options.l2 > 0.0;
+    if options.firth || (penalised && !options.penalty_factors.contains(&0.0)) {
         return None;
     }
     let Some(certificate) = &fit.certificate else {
@@ -182,6 +183,9 @@ pub(super) fn report(
         "bytes": bytes_json(&fit.cost),
         "kernels": kernels_json(&fit.cost),
     });
+    if options.firth {
+        report["firth"] = json!(true);
+    }
     if !options.penalty_factors.is_empty() {
         report["penalty_factors"] = json!(options.penalty_factors);
     }
@@ -259,6 +263,9 @@ pub(super) fn penalty_text(objective: &ObjectiveRecord) -> String {
         .filter(|(_, weight)| *weight > 0.0)
         .map(|(name, weight)| format!(", {name} = {}", short(weight)))
         .collect();
+    if objective.firth {
+        text += ", Firth's penalty";
+    }
     let features = |of: fn(f64) -> bool| objective.penalty_factors.iter().filter(|factor| of(**factor)).count() as u64;
     let counts = [
         (features(|factor| factor != 0.0 && factor != 1.0), "with a factor"),

@@ -10,12 +10,14 @@ use super::class_hessian::class_hessian;
 use super::draws::{WeightSums, weight_sums};
 use super::hessian::{ColumnMap, Curvature, RowSample, hessians, most_at_once};
 use super::kernels::{self, Column, OCTETS};
+use super::leverage::leverages;
 use super::products::InF64;
 use super::rows::logits;
 use super::scores::clustered_scores;
 use crate::data::{Clusters, Dataset, LANES, Precision, RowBlock, Values, each_block};
 use crate::engine::{Draw, Params};
 use crate::error::Result;
+use crate::linalg::Cholesky;
 use crate::octet::{Octet, Stored, Work, dispatch};
 
 /// A data set on the host, and how often it was read in full.
@@ -122,6 +124,16 @@ impl<'a> Host<'a> {
         clustered_scores(&self.data.blocks, map, w, clusters)
     }
 
+    /// The leverage of every row at the parameters `w` (stored units, p slopes and the intercept): s·y(1−y)·x̃ᵀH⁻¹x̃ for the H whose
+    /// factor is `information`.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn leverages(&self, map: &ColumnMap, w: &[f64], information: &Cholesky) -> Result<Vec<f64>> {
+        self.count_pass();
+        leverages(&self.data.blocks, map, w, information)
+    }
+
     /// The weights of the rows under each of `draws`; `folds` holds the fold of each row.
     ///
     /// # Errors
@@ -171,19 +183,18 @@ impl<'a> Host<'a> {
         Ok(sums)
     }
 
-    /// Calls `each` for every row in input order with its fold, its linear predictor (offset included) under the model of that
-    /// fold, its target and its weight; W has a column for each fold.
+    /// Calls `each` for every row in input order with its number, its linear predictor (offset included) under a model of W, its
+    /// target and its weight.
     ///
     /// # Errors
     /// What reading blocks that are not in memory or `each` fails with.
-    pub fn each_left_out(
+    pub fn each_row(
         &self,
         w: &Params,
-        folds: &[u8],
-        mut each: impl FnMut(usize, f64, f64, f64) -> Result<()>,
+        mut each: impl FnMut(usize, &dyn Fn(usize) -> f64, f64, f64) -> Result<()>,
     ) -> Result<()> {
         self.count_pass();
-        let mut folds = folds.iter();
+        let mut first = 0;
         each_block(&self.data.blocks, |_, block| {
             let mut predictors = vec![vec![0.0; block.rows()]; w.models()];
             for (k, out) in predictors.iter_mut().enumerate() {
@@ -193,10 +204,10 @@ impl<'a> Host<'a> {
                 }
             }
             let beside = block.target().iter().zip(block.weight().iter());
-            for (row, ((t, s), fold)) in beside.zip(&mut folds).enumerate() {
-                let fold = usize::from(*fold);
-                each(fold, predictors[fold][row], t, s)?;
+            for (row, (t, s)) in beside.enumerate() {
+                each(first + row, &|model| predictors[model][row], t, s)?;
             }
+            first += block.rows();
             Ok(())
         })
     }

@@ -10,6 +10,7 @@ mod draws;
 mod hessian;
 mod host;
 pub mod kernels;
+mod leverage;
 mod lines;
 pub mod products;
 mod real;
