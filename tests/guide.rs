@@ -57,7 +57,8 @@ fn blocks(document: &str) -> Vec<Block> {
 fn commands(block: &Block) -> Vec<(String, i32)> {
     let joined = block.lines.join("\n").replace("\\\n", " ");
     let command = |line: &str| {
-        let (command, comment) = line.split_once(" # ").unwrap_or((line, ""));
+        let line = line.replacen("cargo run --release -- ", "gpulogit ", 1);
+        let (command, comment) = line.split_once(" # ").unwrap_or((&line, ""));
         let code = comment.split("exit code ").nth(1).map_or(0, |rest| {
             rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().expect("a number after \"exit code\"")
         });
@@ -133,10 +134,11 @@ fn every_command_runs_and_prints_what_is_quoted() {
 
 #[test]
 fn blocks_commands_and_quotations_are_told_apart() {
-    let document = "x\n```sh\ncargo build\ngpulogit a \\\n  b   # exit code 3, for\ngpulogit c 'd>1' # e\n```\n```text\nq 1\n```\n";
+    let document = "x\n```sh\ncargo build\ncargo run --release -- z\ngpulogit a \\\n  b   # exit code 3, for\ngpulogit c 'd>1' # e\n```\n```text\nq 1\n```\n";
     let found = blocks(document);
     assert_eq!(found.iter().map(|block| block.kind.as_str()).collect::<Vec<_>>(), ["sh", "text"]);
-    assert_eq!(commands(&found[0]), [("gpulogit a    b".to_owned(), 3), ("gpulogit c 'd>1'".to_owned(), 0)]);
+    let expected = [("gpulogit z", 0), ("gpulogit a    b", 3), ("gpulogit c 'd>1'", 0)];
+    assert_eq!(commands(&found[0]), expected.map(|(command, code)| (command.to_owned(), code)));
     let quoted = ["rows   1,309 of 2".to_owned(), "status     converged".to_owned(), "and … so on".to_owned()];
     assert!(missing(&quoted, "rows 7 of 12\nstatus     converged").is_empty());
     assert_eq!(missing(&quoted, "rows 7 of 12\nstatus     separated"), ["status     converged"]);
