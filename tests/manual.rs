@@ -86,7 +86,7 @@ fn pages_are_clean_for_the_formatters_here() {
     let desk = Desk::new();
     assert_eq!(desk.run(&["man", "man1"]).code, 0);
     let formatters: [&[&str]; 2] =
-        [&["mandoc", "-T", "lint", "-W", "warning"], &["groff", "-man", "-ww", "-z", "-K", "utf8"]];
+        [&["mandoc", "-T", "lint", "-W", "warning"], &["groff", "-man", "-T", "utf8", "-K", "utf8", "-ww", "-z"]];
     let here = formatters.iter().filter(|formatter| {
         let found = Command::new(formatter[0]).args(&formatter[1..]).arg("/dev/null").output();
         found.is_ok_and(|output| output.status.success())

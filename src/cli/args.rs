@@ -98,7 +98,8 @@ impl Command {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// What computes: auto, cpu, gpu, or the id or name of an adapter (see `gpulogit devices`).
+    /// What computes: auto (a real GPU, or the CPU engine where there is none), cpu, gpu, or the id or name of an adapter (see `gpulogit
+    /// devices`).
     #[arg(long, default_value = "auto", value_name = "DEVICE", help_heading = "Running")]
     pub(super) device: String,
     /// Threads of the CPU engine [default: one a core].

@@ -70,6 +70,8 @@ fn page(command: &clap::Command, main: &clap::Command) -> Result<String> {
     let version = main.get_version().unwrap_or_default();
     let man = Man::new(command.clone().override_usage(usage))
         .section(SECTION)
+        // An empty one would be no argument, and the version would stand in its place.
+        .date(" ")
         .source(format!("gpulogit {version}"))
         .manual("gpulogit manual");
     let mut bytes = Vec::new();

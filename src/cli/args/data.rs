@@ -33,7 +33,7 @@ pub(in crate::cli) struct DataArgs {
     /// Use only these columns as features [default: all that have no other use].
     #[arg(long, value_name = "COL,..", value_delimiter = ',', help_heading = "Data")]
     pub(in crate::cli) features: Vec<String>,
-    /// Use these columns as no features.
+    /// Leave these columns out of the features.
     #[arg(long, value_name = "COL,..", value_delimiter = ',', help_heading = "Data")]
     pub(in crate::cli) drop: Vec<String>,
     /// Take these columns as categories although they hold numbers.
