@@ -6,6 +6,8 @@ mod export;
 mod factors;
 mod inference;
 mod judging;
+mod machine;
+mod manual;
 
 use std::path::PathBuf;
 
@@ -15,9 +17,12 @@ pub(super) use cv::{CvArgs, GridArgs, PathArgs};
 pub(super) use data::{DataArgs, FormatArg, MissingArg, trimmed};
 pub(super) use export::ExportArgs;
 pub(super) use judging::JudgingArgs;
+pub(super) use machine::{BenchArgs, CacheArgs, DevicesArgs, ExplainArgs, ValidateArgs};
+pub(super) use manual::{CompletionsArgs, EXIT_CODES, FIRST_STEPS, ManArgs};
 
 use factors::{FactorArg, factors_of};
 use inference::InferenceArgs;
+use manual::after_help;
 
 use super::size;
 use crate::data::Training;
@@ -28,12 +33,7 @@ use crate::model::Model;
 
 /// Logistic regression on any GPU, or on the CPU, to an optimum proved in f64.
 #[derive(Debug, Parser)]
-#[command(name = "gpulogit", version, max_term_width = 110, arg_required_else_help = true)]
-#[command(
-    after_help = "First steps:\n  gpulogit explain\n  gpulogit train data/titanic.csv --target survived --missing mean\n  \
-                        gpulogit predict model.json data/titanic.csv\n\n\
-                        Exit codes: 0 done, 1 did not converge or a check failed, 2 bad input, 3 no device, 130 interrupted."
-)]
+#[command(name = "gpulogit", version, max_term_width = 110, arg_required_else_help = true, after_help = after_help())]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -42,20 +42,23 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Fit a model to files of rows and write it.
+    #[command(override_usage = "gpulogit train [OPTIONS] --target <COL> <DATA>...")]
     Train(Box<TrainArgs>),
     /// Choose a penalty by cross-validation: fit a grid of them without each fold, all in the same reads of the data.
+    #[command(override_usage = "gpulogit cv [OPTIONS] --target <COL> <DATA>...")]
     Cv(Box<CvArgs>),
     /// Fit every penalty of a grid to all rows at once: which coefficients stay at zero, and how the others grow.
+    #[command(override_usage = "gpulogit path [OPTIONS] --target <COL> <DATA>...")]
     Path(Box<PathArgs>),
-    /// Print what `train --inference` found of a model: standard errors, tests, intervals, deviances.
+    /// Print what `train --inference` found: standard errors, tests, intervals, deviances.
     Summary(SummaryArgs),
-    /// Predict with a model: probability and label of each row, as CSV.
+    /// Predict with a model: probability and label of each row, as CSV or Parquet.
     Predict(PredictArgs),
-    /// Measure a model on labelled rows.
+    /// Measure a model on labelled rows: log loss, ROC AUC, calibration, errors at a threshold.
     Evaluate(EvaluateArgs),
     /// Write a model for other systems: ONNX, PMML, SQL, C, Python, or the JSON Schema of its rows.
     Export(ExportArgs),
-    /// Compare every engine here with the CPU reference, kernel by kernel and as a whole.
+    /// Compare every engine here with the CPU reference, kernel by kernel, on made-up rows or on yours.
     Validate(Box<ValidateArgs>),
     /// Measure each engine here: kernels beside the device's bandwidth, whole fits, CPU against GPU.
     Bench(Box<BenchArgs>),
@@ -65,6 +68,10 @@ pub(super) enum Command {
     Cache(CacheArgs),
     /// Work the method through on a small example, with its numbers.
     Explain(ExplainArgs),
+    /// Print a script that completes commands and options in a shell.
+    Completions(CompletionsArgs),
+    /// Write the manual as man pages: gpulogit.1, and one for each command.
+    Man(ManArgs),
 }
 
 impl Command {
@@ -82,6 +89,8 @@ impl Command {
             Command::Cache(args) => &args.common,
             Command::Explain(args) => &args.common,
             Command::Export(args) => &args.common,
+            Command::Completions(args) => &args.common,
+            Command::Man(args) => &args.common,
         }
     }
 }
@@ -89,7 +98,8 @@ impl Command {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// What computes: auto, cpu, gpu, or the id or name of an adapter (see `gpulogit devices`).
+    /// What computes: auto (a real GPU, or the CPU engine where there is none), cpu, gpu, or the id or name of an adapter (see `gpulogit
+    /// devices`).
     #[arg(long, default_value = "auto", value_name = "DEVICE", help_heading = "Running")]
     pub(super) device: String,
     /// Threads of the CPU engine [default: one a core].
@@ -122,8 +132,8 @@ impl Common {
 pub(super) struct TrainArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// Where to write the model.
-    #[arg(long, default_value = "model.json", value_name = "FILE")]
+    /// Write the model to this file.
+    #[arg(long, default_value = "model.json", value_name = "FILE", help_heading = "Results")]
     pub(super) model: PathBuf,
     #[command(flatten)]
     pub(super) fit: FitArgs,
@@ -134,16 +144,16 @@ pub(super) struct TrainArgs {
     pub(super) bootstrap: Option<usize>,
     #[command(flatten)]
     pub(super) inference: InferenceArgs,
-    /// Confidence of intervals, and share of the replicates that lies within one [default: 0.95].
+    /// Confidence of the intervals, between 0 and 1; with --bootstrap the share of the replicates within them [default: 0.95].
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Intervals")]
     pub(super) level: Option<f64>,
-    /// Keep the best point so far in this file while the fit runs; it is removed when the fit is done.
+    /// Keep the best point so far in this file while the fit runs; the file is removed when the fit is done.
     #[arg(long, value_name = "FILE", help_heading = "Fitting")]
     pub(super) checkpoint: Option<PathBuf>,
     /// Go on from the checkpoint, if there is one.
     #[arg(long, requires = "checkpoint", help_heading = "Fitting")]
     pub(super) resume: bool,
-    /// Keep this fraction of the rows out of the fit and report metrics on them.
+    /// Keep this fraction of the rows, as 0.2, out of the fit and report metrics on them; --seed decides which.
     #[arg(
         long,
         value_name = "FRACTION",
@@ -152,7 +162,7 @@ pub(super) struct TrainArgs {
         help_heading = "Checking"
     )]
     pub(super) holdout: Option<f64>,
-    /// Report metrics on this file of rows not trained on.
+    /// Report metrics on the rows of this file, which are not trained on.
     #[arg(long, value_name = "FILE", help_heading = "Checking")]
     pub(super) test: Option<PathBuf>,
     #[command(flatten)]
@@ -170,13 +180,13 @@ pub(super) struct FitArgs {
     /// The method: gd is gradient descent as in `gpulogit explain`; auto chooses newton or lbfgs by the size of the data.
     #[arg(long, default_value = "auto", value_name = "METHOD", help_heading = "Fitting")]
     pub(super) solver: SolverArg,
-    /// How more than two classes are fitted: all at once, or each against the rest [default: softmax].
+    /// How more than two classes are fitted: softmax all at once, ovr each against the rest [default: softmax].
     #[arg(long, value_name = "HOW", help_heading = "Fitting")]
     pub(super) multi: Option<MultiArg>,
     /// Penalty ½·X·‖β‖² (1/C of scikit-learn), never on the intercept; auto chooses it by cross-validation, as `gpulogit cv` does.
     #[arg(long, default_value = "0", value_name = "X|auto", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) l2: L2Arg,
-    /// Penalty X·‖β‖₁, never on the intercept: coefficients that are exactly zero. With --l2 an elastic net.
+    /// Penalty X·‖β‖₁, never on the intercept, which makes coefficients exactly zero; with --l2 an elastic net.
     #[arg(long, default_value_t = 0.0, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) l1: f64,
     /// Firth's penalised likelihood: less biased in small samples, and finite where classes are separated; computed on the CPU.
@@ -186,10 +196,10 @@ pub(super) struct FitArgs {
         help_heading = "Fitting"
     )]
     pub(super) firth: bool,
-    /// η of w := w − η∇J, on standardised columns [default: 1/L for a bound L on the curvature].
+    /// With --solver gd: η of w := w − η∇J, on standardised columns [default: 1/L for a bound L on the curvature].
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) learning_rate: Option<f64>,
-    /// Starting point: zeros, random, or a model file.
+    /// Starting point: zeros, random (see --seed), or that of a model file.
     #[arg(long, default_value = "zeros", value_name = "zeros|random|MODEL", help_heading = "Fitting")]
     pub(super) init: String,
     #[command(flatten)]
@@ -199,7 +209,7 @@ pub(super) struct FitArgs {
 /// What an optimum is, and how far to go for it.
 #[derive(Debug, Args)]
 pub(super) struct OptimumArgs {
-    /// Multiply the penalty of a feature, or of all features of a column, by F; 0 leaves it unpenalised.
+    /// Multiply the penalty of a feature, or of all features of a column, by F; 0 leaves it without a penalty [default: 1].
     #[arg(long, value_name = "COL=F,..", value_delimiter = ',', allow_hyphen_values = true, help_heading = "Fitting")]
     penalty_factor: Vec<FactorArg>,
     /// Fit no intercept.
@@ -208,19 +218,19 @@ pub(super) struct OptimumArgs {
     /// Iterations at the most [default: gd 10000, newton 100, else 1000].
     #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) max_iter: Option<usize>,
-    /// Largest |∂J/∂βⱼ|/(Σs·sdⱼ) accepted at the returned point.
+    /// Largest slope |∂J/∂βⱼ|/(Σs·sdⱼ) accepted at the returned point (s: weights, sdⱼ: standard deviation of column j).
     #[arg(long, default_value = "1e-8", value_name = "X", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) tol: f64,
     /// Memory of a GPU to use, as 512M or 8G; rows beyond it are sent anew in each pass [default: as much as they need].
-    #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Fitting")]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Memory")]
     pub(super) device_memory: Option<u64>,
-    /// Seed of everything random (--init random, --holdout, --folds).
+    /// Seed of everything random: --init random, --holdout, --folds, --bootstrap.
     #[arg(long, default_value_t = 0, value_name = "N", allow_hyphen_values = true, help_heading = "Fitting")]
     pub(super) seed: u64,
     /// Re-check and polish the answer in f64 on the host (the default).
     #[arg(long, overrides_with = "no_verify", help_heading = "Fitting")]
     pub(super) verify: bool,
-    /// Leave that out.
+    /// Leave that out: the answer is the engine's own, without a certificate.
     #[arg(long, overrides_with = "verify", help_heading = "Fitting")]
     pub(super) no_verify: bool,
 }
@@ -285,9 +295,9 @@ pub(super) enum SolverArg {
 
 #[derive(Debug, Args)]
 pub(super) struct SummaryArgs {
-    /// The model that `train --inference` wrote.
+    /// The model that `gpulogit train --inference` wrote.
     pub(super) model: PathBuf,
-    /// Confidence of the intervals [default: 0.95].
+    /// Confidence of the intervals, between 0 and 1 [default: 0.95, or that of the profile].
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub(super) level: Option<f64>,
     #[command(flatten)]
@@ -296,14 +306,14 @@ pub(super) struct SummaryArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
-    /// The model that `train` wrote.
+    /// The model that `gpulogit train` wrote.
     pub(super) model: PathBuf,
     #[command(flatten)]
     pub(super) rows: RowArgs,
-    /// Write to this file (.csv or .parquet) instead of CSV to stdout.
+    /// Write to this file, .csv or .parquet, instead of CSV to stdout.
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
-    /// Input columns to carry through.
+    /// Input columns to write before the predictions.
     #[arg(long, value_name = "COL,..", value_delimiter = ',')]
     pub(super) keep: Vec<String>,
     #[command(flatten)]
@@ -313,7 +323,7 @@ pub(super) struct PredictArgs {
 /// Rows for a model that exists.
 #[derive(Debug, Args)]
 pub(super) struct RowArgs {
-    /// Files of rows, with the columns that the model was trained on.
+    /// Files of rows with the columns that the model was trained on, as for `gpulogit train`.
     #[arg(value_name = "DATA", required = true)]
     pub(super) files: Vec<PathBuf>,
     /// Probability from which on a row gets the positive label [default: 0.5]; of more than two classes the most probable is taken.
@@ -347,83 +357,18 @@ impl RowArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct EvaluateArgs {
-    /// The model that `train` wrote.
+    /// The model that `gpulogit train` wrote.
     pub(super) model: PathBuf,
     #[command(flatten)]
     pub(super) rows: RowArgs,
-    /// Targets of an X.npy.
+    /// Targets of the rows of an X.npy.
     #[arg(long, value_name = "Y.npy", help_heading = "Data")]
     pub(super) target_file: Option<PathBuf>,
-    /// Sample weights of an X.npy.
+    /// Sample weights of the rows of an X.npy.
     #[arg(long, value_name = "W.npy", help_heading = "Data")]
     pub(super) weight_file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) judging: JudgingArgs,
-    #[command(flatten)]
-    pub(super) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ValidateArgs {
-    #[command(flatten)]
-    pub(super) data: DataArgs,
-    #[command(flatten)]
-    pub(super) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BenchArgs {
-    /// Files of rows, as for `train`; without any, rows are made up.
-    #[arg(value_name = "DATA")]
-    pub(super) files: Vec<PathBuf>,
-    /// The column to predict.
-    #[arg(long, value_name = "COL", help_heading = "Data")]
-    pub(super) target: Option<String>,
-    /// Targets of an X.npy.
-    #[arg(long, value_name = "Y.npy", help_heading = "Data")]
-    pub(super) target_file: Option<PathBuf>,
-    /// What to do with missing values.
-    #[arg(long, value_name = "HOW", default_value = "error", help_heading = "Data")]
-    pub(super) missing: MissingArg,
-    /// The files have no header: columns are called c1, c2, …
-    #[arg(long, help_heading = "Data")]
-    pub(super) no_header: bool,
-    /// Rows that are made up [default: 1000000].
-    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Measuring")]
-    pub(super) rows: Option<usize>,
-    /// Their features [default: 32].
-    #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = "Measuring")]
-    pub(super) features: Option<usize>,
-    /// Rounds that medians are taken of.
-    #[arg(long, default_value_t = 5, value_name = "N", allow_hyphen_values = true, help_heading = "Measuring")]
-    pub(super) repeat: usize,
-    /// Penalty of the whole fits, as for `train`.
-    #[arg(long, default_value_t = 0.0, value_name = "X", allow_hyphen_values = true, help_heading = "Measuring")]
-    pub(super) l2: f64,
-    #[command(flatten)]
-    pub(super) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct DevicesArgs {
-    #[command(flatten)]
-    pub(super) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct CacheArgs {
-    /// Remove all of them but those being written.
-    #[arg(long, help_heading = "Data")]
-    pub(super) clear: bool,
-    /// Folder of the files [default: gpulogit in the user's cache folder].
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
-    pub(super) cache_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ExplainArgs {
     #[command(flatten)]
     pub(super) common: Common,
 }

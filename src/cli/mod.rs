@@ -13,6 +13,7 @@ mod evaluate;
 mod exit;
 mod explain;
 mod export;
+mod manual;
 mod metrics;
 mod output;
 mod path;
@@ -57,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Cache(args) => cache::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Export(args) => export::run(args, &terminal),
+        Command::Completions(args) => manual::completions(args),
+        Command::Man(args) => manual::man(args, &terminal),
     });
     terminal.clear();
     match result {

@@ -18,7 +18,7 @@ pub(in crate::cli) struct CvArgs {
     pub(in crate::cli) data: DataArgs,
     #[command(flatten)]
     pub(in crate::cli) grid: GridArgs,
-    /// Write the model of the chosen penalty, fitted to all rows, to this file.
+    /// Fit the chosen penalty to all rows and write that model to this file.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(in crate::cli) model: Option<PathBuf>,
     #[command(flatten)]
@@ -58,10 +58,10 @@ impl PathArgs {
 /// Where the results go, beside the terminal.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ResultArgs {
-    /// Write them to this file as CSV: a row for each penalty (of a path with all coefficients).
+    /// Write a row for each penalty (of a path with all coefficients) to this file, as CSV.
     #[arg(long, value_name = "FILE.csv", help_heading = "Results")]
     table: Option<PathBuf>,
-    /// Draw them into this file.
+    /// Draw the curve, or the path, into this file, as SVG.
     #[arg(long, value_name = "FILE.svg", help_heading = "Results")]
     plot: Option<PathBuf>,
 }
@@ -86,11 +86,11 @@ impl ResultArgs {
 /// A grid of penalties λ·(A·‖β‖₁ + ½·(1 − A)·‖β‖²).
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PenaltyArgs {
-    /// Penalties λ to try, evenly on a logarithmic scale, from one that leaves nothing of any coefficient, or next to nothing, to one that
-    /// nearly leaves them as they are [default: 10; of a path 100].
+    /// How many penalties λ to try, evenly on a logarithmic scale: from one that holds every coefficient at zero or near it down to one that
+    /// hardly moves them [default: 10; of a path 100].
     #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Penalties")]
     penalties: Option<usize>,
-    /// The penalties λ to try.
+    /// Try these penalties λ.
     #[arg(
         long,
         visible_alias = "l2-grid",
@@ -129,18 +129,18 @@ impl PenaltyArgs {
 /// Which penalties are tried, on which folds, and how one is chosen.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct GridArgs {
-    /// Folds, each class dealt to them evenly [default: 5].
+    /// How many folds, each class dealt to them evenly [default: 5].
     #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Choosing the penalty")]
     folds: Option<usize>,
-    /// Folds that are given: a column of the data, or for an X.npy a file.
+    /// Take the folds from a column of the data, or for an X.npy from a file.
     #[arg(long, value_name = "COL|FOLD.npy", conflicts_with = "folds", help_heading = "Choosing the penalty")]
     fold: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) penalties: PenaltyArgs,
-    /// What the choice goes by [default: log-loss].
+    /// What is judged on the rows left out [default: log-loss].
     #[arg(long, value_name = "SCORE", help_heading = "Choosing the penalty")]
     metric: Option<ScoreArg>,
-    /// The penalty of the model: the one of the best mean, or the largest within one standard error of it [default: best].
+    /// Which penalty is chosen: that of the best mean, or the largest within one standard error of it [default: best].
     #[arg(long, value_name = "WHICH", help_heading = "Choosing the penalty")]
     choose: Option<ChoiceArg>,
 }

@@ -15,40 +15,42 @@ pub(in crate::cli) struct DataArgs {
     /// .npy, .svmlight; `-` is text on standard input.
     #[arg(value_name = "DATA")]
     pub(in crate::cli) files: Vec<PathBuf>,
-    /// The column to predict; it holds two different values.
+    /// The column to predict: two labels or more, or numbers cut in two, as 'delay>15'.
     #[arg(long, value_name = "COL", help_heading = "Data")]
     pub(in crate::cli) target: Option<String>,
-    /// The label to model as 1 [default: the larger number, `true`, or the last in byte order].
+    /// The label of the two to model as 1 [default: the larger number, `true`, or the last in byte order].
     #[arg(long, value_name = "LABEL", allow_hyphen_values = true, help_heading = "Data")]
     pub(in crate::cli) positive: Option<String>,
-    /// A column of sample weights.
+    /// A column of sample weights: a row of weight 2 counts as two rows.
     #[arg(long, value_name = "COL", help_heading = "Data")]
     pub(in crate::cli) weight: Option<String>,
-    /// A column added to the linear predictor as it is.
+    /// A column added to the linear predictor as it is, with a coefficient of 1.
     #[arg(long, value_name = "COL", help_heading = "Data")]
     pub(in crate::cli) offset: Option<String>,
-    /// Weights of the classes: `balanced`, or LABEL=X,...
+    /// Multiply the weights of rows by their class: `balanced` makes classes weigh the same, LABEL=X,.. gives factors.
     #[arg(long, value_name = "balanced|LABEL=X,..", allow_hyphen_values = true, help_heading = "Data")]
     pub(in crate::cli) class_weight: Option<String>,
-    /// Use only these columns.
+    /// Use only these columns as features [default: all that have no other use].
     #[arg(long, value_name = "COL,..", value_delimiter = ',', help_heading = "Data")]
     pub(in crate::cli) features: Vec<String>,
-    /// Leave these columns out.
+    /// Leave these columns out of the features.
     #[arg(long, value_name = "COL,..", value_delimiter = ',', help_heading = "Data")]
     pub(in crate::cli) drop: Vec<String>,
     /// Take these columns as categories although they hold numbers.
     #[arg(long, value_name = "COL,..", value_delimiter = ',', help_heading = "Data")]
     pub(in crate::cli) categorical: Vec<String>,
-    /// Levels of a category: `reference` drops the first, `full` keeps all; auto: reference where nothing is penalised.
+    /// Columns of a category: reference makes none of its first level, full makes one of each; auto is full where there is a penalty, else
+    /// reference.
     #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Data")]
     pub(in crate::cli) encoding: EncodingArg,
-    /// Levels that a category may have.
+    /// Most levels that a category may have; more are an error.
     #[arg(long, value_name = "N", default_value_t = MAX_LEVELS, help_heading = "Data")]
     pub(in crate::cli) max_levels: usize,
     /// Hash the levels of categories that have more than --max-levels into 2^B features.
     #[arg(long, value_name = "B", help_heading = "Data")]
     pub(in crate::cli) hash_bits: Option<u32>,
-    /// What to do with missing values.
+    /// Missing values: error stops and says where, drop leaves the row out, mean puts in the column's mean (of a category the shares of
+    /// its levels).
     #[arg(long, value_name = "HOW", default_value = "error", help_heading = "Data")]
     pub(in crate::cli) missing: MissingArg,
     /// The files have no header: columns are called c1, c2, …
@@ -57,20 +59,20 @@ pub(in crate::cli) struct DataArgs {
     /// Format of the files [default: by their ending].
     #[arg(long, value_name = "FORMAT", help_heading = "Data")]
     pub(in crate::cli) format: Option<FormatArg>,
-    /// Memory to use, as 512M or 8G; rows beyond it go to a file, which each pass and the next fit read [default: most of what is
-    /// available].
-    #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Data")]
+    /// Memory to use, as 512M or 8G; rows that take more than half of it go to a file, which each pass and the next fit read [default:
+    /// most of what is available].
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Memory")]
     pub(in crate::cli) memory: Option<u64>,
     /// Folder of such files [default: gpulogit in the user's cache folder].
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    #[arg(long, value_name = "DIR", help_heading = "Memory")]
     pub(in crate::cli) cache_dir: Option<PathBuf>,
     /// Do not keep that file for the next fit, and use none that was kept.
-    #[arg(long, help_heading = "Data")]
+    #[arg(long, help_heading = "Memory")]
     pub(in crate::cli) no_cache: bool,
-    /// Targets of an X.npy.
+    /// Targets of the rows of an X.npy.
     #[arg(long, value_name = "Y.npy", help_heading = "Data")]
     pub(in crate::cli) target_file: Option<PathBuf>,
-    /// Sample weights of an X.npy.
+    /// Sample weights of the rows of an X.npy.
     #[arg(long, value_name = "W.npy", help_heading = "Data")]
     pub(in crate::cli) weight_file: Option<PathBuf>,
 }
@@ -84,11 +86,8 @@ pub(in crate::cli) enum EncodingArg {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum MissingArg {
-    /// Stop, and say where.
     Error,
-    /// Leave the row out.
     Drop,
-    /// Put the column's mean in its place.
     Mean,
 }
 

@@ -9,7 +9,7 @@ use crate::export::Language;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ExportArgs {
-    /// The model that `train` wrote.
+    /// The model that `gpulogit train` wrote.
     pub(in crate::cli) model: PathBuf,
     /// What to write.
     #[arg(long, value_name = "LANGUAGE")]

@@ -16,7 +16,7 @@ pub(in crate::cli) struct InferenceArgs {
     /// model for `gpulogit summary`.
     #[arg(long, conflicts_with = "no_verify", help_heading = "Intervals")]
     pub(in crate::cli) inference: bool,
-    /// Covariance of the estimates: by the model, or robust to a wrong one (hc0, and hc1 with n/(n−k)) [default: model].
+    /// Covariance of the estimates: by the model, or robust to a wrong one (hc0; hc1 times n/(n−k)) [default: model].
     #[arg(long, value_name = "KIND", requires = "inference", conflicts_with = "firth", help_heading = "Intervals")]
     covariance: Option<CovarianceArg>,
     /// Covariance of rows that depend on each other within clusters: a column of the data that names them, or for an X.npy a file.

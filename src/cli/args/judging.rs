@@ -8,13 +8,13 @@ use crate::metrics::Cost;
 /// Which metrics are told.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct JudgingArgs {
-    /// Find the threshold at which wrong labels cost least: what a false positive and a false negative cost, as 1:5.
+    /// Find the threshold at which wrong labels cost least, given what a false positive and a false negative cost, as 1:5.
     #[arg(long, value_name = "FP:FN", allow_hyphen_values = true, help_heading = "Metrics")]
     pub(in crate::cli) cost: Option<Cost>,
     /// Tell the metrics of each group of rows too, by the values of this column.
     #[arg(long, value_name = "COL", help_heading = "Metrics")]
     pub(in crate::cli) by: Option<String>,
-    /// Print tables of thresholds, of lift and of the bins of calibration too (the JSON has them anyway).
+    /// Print tables of thresholds, of lift and of the bins of calibration too (--json has them anyway).
     #[arg(long, help_heading = "Metrics")]
     pub(in crate::cli) tables: bool,
 }
