@@ -33,7 +33,7 @@ pub use bootstrap::{Bootstrap, Interval, Resampling, bootstrap};
 pub use classes::{ClassFit, fit_one_vs_rest, fit_softmax};
 pub use cross_validation::{CrossValidation, Score, cross_validate};
 pub use grid::{Grid, Lambda, Penalties};
-pub use inference::{Inferring, check_inference, infer, no_inference_of_penalised};
+pub use inference::{Inferring, check_inference, infer, influence_of_rows, no_inference_of_penalised};
 pub use many::{ManyFits, MemberFit, fit_many};
 pub use options::{FitOptions, Init};
 use options::{check, check_options};

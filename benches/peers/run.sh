@@ -4,6 +4,7 @@
 # Fits many classes beside scikit-learn: ./benches/peers/run.sh --classes [--letters FILE.csv]
 # Fits with l1 beside skglm and scikit-learn's saga: ./benches/peers/run.sh --l1 FILE.csv.. (paths from the root of the repository)
 # Judges predictions beside scikit-learn: ./benches/peers/run.sh --metrics
+# Compares --inference with statsmodels: ./benches/peers/run.sh --inference [FOLDER of references.json and its sets]
 # Fits what docs/migrating.md maps by both sides: ./benches/peers/run.sh --migrating
 # Reads files beside polars and pyarrow, and fits what memory does not hold: ./benches/peers/run.sh --files
 # Installs the peers in a virtual environment outside the repository (GPULOGIT_PEERS, by default in the cache directory).
@@ -33,6 +34,10 @@ if [ "${1:-}" = "--l1" ]; then
 fi
 if [ "${1:-}" = "--metrics" ]; then
     exec "$place/venv/bin/python" metrics.py ../../target/release/gpulogit
+fi
+if [ "${1:-}" = "--inference" ]; then
+    shift
+    exec "$place/venv/bin/python" inference.py ../../target/release/gpulogit "$@"
 fi
 if [ "${1:-}" = "--migrating" ]; then
     exec "$place/venv/bin/python" migrating.py ../../target/release/gpulogit

@@ -167,6 +167,9 @@ pub(super) struct TrainArgs {
     pub(super) test: Option<PathBuf>,
     #[command(flatten)]
     pub(super) judging: JudgingArgs,
+    /// Say of the data how the classes are shared, what is missing, and how nearly columns repeat each other (condition number, VIF).
+    #[arg(long, help_heading = "Checking")]
+    pub(super) diagnostics: bool,
     /// End with exit code 1 where no optimum exists (separated classes), not with a warning only.
     #[arg(long, conflicts_with = "no_verify", help_heading = "Checking")]
     pub(super) strict: bool,

@@ -179,7 +179,7 @@ fn ratio_tests(inference: &Inference, profile: &Profile) -> String {
 }
 
 /// Cells in columns: names to the left, numbers to the right, and what may be empty last.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |c: usize| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {
@@ -198,7 +198,7 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
 }
 
 /// A number with [`DIGITS`] significant digits, with an exponent where it would be long.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let magnitude = value.abs();
     if value == 0.0 || (1e-4..1e7).contains(&magnitude) {
         let decimals = DIGITS - 1 - magnitude.max(1e-4).log10().floor() as i32;

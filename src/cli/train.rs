@@ -1,11 +1,13 @@
 //! `gpulogit train`: files in, model out.
 
 mod classes;
+mod diagnostics;
 mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use diagnostics::{Diagnostics, Influence, check_numbered};
 pub(super) use report::warn;
 use report::{Extras, report, text, unchecked, warn_of_replicates};
 
@@ -61,8 +63,9 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let packed = training.summary.pack_seconds;
     let read = reading.elapsed().as_secs_f64() - packed;
 
+    let diagnostics = Diagnostics::new(args, &training)?;
     if training.train.classes > 2 {
-        return classes::run(args, &training, (read, packed), unseen, terminal);
+        return classes::run(args, &training, diagnostics.as_ref(), (read, packed), unseen, terminal);
     }
     if args.fit.multi.is_some() {
         let shown = training.design.target.shown();
@@ -97,6 +100,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     let inferring = args.inference.inferring(&training, level);
     if inferring.is_some() {
         check_inference(&training.train, &options)?;
+        check_numbered(args, &training)?;
     }
     let (checkpoints, options) = checkpoints(args, &training, options, terminal)?;
     let monitor: &dyn Monitor = checkpoints.as_ref().map_or(terminal, |checkpoints| checkpoints);
@@ -119,6 +123,13 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         model.inference = Some(found.clone());
         model.save(&args.model)?;
     }
+    let influence = match args.inference.influence.as_ref().filter(|_| matches!(inferred, Ok(Some(_)))) {
+        Some(path) => {
+            let held_out = args.holdout.map(|fraction| (fraction, args.fit.optimum.seed));
+            Influence::write(path, &training, &fit, &options, held_out, terminal).map(Some)
+        }
+        None => Ok(None),
+    };
     let replicates = match args.bootstrap.filter(|_| fit.status == Status::Converged) {
         Some(count) => {
             let how = Resampling { replicates: count, level, seed: args.fit.optimum.seed };
@@ -142,7 +153,13 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     }
 
     let bootstrap = replicates.as_ref().ok().and_then(Option::as_ref);
-    let extras = Extras { cv: cv.as_ref(), bootstrap, inference: model.inference.as_ref().map(|found| (found, level)) };
+    let extras = Extras {
+        cv: cv.as_ref(),
+        bootstrap,
+        inference: model.inference.as_ref().map(|found| (found, level)),
+        diagnostics: diagnostics.as_ref(),
+        influence: influence.as_ref().ok().and_then(Option::as_ref),
+    };
     if !args.common.json {
         stdout(&text(&fit, &training, &model, &extras, &args.model))?;
     }
@@ -157,6 +174,7 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     if let (Some((title, scored)), false) = (&judged?, args.common.json) {
         stdout(&format!("\n{}", metrics_text(title, scored, &model.classes, &args.judging)))?;
     }
+    influence?;
     let replicates_lack = args.bootstrap.is_some() && replicates?.is_none();
     let inference_lacks = inferring.is_some() && inferred?.is_none();
     let interrupted = fit.status == Status::Converged && (replicates_lack || inference_lacks);
@@ -193,14 +211,12 @@ fn check(args: &TrainArgs) -> Result<f64> {
 /// Holds the files that are written to be none of those that are read, nor each other.
 fn check_outputs(args: &TrainArgs, inputs: &[PathBuf]) -> Result<()> {
     check_output(&args.model, inputs)?;
-    if let Some(path) = &args.checkpoint {
+    let name = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    for (option, path) in [("--checkpoint", &args.checkpoint), ("--influence", &args.inference.influence)] {
+        let Some(path) = path else { continue };
         check_output(path, inputs)?;
-        let name = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         if name(path) == name(&args.model) {
-            return Err(Error::Usage(format!(
-                "--checkpoint {}: the model goes there; name another file",
-                path.display()
-            )));
+            return Err(Error::Usage(format!("{option} {}: the model goes there; name another file", path.display())));
         }
     }
     Ok(())

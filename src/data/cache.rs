@@ -25,7 +25,7 @@ use crate::disk::{DiskFile, MORE_ROOM};
 use crate::error::{Error, Result};
 
 /// Version of the file's format, and of the program.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How names begin, and how they end: those of whole files and of those being written.
 const PREFIX: &str = "rows-";

@@ -37,8 +37,8 @@ pub(super) struct Intake {
     pub(super) dropped: u64,
     /// Missing cells of each feature that stay, to be filled.
     pub(super) gaps: Vec<u64>,
-    /// Of each column (as asked for) how many cells were missing, while rows are taken in.
-    pub(super) missing: Vec<u64>,
+    /// Each column (as asked for) and how many of its cells were missing.
+    pub(super) missing: Vec<(String, u64)>,
 }
 
 /// What is done with rows.
@@ -102,7 +102,7 @@ impl Intake {
             sums: vec![(0.0, 0); numbers],
             rows: 0,
             dropped: 0,
-            missing: vec![0; reading.columns.len()],
+            missing: reading.columns.iter().map(|column| (column.wanted.name.clone(), 0)).collect(),
         };
         while let Some((file, batches)) = reading.next(monitor)? {
             for batch in batches {
@@ -114,16 +114,15 @@ impl Intake {
             return Err(reading.whole("there is a header but no row").into());
         }
         for &c in &policy.features {
-            if intake.missing[c] == intake.rows {
-                let name = &reading.columns[c].wanted.name;
+            let (name, missing) = &intake.missing[c];
+            if *missing == intake.rows {
                 let message = format!("all values are missing; leave the column out with --drop {name}");
                 return Err(super::input::error_at(reading.files.first(), None, Some(name), message).into());
             }
         }
         if intake.parts().all(|part| part.rows == 0) {
-            let worst = (0..intake.missing.len()).max_by_key(|c| intake.missing[*c]);
-            let hint = worst.map_or(String::new(), |c| {
-                let (name, count) = (&reading.columns[c].wanted.name, intake.missing[c]);
+            let worst = intake.missing.iter().max_by_key(|(_, count)| *count);
+            let hint = worst.map_or(String::new(), |(name, count)| {
                 format!("; column {name} lacks {count} of {} values (--drop {name})", intake.rows)
             });
             return Err(reading.whole(format!("every row has a missing value, so none is left{hint}")).into());
@@ -305,7 +304,7 @@ impl Intake {
             batch.columns.iter().enumerate().map(|(c, cells)| (c, missing_rows(cells))).collect();
         for (c, rows) in &gaps {
             reading.count_present(*c, (batch.rows - rows.len()) as u64);
-            self.missing[*c] += rows.len() as u64;
+            self.missing[*c].1 += rows.len() as u64;
         }
         gaps.retain(|(_, rows)| !rows.is_empty());
         if policy.options.missing == Missing::Error

@@ -68,6 +68,8 @@ pub struct ReadSummary {
     pub dropped_rows: u64,
     /// Cells (of input columns) that a mean was put into.
     pub filled_cells: u64,
+    /// Input columns with missing cells, and how many each has over all rows read.
+    pub missing_cells: Vec<(String, u64)>,
     /// Rows of each class.
     pub class_counts: Vec<u64>,
     /// What the user should be told.
@@ -387,6 +389,7 @@ fn assemble(
         rows: intake.rows,
         dropped_rows: intake.dropped,
         filled_cells,
+        missing_cells: intake.missing.into_iter().filter(|(_, cells)| *cells > 0).collect(),
         class_counts,
         notes,
         pack_seconds: packing.elapsed().as_secs_f64(),

@@ -54,6 +54,7 @@ pub use pack::{PackOptions, Precision};
 pub use rows::{RowStream, Rows, load_rows};
 pub use scaling::{Moments, StoredColumn};
 pub use source::{ColumnSource, RowMajor};
+pub use split::rows_to_fit;
 pub use target::{MOST_CLASSES, Target};
 pub use vector::{Group, RowVector, of_bits};
 pub use vectors::RowVectors;

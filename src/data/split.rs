@@ -9,6 +9,11 @@ pub(super) fn is_held_out(seed: u64, row: u64, fraction: f64) -> bool {
     unit_interval(seed, row) < fraction
 }
 
+/// Of all rows read, in order, the numbers (from 0) of those to fit, where `held_out` has the fraction that is not and the seed.
+pub fn rows_to_fit(held_out: Option<(f64, u64)>) -> impl Iterator<Item = u64> {
+    (0..).filter(move |row| held_out.is_none_or(|(fraction, seed)| !is_held_out(seed, *row, fraction)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

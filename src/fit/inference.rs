@@ -9,7 +9,8 @@ use crate::data::Dataset;
 use crate::engine::cpu::Host;
 use crate::error::{Error, Result};
 use crate::inference::{
-    Estimate, Estimator, INTERCEPT, Inference, Profile, Profiled, Value, Variances, normal_quantile,
+    Estimate, Estimator, INTERCEPT, Inference, Profile, Profiled, RowInfluence, Value, Variances, influence,
+    normal_quantile,
 };
 use crate::monitor::{Event, Monitor, Unheard};
 use crate::objective::{Coordinates, Evaluation, FirthObjective, Likelihood, Objective};
@@ -79,6 +80,44 @@ pub fn infer(
     if fit.status != Status::Converged {
         return Ok(None);
     }
+    at_estimates(data, fit, options, monitor, |estimates| inferred(data, options, how, estimates, monitor))
+}
+
+/// Calls `each` with what every row of positive weight does to the coefficients of `fit`, an optimum of a likelihood that was fitted
+/// to `data` with `options`; the rows are numbered as they are in `data`.
+///
+/// # Errors
+/// As [`check_inference`] and [`influence`], and what `each` fails with.
+pub fn influence_of_rows(
+    data: &Dataset,
+    fit: &Fit,
+    options: &FitOptions,
+    monitor: &dyn Monitor,
+    each: impl FnMut(RowInfluence) -> Result<()>,
+) -> Result<()> {
+    check_inference(data, options)?;
+    at_estimates(data, fit, options, monitor, |estimates| {
+        influence(estimates.host, estimates.likelihood, &estimates.at.theta, each)
+    })
+}
+
+/// The likelihood of the columns that are not redundant, and its minimum.
+struct Estimates<'e> {
+    host: &'e Host<'e>,
+    likelihood: &'e mut (dyn Likelihood + 'e),
+    at: Evaluation,
+    /// β and β₀ there.
+    original: (Vec<f64>, f64),
+}
+
+/// Does `work` at the estimates of `fit`.
+fn at_estimates<T>(
+    data: &Dataset,
+    fit: &Fit,
+    options: &FitOptions,
+    monitor: &dyn Monitor,
+    work: impl FnOnce(Estimates<'_>) -> Result<T>,
+) -> Result<T> {
     let host = Host::new(data);
     let all = Coordinates::new(data, options.intercept, &[]);
     let redundant: HashSet<&str> = fit.redundant.iter().map(|(name, _)| name.as_str()).collect();
@@ -90,7 +129,7 @@ pub fn infer(
     let mut likelihood: Box<dyn Likelihood + '_> =
         if options.firth { Box::new(FirthObjective::new(objective)) } else { Box::new(objective) };
     let likelihood = likelihood.as_mut();
-    let (at, (beta, intercept)) = if kept.len() == all.units().len() {
+    let (at, original) = if kept.len() == all.units().len() {
         let at = likelihood.evaluate(coordinates.from_original(&fit.coefficients, fit.intercept))?;
         (at, (fit.coefficients.clone(), fit.intercept))
     } else {
@@ -98,41 +137,41 @@ pub fn infer(
         let original = coordinates.to_original(&at.theta);
         (at, original)
     };
+    work(Estimates { host: &host, likelihood, at, original })
+}
+
+/// What is inferred of estimates.
+fn inferred(
+    data: &Dataset,
+    options: &FitOptions,
+    how: &Inferring<'_>,
+    estimates: Estimates<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Option<Inference>> {
+    let Estimates { host, likelihood, at, original: (beta, intercept) } = estimates;
+    let coordinates = likelihood.coordinates().clone();
     let (rows, counts) = weights(data)?;
-    let variances = Variances::new(&host, &coordinates, &at.theta, rows, how.covariance)?;
+    let variances = Variances::new(host, &coordinates, &at.theta, rows, how.covariance)?;
     // The intercept first, then the features; each with its number among the coordinates.
-    let numbered = options.intercept.then_some((INTERCEPT, Some(kept.len()), intercept));
+    let numbered = options.intercept.then_some((INTERCEPT, Some(coordinates.units().len()), intercept));
     let features = data
         .features
         .iter()
         .enumerate()
         .map(|(j, name)| (name.as_str(), coordinates.map().features.binary_search(&j).ok(), beta[j]));
     let coefficients: Vec<_> = numbered.into_iter().chain(features).collect();
-    let mut profile = how.profile.map(|level| Profile { level, intervals: Vec::new(), statistics: Vec::new() });
-    if let Some(profile) = &mut profile {
-        // P(|Z| ≤ z) = P(χ²₁ ≤ z²).
-        let quantile = normal_quantile(profile.level).powi(2);
-        for (name, place, estimate) in &coefficients {
-            if monitor.interrupted() {
-                return Ok(None);
-            }
-            monitor.event(Event::Step(format!("the profile likelihood of {name}")));
-            let Some(k) = place else {
-                profile.intervals.push(None);
-                profile.statistics.push(None);
-                continue;
-            };
-            let mut profiled = Profiled::new(likelihood, &at, coordinates.original_of(*k))?;
-            let (below, above) = profiled.interval(quantile)?;
-            profile.intervals.push(Some((estimate - below, estimate + above)));
-            profile.statistics.push(Some(profiled.at_zero()?));
-        }
-    }
+    let profile = match how.profile {
+        Some(level) => match profile(&coefficients, likelihood, &at, level, monitor)? {
+            Some(profile) => Some(profile),
+            None => return Ok(None),
+        },
+        None => None,
+    };
     let null = match options.firth {
         true => firth::null_value(likelihood, data.weight_sum)?,
         false => Null::new(data, &FitOptions { penalty_factors: Vec::new(), ..options.clone() })?.loss,
     };
-    let estimate = |(name, place, estimate): (&str, Option<usize>, f64)| Estimate {
+    let estimate = |(name, place, estimate): Coefficient<'_>| Estimate {
         name: name.to_owned(),
         value: place.map(|k| Value { estimate, se: variances.of(&coordinates.original_of(k)).sqrt() }),
     };
@@ -148,6 +187,39 @@ pub fn infer(
         null_deviance: 2.0 * null,
         profile,
     }))
+}
+
+/// A coefficient: its name, its number among the coordinates unless it is redundant, and its estimate.
+type Coefficient<'a> = (&'a str, Option<usize>, f64);
+
+/// The profile of each of `coefficients` about the minimum `at`, with intervals at `level`; none where the user stops it.
+fn profile(
+    coefficients: &[Coefficient<'_>],
+    likelihood: &mut dyn Likelihood,
+    at: &Evaluation,
+    level: f64,
+    monitor: &dyn Monitor,
+) -> Result<Option<Profile>> {
+    let mut profile = Profile { level, intervals: Vec::new(), statistics: Vec::new() };
+    // P(|Z| ≤ z) = P(χ²₁ ≤ z²).
+    let quantile = normal_quantile(level).powi(2);
+    for (name, place, estimate) in coefficients {
+        if monitor.interrupted() {
+            return Ok(None);
+        }
+        monitor.event(Event::Step(format!("the profile likelihood of {name}")));
+        let Some(k) = place else {
+            profile.intervals.push(None);
+            profile.statistics.push(None);
+            continue;
+        };
+        let c = likelihood.coordinates().original_of(*k);
+        let mut profiled = Profiled::new(likelihood, at, c)?;
+        let (below, above) = profiled.interval(quantile)?;
+        profile.intervals.push(Some((estimate - below, estimate + above)));
+        profile.statistics.push(Some(profiled.at_zero()?));
+    }
+    Ok(Some(profile))
 }
 
 /// The minimum of `likelihood`, of columns that are independent of each other.
@@ -168,7 +240,7 @@ fn estimates_without_redundant(
 }
 
 /// What a reader of the estimates must know.
-fn warnings(coefficients: &[(&str, Option<usize>, f64)], counts: bool) -> Vec<String> {
+fn warnings(coefficients: &[Coefficient<'_>], counts: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     let aliased: Vec<&str> = coefficients.iter().filter(|(_, place, _)| place.is_none()).map(|c| c.0).collect();
     if !aliased.is_empty() {

@@ -14,8 +14,10 @@
 //! Everything is computed in f64 on the host, in the standardised coordinates θ: the variance of a coefficient βⱼ = cᵀθ is cᵀVc.
 //! `docs/inference.md` has the conventions.
 
+mod collinearity;
 mod covariance;
 mod distributions;
+mod influence;
 mod profile;
 
 use serde::{Deserialize, Serialize};
@@ -23,8 +25,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::linalg::Cholesky;
 
+pub use collinearity::Collinearity;
 pub use covariance::{Estimator, Variances};
 pub use distributions::{chi_squared_tail, normal_quantile, normal_two_sided};
+pub use influence::{RowInfluence, influence};
 pub use profile::Profiled;
 
 /// What the intercept is called, as in R.

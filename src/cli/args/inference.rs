@@ -1,5 +1,7 @@
 //! The arguments that say what is inferred of a fit.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::data::column_or_file;
@@ -31,6 +33,9 @@ pub(in crate::cli) struct InferenceArgs {
     /// Intervals and tests by profile likelihood beside estimate ± z·se: better in small samples, many times the work.
     #[arg(long, requires = "inference", help_heading = "Intervals")]
     profile: bool,
+    /// Write what each row does to the estimates to this file (CSV): residuals, leverage, Cook's distance.
+    #[arg(long, value_name = "FILE", requires = "inference", help_heading = "Checking")]
+    pub(in crate::cli) influence: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

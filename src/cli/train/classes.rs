@@ -8,6 +8,7 @@ use super::super::exit::Outcome;
 use super::super::metrics::text as metrics_text;
 use super::super::output::{count, device_words, json, plural, short, shorten, stdout};
 use super::super::progress::Terminal;
+use super::diagnostics::Diagnostics;
 use super::report::{
     MOST_PRINTED, bytes_json, kernels_json, number, penalty_text, redundant_json, redundant_text, warn_of_interruption,
     warn_of_stall,
@@ -23,6 +24,7 @@ use crate::model::{Model, Multi};
 pub(super) fn run(
     args: &TrainArgs,
     training: &Training,
+    diagnostics: Option<&Diagnostics>,
     (read, packed): (f64, f64),
     unseen: Option<Unseen<'_>>,
     terminal: &Terminal,
@@ -51,7 +53,8 @@ pub(super) fn run(
     terminal.clear();
     warn(&fit, training, terminal);
     if !args.common.json {
-        stdout(&text(&fit, training, &model, args))?;
+        let about_data = diagnostics.map_or(String::new(), |diagnostics| diagnostics.text(training));
+        stdout(&(about_data + &text(&fit, training, &model, args)))?;
     }
     // What goes wrong now must not take the report of the fit along.
     let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
@@ -59,7 +62,11 @@ pub(super) fn run(
     let judged = judge(scores, unseen, training.holdout.as_ref(), terminal);
     if args.common.json {
         let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
-        json(&report(&fit, training, &model, scored, args))?;
+        let mut report = report(&fit, training, &model, scored, args);
+        if let Some(diagnostics) = diagnostics {
+            report["diagnostics"] = diagnostics.json(training);
+        }
+        json(&report)?;
     }
     if let (Some((title, scored)), false) = (&judged?, args.common.json) {
         stdout(&format!("\n{}", metrics_text(title, scored, &model.classes, &args.judging)))?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::diagnostics::{Diagnostics, Influence};
 use crate::certificate::Status;
 use crate::cli::curve::{curve, penalty_words};
 use crate::cli::evaluate::Scored;
@@ -35,6 +36,9 @@ pub(super) struct Extras<'a> {
     pub(super) bootstrap: Option<&'a Bootstrap>,
     /// What was inferred of its coefficients, and the confidence of intervals.
     pub(super) inference: Option<(&'a Inference, f64)>,
+    /// What there is to say of the data, and of its rows.
+    pub(super) diagnostics: Option<&'a Diagnostics>,
+    pub(super) influence: Option<&'a Influence>,
 }
 
 /// What a person must know about the replicates.
@@ -198,6 +202,12 @@ pub(super) fn report(
     if let Some((inference, level)) = extras.inference {
         report["inference"] = summary::object(inference, level);
     }
+    if let Some(diagnostics) = extras.diagnostics {
+        report["diagnostics"] = diagnostics.json(training);
+    }
+    if let Some(influence) = extras.influence {
+        report["influence"] = influence.json();
+    }
     report
 }
 
@@ -281,7 +291,8 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
     let data = &training.train;
     let (negative, positive) = (&training.design.target.classes[0], &training.design.target.classes[1]);
     let target = training.design.target.name.as_deref().unwrap_or("the target file");
-    let mut text = format!("device     {}\n", device_words(&fit.device));
+    let mut text = extras.diagnostics.map_or(String::new(), |diagnostics| diagnostics.text(training));
+    text += &format!("device     {}\n", device_words(&fit.device));
     text += &format!(
         "data       {} × {}; {target}: {positive} is modelled as 1, {negative} as 0\n",
         plural(data.rows as u64, "row"),
@@ -373,6 +384,7 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
     }
     if let Some((inference, level)) = extras.inference {
         text += &format!("\n{}", summary::table(inference, level));
+        text += &extras.influence.map_or(String::new(), Influence::text);
         if extras.bootstrap.is_none() {
             return text + &format!("\nmodel      {}\n", path.display());
         }

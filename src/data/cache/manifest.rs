@@ -44,6 +44,7 @@ pub(super) struct Manifest {
     rows: u64,
     dropped: u64,
     gaps: Vec<u64>,
+    missing: Vec<(String, u64)>,
     /// The rows to fit, and those held out.
     parts: Vec<KeptPart>,
 }
@@ -81,6 +82,7 @@ impl Manifest {
             rows: intake.rows,
             dropped: intake.dropped,
             gaps: intake.gaps.clone(),
+            missing: intake.missing.clone(),
             parts: intake.parts().map(part).collect::<Option<_>>()?,
         })
     }
@@ -182,7 +184,7 @@ impl Manifest {
             rows: self.rows,
             dropped: self.dropped,
             gaps: self.gaps,
-            missing: Vec::new(),
+            missing: self.missing,
         })
     }
 }
