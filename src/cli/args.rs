@@ -6,6 +6,7 @@ mod export;
 mod factors;
 mod inference;
 mod judging;
+mod report;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub(super) use judging::JudgingArgs;
 
 use factors::{FactorArg, factors_of};
 use inference::InferenceArgs;
+use report::ReportArgs;
 
 use super::size;
 use crate::data::Training;
@@ -125,6 +127,8 @@ pub(super) struct TrainArgs {
     /// Where to write the model.
     #[arg(long, default_value = "model.json", value_name = "FILE")]
     pub(super) model: PathBuf,
+    #[command(flatten)]
+    pub(super) page: ReportArgs,
     #[command(flatten)]
     pub(super) fit: FitArgs,
     #[command(flatten)]
@@ -350,6 +354,8 @@ pub(super) struct EvaluateArgs {
     /// Sample weights of an X.npy.
     #[arg(long, value_name = "W.npy", help_heading = "Data")]
     pub(super) weight_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) page: ReportArgs,
     #[command(flatten)]
     pub(super) judging: JudgingArgs,
     #[command(flatten)]
