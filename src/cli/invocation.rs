@@ -41,7 +41,7 @@ fn option(arg: &Arg, matches: &ArgMatches) -> (String, String, bool) {
     };
     let given = matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue);
     if let ArgAction::SetTrue = arg.get_action() {
-        return (name, if matches.get_flag(id) { "yes" } else { "no" }.to_owned(), given);
+        return (name, if matches.get_flag(id) { "yes" } else { "not given" }.to_owned(), given);
     }
     let values = matches.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy().into_owned());
     let values: Vec<String> = values.collect();

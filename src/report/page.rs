@@ -108,7 +108,7 @@ mod tests {
         let sections = vec![Section { id: "data", heading: "Data", parts }];
         let html = Page { title: text(), lead: text(), sections, foot: text() }.html().unwrap();
         assert!(!html.contains("<script") && !html.contains("alert('"), "{html}");
-        // Twice in the head and the heading, and once in each other place.
-        assert_eq!(html.matches("&#60;script&#62;").count(), 14, "{html}");
+        // The title twice, the caption three times, once each other text.
+        assert_eq!(html.matches("&#60;script&#62;").count(), 16, "{html}");
     }
 }

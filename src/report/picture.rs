@@ -97,7 +97,7 @@ impl<'a> Axes<'a> {
         let area = SVGBackend::with_string(svg, (WIDTH, self.height)).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin_top(60)
-            .margin_right(130)
+            .margin_right(220)
             .x_label_area_size(BELOW)
             .y_label_area_size(self.left)
             .build_cartesian_2d(self.x.clone(), self.y.clone())?;

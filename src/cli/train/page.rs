@@ -89,8 +89,9 @@ impl Story<'_> {
             }
             None if self.args.holdout.is_none() && self.args.test.is_none() => {
                 let scored = self.of_own_rows(gpu)?;
-                let words = "No rows were held out, so these are the rows that the model was fitted to, on which it does better \
-                             than on others: --holdout 0.2 or --test FILE measure it on rows that it has not seen.";
+                let words = "No rows were held out, so these are the rows that the model was fitted to: it does better on them than \
+                             on others, which the interval of the ROC area supposes. --holdout 0.2 or --test FILE measure it on rows \
+                             that it has not seen.";
                 let whose = "rows trained on";
                 Some(metrics(&scored, whose, Part::Text(words.into()), classes, &self.args.judging)?)
             }
@@ -212,42 +213,44 @@ impl Story<'_> {
     fn convergence(&self) -> Result<Section> {
         let (fitted, runs) = (&self.model.training, &self.work.runs);
         let tolerance = self.args.fit.optimum.tol;
-        let first = runs.first().and_then(|run| run.first());
+        let (least, slope) = (short(fitted.objective), format!("{:.1e}", fitted.gradient_inf_norm));
+        let several = runs.len() > 1;
         let mut words = format!(
             "{} of the solver, {} of X in all, those for rank, curvature and verification among them.",
             plural(self.work.iterations as u64, "iteration"),
             plural(self.work.passes, "read"),
         );
-        if let (Some(first), 1) = (first, runs.len()) {
-            words += &format!(" J fell from {} to {}.", summary::number(first.objective), short(fitted.objective));
+        if let Some(first) = runs.first().and_then(|run| run.first()).filter(|_| !several) {
+            words += &format!(" J fell from {} to {least}.", summary::number(first.objective));
         }
         let mut parts = vec![Part::Text(words)];
         let certified = !self.args.fit.optimum.no_verify;
         // Of several solvers each has a J of its own.
-        let least = |run: &[Reached]| {
+        let least_of = |run: &[Reached]| {
             let seen = run.iter().map(|at| at.objective).fold(f64::INFINITY, f64::min);
-            if runs.len() == 1 { seen.min(fitted.objective) } else { seen }
+            if several { seen } else { seen.min(fitted.objective) }
         };
-        let of_each = if runs.len() > 1 { " A line for each class." } else { "" };
-        let slope = format!("{:.1e}", fitted.gradient_inf_norm);
+        let above = if several {
+            format!("of each class above its least, by read of X, a line for each; {least} is the sum of all")
+        } else {
+            format!("above the least, {least}, by read of X")
+        };
+        let of_each = if several { ", a line for each class" } else { "" };
         let cross = if certified { format!(" The cross is the answer in f64, {slope}.") } else { String::new() };
         let figures = [
             figure(
-                picture::above_the_least(runs, least)?,
-                format!(
-                    "Objective J above the least by read of X, on a scale of powers of ten; the least is {}.",
-                    short(fitted.objective)
-                ),
-                format!("J above the least, {}, by read of X.{of_each}", short(fitted.objective)),
+                picture::above_the_least(runs, least_of)?,
+                format!("Objective J {above}, on a scale of powers of ten."),
+                format!("J {above}."),
             ),
             figure(
                 picture::slopes(runs, tolerance, certified.then_some(fitted.gradient_inf_norm))?,
                 format!(
-                    "Largest slope by read of X, on a scale of powers of ten: {slope} in the end, where {tolerance:e} is the \
-                     tolerance."
+                    "Largest slope by read of X{of_each}, on a scale of powers of ten: {slope} in the end, where {tolerance:e} is \
+                     the tolerance."
                 ),
                 format!(
-                    "Largest slope in units of S·sd, by read of X.{of_each}{cross} Dashed: the tolerance, {tolerance:e}."
+                    "Largest slope in units of S·sd, by read of X{of_each}.{cross} Dashed: the tolerance, {tolerance:e}."
                 ),
             ),
         ];

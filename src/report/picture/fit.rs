@@ -14,7 +14,7 @@ const MOST_POINTS: usize = 300;
 const MOST_DOTS: usize = 60;
 /// Letters of a feature's name, the width of one, and the height of its line.
 const NAME: usize = 20;
-const LETTER: usize = 66;
+const LETTER: usize = 72;
 const ROW: u32 = 190;
 
 /// A coefficient of a forest plot.

@@ -139,7 +139,11 @@ impl Lines {
         heads.push("odds ratio");
         heads.extend(ends.iter().filter(|_| self.intervals.is_some()));
         let row = |line: &Line| {
-            let value = |value: Option<f64>| value.map_or("NA".to_owned(), number);
+            let value = |value: Option<f64>| match value {
+                None => "NA".to_owned(),
+                Some(0.0) => "0".to_owned(),
+                Some(value) => number(value),
+            };
             let mut cells = vec![value(line.estimate)];
             if tested {
                 let [se, z, p] = line.test.map_or([None; 3], |test| test.map(Some));
