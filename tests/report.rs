@@ -223,6 +223,12 @@ fn names_are_text_whatever_they_say() {
     let (page, _) = run(&desk, &hostile(&desk).each_ref().map(String::as_str));
     assert!(!page.contains("<b>") && !page.contains("\"onload") && !page.contains("y</title>"));
     holds(&page, &["&#60;script&#62;alert(1)&#60;/script&#62;", "年齢", "&#60;b&#62;no", "rows&#38;amp;&#39;.csv"]);
+    holds(
+        &page,
+        &[
+            "train &#39;rows&#38;amp;&#39;\\&#39;&#39;.csv&#39; --target &#39;y&#60;/title&#62;&#60;script&#62;&#39; --holdout 0.3",
+        ],
+    );
     assert!(!page.contains(&"w".repeat(300)));
 }
 

@@ -33,7 +33,9 @@ impl<'a> History<'a> {
     pub fn runs(self) -> Vec<Vec<Reached>> {
         let mut runs: Vec<Vec<Reached>> = Vec::new();
         for reached in self.reached.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            match runs.last_mut().filter(|_| reached.iteration > 0) {
+            // A solver that goes on reports where it stands once more.
+            let goes_on = |run: &&mut Vec<Reached>| run.last().is_none_or(|last| last.iteration <= reached.iteration);
+            match runs.last_mut().filter(goes_on) {
                 Some(run) => run.push(reached),
                 None => runs.push(vec![reached]),
             }
@@ -53,5 +55,24 @@ impl Monitor for History<'_> {
 
     fn interrupted(&self) -> bool {
         self.inner.interrupted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Silent;
+
+    #[test]
+    fn solvers_that_run_one_after_the_other_are_told_apart() {
+        let history = History::new(&Silent);
+        for (iteration, passes) in [(0, 1), (0, 1), (1, 3), (2, 5), (2, 6), (0, 1), (1, 2)] {
+            let (objective, gradient_inf_norm) = (1.0, 0.5);
+            history.event(Event::Iteration { iteration, objective, gradient_inf_norm, passes, point: None });
+        }
+        history.event(Event::Note("no iteration".into()));
+        let runs = history.runs();
+        let passes: Vec<Vec<u64>> = runs.iter().map(|run| run.iter().map(|at| at.passes).collect()).collect();
+        assert_eq!(passes, [vec![1, 1, 3, 5, 6], vec![1, 2]]);
     }
 }

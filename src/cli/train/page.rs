@@ -38,6 +38,8 @@ pub(super) struct Work {
     pub(super) seconds: Seconds,
     pub(super) cost: Cost,
     pub(super) rounding: f64,
+    /// Rows of the samples that were fitted first.
+    pub(super) samples: Vec<usize>,
     /// The points that each solver reached.
     pub(super) runs: Vec<Vec<Reached>>,
 }
@@ -45,14 +47,15 @@ pub(super) struct Work {
 impl Work {
     /// That of a fit of two classes.
     pub(super) fn of_two(fit: &Fit, runs: Vec<Vec<Reached>>) -> Self {
-        let Fit { iterations, passes, seconds, rounding, ref cost, .. } = *fit;
-        Work { iterations, passes, seconds, cost: cost.clone(), rounding, runs }
+        let Fit { iterations, passes, seconds, rounding, ref cost, ref samples, .. } = *fit;
+        let samples = samples.iter().map(|sample| sample.rows).collect();
+        Work { iterations, passes, seconds, cost: cost.clone(), rounding, samples, runs }
     }
 
     /// And of one of more.
     pub(super) fn of_classes(fit: &ClassFit, runs: Vec<Vec<Reached>>) -> Self {
         let ClassFit { iterations, passes, seconds, rounding, ref cost, .. } = *fit;
-        Work { iterations, passes, seconds, cost: cost.clone(), rounding, runs }
+        Work { iterations, passes, seconds, cost: cost.clone(), rounding, samples: Vec::new(), runs }
     }
 }
 
@@ -214,12 +217,16 @@ impl Story<'_> {
         let (fitted, runs) = (&self.model.training, &self.work.runs);
         let tolerance = self.args.fit.optimum.tol;
         let (least, slope) = (short(fitted.objective), format!("{:.1e}", fitted.gradient_inf_norm));
-        let several = runs.len() > 1;
+        let several = self.model.objective.multi == Some(Multi::Ovr);
         let mut words = format!(
             "{} of the solver, {} of X in all, those for rank, curvature and verification among them.",
             plural(self.work.iterations as u64, "iteration"),
             plural(self.work.passes, "read"),
         );
+        if !self.work.samples.is_empty() {
+            let rows: Vec<String> = self.work.samples.iter().map(|rows| count(*rows as u64)).collect();
+            words += &format!(" Samples of {} rows were fitted first, on the host in f64.", rows.join(" and "));
+        }
         if let Some(first) = runs.first().and_then(|run| run.first()).filter(|_| !several) {
             words += &format!(" J fell from {} to {least}.", summary::number(first.objective));
         }
