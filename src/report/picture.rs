@@ -54,7 +54,7 @@ pub struct Picture {
 /// What fails within a picture.
 type Drawn = std::result::Result<(), Box<dyn StdError>>;
 /// Where a picture is drawn.
-type Area<'a, 'b> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 /// What an axis says at a number.
 type Tick<'a> = &'a dyn Fn(&f64) -> String;
@@ -80,7 +80,7 @@ impl<'a> Axes<'a> {
     }
 
     /// The picture that `draw` draws between these axes.
-    fn picture(self, draw: impl FnOnce(&mut Chart<'_, '_>, &Area<'_, '_>) -> Drawn) -> Result<Picture> {
+    fn picture(self, draw: impl FnOnce(&mut Chart<'_, '_>, &Area<'_>) -> Drawn) -> Result<Picture> {
         let mut svg = String::new();
         self.draw(&mut svg, draw).map_err(|e| Error::Numerics(format!("a picture cannot be drawn: {e}")))?;
         // The page has its own `svg` elements.
@@ -89,7 +89,7 @@ impl<'a> Axes<'a> {
         Ok(Picture { width: WIDTH, height: self.height, svg })
     }
 
-    fn draw(&self, svg: &mut String, draw: impl FnOnce(&mut Chart<'_, '_>, &Area<'_, '_>) -> Drawn) -> Drawn {
+    fn draw(&self, svg: &mut String, draw: impl FnOnce(&mut Chart<'_, '_>, &Area<'_>) -> Drawn) -> Drawn {
         let ends = [self.x.start, self.x.end, self.y.start, self.y.end];
         if !ends.iter().all(|end| end.is_finite()) {
             return Err("a number is not finite".into());

@@ -117,10 +117,9 @@ pub fn forest(effects: &[Effect], name: &str) -> Result<Option<Picture>> {
         dashes(chart, (0.0, 0.0), (0.0, rows as f64))?;
         for (row, (effect, (name, _))) in effects.iter().zip(&names).enumerate() {
             let y = rows as f64 - row as f64 - 0.5;
-            let (_, pixel) = chart.backend_coord(&(range.start, y));
-            let (edge, _) = chart.backend_coord(&(range.start, y));
+            let (edge, height) = chart.backend_coord(&(range.start, y));
             let style = ("sans-serif", FONT).into_font().color(&INK).pos(Pos::new(HPos::Right, VPos::Center));
-            area.draw(&Text::new(name.clone(), (edge - 80, pixel), style))?;
+            area.draw(&Text::new(name.clone(), (edge - 80, height), style))?;
             interval(chart, effect, y, &range)?;
         }
         Ok(())

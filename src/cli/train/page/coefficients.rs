@@ -67,7 +67,7 @@ pub(in crate::cli::train) fn certificate_of_classes(fit: &ClassFit, tolerance: f
 }
 
 fn rank(rank: usize) -> (String, String) {
-    fact("rank", format!("{} not penalised and independent, that of ones among them", plural(rank as u64, "column")))
+    fact("rank", format!("{} independent among those not penalised", plural(rank as u64, "column")))
 }
 
 fn verified() -> &'static str {
