@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all of them. The GPU tests need a Vulkan driver; where none is installed and
 # apt is at hand, Mesa's software driver is installed. The tests of exports need a C compiler and python3, and for two of them
-# packages of Python, which go to a folder below target/.
+# packages of Python, which go to a folder below target/. That of the pages of --report needs Chromium (CHROMIUM names another one than
+# `chromium`).
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,6 +18,7 @@ if [ "$(uname)" = Linux ]; then
     if [ -z "$(icds)" ] || ! ldconfig -p | grep -q 'libvulkan\.so\.1'; then lacking+=(mesa-vulkan-drivers libvulkan1); fi
     command -v cc >/dev/null || lacking+=(gcc libc6-dev)
     python3 -c 'import ensurepip, sqlite3' 2>/dev/null || lacking+=(python3 python3-venv)
+    command -v "${CHROMIUM:-chromium}" >/dev/null || lacking+=(chromium)
 fi
 if [ ${#lacking[@]} -gt 0 ]; then
     if command -v apt-get >/dev/null; then
@@ -39,3 +41,4 @@ runtimes="$PWD/target/export-runtimes"
 python3 -m venv "$runtimes"
 "$runtimes/bin/pip" install --quiet --disable-pip-version-check -r tests/export/requirements.txt
 EXPORT_PYTHON="$runtimes/bin/python" cargo test --locked --test export -- --ignored
+cargo test --locked --test report -- --ignored

@@ -8,6 +8,7 @@ mod calibration;
 mod classes;
 mod confusion;
 mod curve;
+mod curves;
 mod groups;
 mod ranked;
 
@@ -17,6 +18,7 @@ pub use classes::{ClassMetric, ClassMetrics, ClassTally, most_probable};
 pub use confusion::{AtThreshold, BestThreshold, Confusion, Cost, LabelScores};
 pub use curve::{AreaInterval, Lift};
 use curve::{Areas, Totals, sweep};
+pub use curves::Curves;
 pub use groups::{Group, Groups, Judge};
 use ranked::{Overflow, Ranked};
 
@@ -64,6 +66,9 @@ pub struct Metrics {
     pub thresholds: Vec<AtThreshold>,
     /// The threshold at which errors cost least, where it was said what they cost.
     pub best_threshold: Option<BestThreshold>,
+    /// What pictures are drawn from.
+    #[serde(skip)]
+    pub curves: Curves,
 }
 
 /// The metrics that a penalty may be chosen by; see [`Metrics`].
@@ -204,6 +209,7 @@ impl Tally {
             confusion,
             thresholds: curve.thresholds.into_iter().map(AtThreshold::from).collect(),
             best_threshold,
+            curves: curve.curves,
         })
     }
 

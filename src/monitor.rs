@@ -29,8 +29,8 @@ pub enum Event<'a> {
         gradient_inf_norm: f64,
         /// Full reads of X so far.
         passes: u64,
-        /// The point reached: β on the original columns, and β₀.
-        point: &'a dyn Fn() -> (Vec<f64>, f64),
+        /// The point reached: β on the original columns, and β₀; none where there are several classes.
+        point: Option<&'a dyn Fn() -> (Vec<f64>, f64)>,
     },
     /// Memory does not hold the rows: from now on they are read from a file in each pass, and this says how far one is.
     Streaming(Arc<Pass>),

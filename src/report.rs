@@ -1,6 +1,9 @@
 //! Tables and pictures of what was computed.
 
+mod history;
+pub mod page;
 mod path;
+pub mod picture;
 
 use std::fmt::Display;
 
@@ -9,6 +12,7 @@ use plotters::prelude::*;
 use crate::error::{Error, Result};
 use crate::fit::{CrossValidation, Grid, Score};
 
+pub use history::{History, Reached};
 pub use path::{path_plot, path_table};
 
 /// Size of a picture, in units of SVG.

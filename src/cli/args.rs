@@ -8,6 +8,7 @@ mod inference;
 mod judging;
 mod machine;
 mod manual;
+mod report;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ pub(super) use manual::{CompletionsArgs, EXIT_CODES, FIRST_STEPS, ManArgs};
 use factors::{FactorArg, factors_of};
 use inference::InferenceArgs;
 use manual::after_help;
+use report::ReportArgs;
 
 use super::size;
 use crate::data::Training;
@@ -135,6 +137,8 @@ pub(super) struct TrainArgs {
     /// Write the model to this file.
     #[arg(long, default_value = "model.json", value_name = "FILE", help_heading = "Results")]
     pub(super) model: PathBuf,
+    #[command(flatten)]
+    pub(super) page: ReportArgs,
     #[command(flatten)]
     pub(super) fit: FitArgs,
     #[command(flatten)]
@@ -370,6 +374,8 @@ pub(super) struct EvaluateArgs {
     /// Sample weights of the rows of an X.npy.
     #[arg(long, value_name = "W.npy", help_heading = "Data")]
     pub(super) weight_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) page: ReportArgs,
     #[command(flatten)]
     pub(super) judging: JudgingArgs,
     #[command(flatten)]

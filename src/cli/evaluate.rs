@@ -1,5 +1,8 @@
 //! `gpulogit evaluate`: metrics of a model on labelled rows.
 
+mod page;
+
+use clap::ArgMatches;
 use serde::Serialize;
 use serde_json::json;
 
@@ -7,13 +10,14 @@ use super::args::{EvaluateArgs, JudgingArgs};
 use super::exit::Outcome;
 use super::metrics::text;
 use super::output::{device_words, json, plural, stdout};
+use super::page::save;
 use super::progress::Terminal;
-use crate::data::{Dataset, HeldOut, ReadOptions, RowStream, Rows};
+use crate::data::{Dataset, HeldOut, ReadOptions, RowStream, Rows, files_of};
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{Device, DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
 use crate::metrics::{ClassMetrics, ClassTally, Group, Groups, Judge, Metrics, Tally, check_threshold};
-use crate::model::Model;
+use crate::model::{Model, check_output};
 use crate::monitor::Monitor;
 
 /// What rows that are held out are called.
@@ -42,7 +46,7 @@ impl Scored {
     }
 }
 
-pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
+pub(super) fn run(args: &EvaluateArgs, matches: &ArgMatches, terminal: &Terminal) -> Result<Outcome> {
     check_threshold(args.rows.threshold())?;
     let model = Model::load(&args.model)?;
     args.rows.check_for(&model)?;
@@ -56,6 +60,10 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
         by: args.judging.by.clone(),
         ..ReadOptions::default()
     };
+    let mut inputs = files_of(&args.rows.files)?;
+    inputs.extend([&args.target_file, &args.weight_file].into_iter().flatten().cloned());
+    inputs.insert(0, args.model.clone());
+    args.page.report.as_ref().map_or(Ok(()), |page| check_output(page, &inputs))?;
     let mut stream = RowStream::open(&args.rows.files, &model.design, &options)?;
     let (device, gpu) = (args.common.device(), GpuOptions::default());
     let mut scores = Scores::new(&model, &device, &gpu, args.rows.threshold(), &args.judging)?;
@@ -64,7 +72,8 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
     }
     let (left_out_rows, scored) = (scores.left_out, scores.finish());
     terminal.clear();
-    stream.finish().notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
+    let read = stream.finish();
+    read.notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
     let scored = scored?;
     if left_out_rows > 0 {
         terminal.warn(&left_out(left_out_rows));
@@ -80,6 +89,13 @@ pub(super) fn run(args: &EvaluateArgs, terminal: &Terminal) -> Result<Outcome> {
     } else {
         stdout(&format!("device     {}\n", device_words(&scored.device)))?;
         stdout(&text("metrics", &scored, &model.classes, &args.judging))?;
+    }
+    if let Some(path) = &args.page.report {
+        let page = page::page(args, matches, &model, &inputs, (&read, left_out_rows), &scored, terminal)?;
+        save(&page, path)?;
+        if !args.common.json {
+            stdout(&format!("\nreport     {}\n", path.display()))?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -171,7 +187,7 @@ impl<'a> Scores<'a> {
     }
 
     /// Judges the rows of `data` that are not among `missing` (ascending); of these `groups`, if any.
-    fn add(&mut self, data: &Dataset, missing: &[usize], groups: Option<&[String]>) -> Result<()> {
+    pub(super) fn add(&mut self, data: &Dataset, missing: &[usize], groups: Option<&[String]>) -> Result<()> {
         let device = match self.device.take() {
             Some((device, _)) => device,
             None => Device::open(&self.request, &self.options)?,

@@ -1,9 +1,10 @@
-//! Metrics as text.
+//! Metrics as parts of a page, and these as text.
 
 use super::args::JudgingArgs;
 use super::evaluate::{AnyMetrics, Scored};
 use super::output::{count, plural, short, shorten};
-use crate::metrics::{AtThreshold, BestThreshold, ClassMetrics, Confusion, Cost, Group, Metrics};
+use crate::metrics::{AtThreshold, BestThreshold, ClassMetrics, Confusion, Cost, Group, Lift, Metrics};
+use crate::report::page::{Part, Table};
 
 /// Classes whose confusion is printed.
 const MOST_CONFUSED: usize = 12;
@@ -18,24 +19,36 @@ const NONE: &str = "–";
 /// Metrics as lines of text, under `title`.
 pub(super) fn text(title: &str, scored: &Scored, classes: &[String], judging: &JudgingArgs) -> String {
     let mut text = format!("{title}\n");
-    match &scored.metrics {
-        AnyMetrics::Two(metrics) => {
-            text += &of_two(metrics, classes);
-            if judging.tables {
-                text += &tables_of_two(metrics, judging.cost, &classes[1]);
-            }
+    for part in parts(scored, classes, judging.cost, judging.tables) {
+        match part {
+            Part::Facts(facts) => text.extend(facts.iter().map(|(name, value)| format!("  {name:17}  {value}\n"))),
+            Part::Table(table) => text += &table_text(&table),
+            Part::Text(words) => text += &format!("  {words}\n"),
+            // Metrics have no others.
+            Part::Warning(_) | Part::Code(_) | Part::Figures(_) => {}
         }
-        AnyMetrics::More(metrics) => text += &of_more(metrics, classes),
-    }
-    if let Some((by, groups)) = &scored.groups {
-        text += &by_group(by, groups);
     }
     text
 }
 
-/// A line of a name and what there is to say.
-fn line(name: &str, value: &str) -> String {
-    format!("  {name:17}  {value}\n")
+/// Metrics in words and tables; those of thresholds, lift and calibration where `tables` are wanted.
+pub(super) fn parts(scored: &Scored, classes: &[String], cost: Option<Cost>, tables: bool) -> Vec<Part> {
+    let mut parts = match &scored.metrics {
+        AnyMetrics::Two(metrics) => of_two(metrics, classes),
+        AnyMetrics::More(metrics) => of_more(metrics, classes),
+    };
+    if let (AnyMetrics::Two(metrics), true) = (&scored.metrics, tables) {
+        parts.extend(tables_of_two(metrics, cost, &classes[1]));
+    }
+    if let Some((by, groups)) = &scored.groups {
+        parts.extend(by_group(by, groups));
+    }
+    parts
+}
+
+/// A name and what there is to say.
+fn line(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }
 
 /// A number, or that it is none.
@@ -48,52 +61,58 @@ fn cell(weight: f64) -> String {
     if weight.fract() == 0.0 { format!("{weight}") } else { format!("{weight:.3}") }
 }
 
-/// A table with a column of names first, under `title`.
-fn table(title: &str, heads: &[&str], rows: &[(String, Vec<String>)]) -> String {
-    let widest = |cells: &mut dyn Iterator<Item = &str>| cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-    let names = widest(&mut rows.iter().map(|(name, _)| name.as_str()).chain(heads.first().copied()));
-    let width = |k: usize| widest(&mut rows.iter().map(|(_, cells)| cells[k].as_str()).chain([heads[k + 1]]));
+/// A table of numbers.
+fn table(title: &str, heads: &[&str], rows: Vec<(String, Vec<String>)>) -> Part {
+    let heads = heads.iter().map(|head| (*head).to_owned()).collect();
+    Part::Table(Table { caption: title.to_owned(), heads, rows, numbers: true, folded: false })
+}
+
+/// A table as text.
+fn table_text(Table { caption, heads, rows, .. }: &Table) -> String {
+    let widest = |cells: &mut dyn Iterator<Item = &String>| cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let names = widest(&mut rows.iter().map(|(name, _)| name).chain(heads.first()));
+    let width = |k: usize| widest(&mut rows.iter().map(|(_, cells)| &cells[k]).chain([&heads[k + 1]]));
     let widths: Vec<usize> = (0..heads.len() - 1).map(width).collect();
-    let line = |name: &str, cells: &mut dyn Iterator<Item = &str>| {
-        let cells: String = cells.zip(&widths).map(|(cell, width)| format!("  {cell:>width$}")).collect();
+    let line = |name: &str, cells: &[String]| {
+        let cells: String = cells.iter().zip(&widths).map(|(cell, width)| format!("  {cell:>width$}")).collect();
         format!("    {name:names$}{cells}\n")
     };
-    let mut text = format!("  {title}\n") + &line(heads[0], &mut heads[1..].iter().copied());
+    let mut text = format!("  {caption}\n") + &line(&heads[0], &heads[1..]);
     for (name, cells) in rows {
-        text += &line(name, &mut cells.iter().map(String::as_str));
+        text += &line(name, cells);
     }
     text
 }
 
 /// The confusion of classes called `labels`.
-fn confusion(title: &str, labels: &[String], weights: &[Vec<f64>]) -> String {
+fn confusion(title: &str, labels: &[String], weights: &[Vec<f64>]) -> Part {
     let short: Vec<String> = labels.iter().map(|label| shorten(label, 12)).collect();
     let heads: Vec<&str> = [""].into_iter().chain(short.iter().map(String::as_str)).collect();
     let rows = labels.iter().zip(weights).map(|(label, weights)| {
         let cells = weights.iter().map(|weight| cell(*weight)).collect();
         (label.clone(), cells)
     });
-    table(&format!("{title} (rows: truth, columns: prediction)"), &heads, &rows.collect::<Vec<_>>())
+    table(&format!("{title} (rows: truth, columns: prediction)"), &heads, rows.collect())
 }
 
-fn of_two(m: &Metrics, classes: &[String]) -> String {
+fn of_two(m: &Metrics, classes: &[String]) -> Vec<Part> {
     let both = |value: Option<f64>| value.map_or(format!("{NONE} (one class only)"), |value| format!("{value:.6}"));
-    let mut text = line("rows", &count(m.rows as u64));
-    text += &line("log loss", &format!("{:.6}", m.log_loss));
-    text += &line("Brier", &format!("{:.6}", m.brier));
     let interval = m.roc_auc_interval.map_or(String::new(), |interval| {
         format!(" ({}% interval {:.6} to {:.6})", 100.0 * interval.level, interval.low, interval.high)
     });
-    text += &line("ROC AUC", &(both(m.roc_auc) + &interval));
-    text += &line("PR AUC", &both(m.pr_auc));
-    text += &line("KS", &both(m.ks));
+    let mut facts = vec![
+        line("rows", &count(m.rows as u64)),
+        line("log loss", &format!("{:.6}", m.log_loss)),
+        line("Brier", &format!("{:.6}", m.brier)),
+        line("ROC AUC", &(both(m.roc_auc) + &interval)),
+        line("PR AUC", &both(m.pr_auc)),
+        line("KS", &both(m.ks)),
+    ];
     if let Some(lift) = &m.lift {
-        let at = lift.iter().filter(|lift| LIFT_AT.contains(&lift.share));
-        let words: Vec<String> = at.map(|at| format!("{:.3} in the top {}%", at.lift, 100.0 * at.share)).collect();
-        text += &line("lift", &words.join(", "));
+        facts.push(line("lift", &lift_words(lift)));
     }
     let c = &m.calibration;
-    text += &line(
+    facts.push(line(
         "calibration",
         &match c.slope.zip(c.intercept) {
             Some((slope, intercept)) => {
@@ -102,22 +121,30 @@ fn of_two(m: &Metrics, classes: &[String]) -> String {
             None if m.roc_auc.is_none() => both(None),
             None => format!("{NONE} (the classes do not overlap)"),
         },
-    );
+    ));
     let bins = c.bins.len();
-    text += &line("calibration error", &format!("{:.6} expected, in {bins} bins of equal width", c.expected_error));
-    text += &line("mean probability", &format!("{:.6}, where {:.6} is observed", m.mean_probability, m.base_rate));
-    text += &format!("  labels from probability {} on\n", short(m.confusion.threshold));
-    text += &labels(&AtThreshold { confusion: m.confusion, scores: m.labels }, classes);
+    facts.push(line("calibration error", &format!("{:.6} expected, in {bins} bins of equal width", c.expected_error)));
+    let mean = format!("{:.6}, where {:.6} is observed", m.mean_probability, m.base_rate);
+    facts.push(line("mean probability", &mean));
+    let from = format!("labels from probability {} on", short(m.confusion.threshold));
+    let mut parts = vec![Part::Facts(facts), Part::Text(from)];
+    parts.extend(labels(&AtThreshold { confusion: m.confusion, scores: m.labels }, Vec::new(), classes));
     if let Some(best) = &m.best_threshold {
-        text += &best_threshold(best, &m.confusion, classes);
+        parts.extend(best_threshold(best, &m.confusion, classes));
     }
-    text
+    parts
 }
 
-/// What labels at a threshold say, and their confusion.
-fn labels(at: &AtThreshold, classes: &[String]) -> String {
+/// The lift at a few shares of the rows.
+pub(super) fn lift_words(lift: &[Lift]) -> String {
+    let at = lift.iter().filter(|lift| LIFT_AT.contains(&lift.share));
+    let words: Vec<String> = at.map(|at| format!("{:.3} in the top {}%", at.lift, 100.0 * at.share)).collect();
+    words.join(", ")
+}
+
+/// What labels at a threshold say, after what is known already, and their confusion.
+fn labels(at: &AtThreshold, mut facts: Vec<(String, String)>, classes: &[String]) -> [Part; 2] {
     let (scores, c) = (&at.scores, &at.confusion);
-    let mut text = String::new();
     for (name, value) in [
         ("accuracy", Some(scores.accuracy)),
         ("balanced accuracy", Some(scores.balanced_accuracy)),
@@ -126,28 +153,28 @@ fn labels(at: &AtThreshold, classes: &[String]) -> String {
         ("F1", scores.f1),
         ("MCC", scores.mcc),
     ] {
-        text += &line(name, &number(value, 6));
+        facts.push(line(name, &number(value, 6)));
     }
     let labels: Vec<String> = classes.iter().map(|class| shorten(class, 24)).collect();
     let weights = [vec![c.true_negative, c.false_positive], vec![c.false_negative, c.true_positive]];
-    text + &confusion("confusion", &labels, &weights)
+    [Part::Facts(facts), confusion("confusion", &labels, &weights)]
 }
 
-fn best_threshold(best: &BestThreshold, before: &Confusion, classes: &[String]) -> String {
+fn best_threshold(best: &BestThreshold, before: &Confusion, classes: &[String]) -> Vec<Part> {
     let Cost { false_positive, false_negative } = best.cost;
     let threshold = short(best.at.confusion.threshold);
-    let mut text = format!(
-        "  labels from probability {threshold} on, which cost least at {}:{} for a false positive and a false negative\n",
+    let from = format!(
+        "labels from probability {threshold} on, which cost least at {}:{} for a false positive and a false negative",
         short(false_positive),
         short(false_negative),
     );
     let (here, there) = (format!("{:.6}", best.mean_cost), format!("{:.6}", best.mean_cost_before));
-    text += &line("mean cost", &format!("{here}, {there} at probability {}", short(before.threshold)));
-    text + &labels(&best.at, classes)
+    let cost = line("mean cost", &format!("{here}, {there} at probability {}", short(before.threshold)));
+    [Part::Text(from)].into_iter().chain(labels(&best.at, vec![cost], classes)).collect()
 }
 
 /// Thresholds, lift and bins of calibration.
-fn tables_of_two(m: &Metrics, cost: Option<Cost>, one: &str) -> String {
+fn tables_of_two(m: &Metrics, cost: Option<Cost>, one: &str) -> Vec<Part> {
     let mut heads = vec!["from", "TN", "FP", "FN", "TP", "accuracy", "precision", "recall", "specificity", "F1", "MCC"];
     heads.extend(cost.map(|_| "mean cost"));
     let rows = m.thresholds.iter().map(|AtThreshold { confusion: c, scores }| {
@@ -158,26 +185,27 @@ fn tables_of_two(m: &Metrics, cost: Option<Cost>, one: &str) -> String {
         cells.extend(cost.map(|cost| number(Some(cost.of(c) / m.weight_sum), 4)));
         (short(c.threshold), cells)
     });
-    let mut text = table("labels from other probabilities on", &heads, &rows.collect::<Vec<_>>());
+    let mut parts = vec![table("labels from other probabilities on", &heads, rows.collect())];
     if let Some(lift) = &m.lift {
         let rows = lift.iter().map(|at| {
             let cells = vec![number(Some(at.lift), 4), number(Some(at.captured), 4)];
             (format!("{}%", 100.0 * at.share), cells)
         });
         let one = format!("share of {}", shorten(one, 24));
-        text += &table("rows ranked highest", &["top", "lift", &one], &rows.collect::<Vec<_>>());
+        parts.push(table("rows ranked highest", &["top", "lift", &one], rows.collect()));
     }
     let bins = m.calibration.bins.iter().map(|bin| {
         let cells = vec![cell(bin.weight), number(bin.mean_probability, 4), number(bin.share, 4)];
         (format!("{} to {}", bin.from, bin.to), cells)
     });
     let heads = ["probability", "weight", "predicted", "observed"];
-    text + &table("calibration", &heads, &bins.collect::<Vec<_>>())
+    parts.push(table("calibration", &heads, bins.collect()));
+    parts
 }
 
 /// Metrics of more than two classes. The confusion of many classes is in the JSON alone.
-fn of_more(m: &ClassMetrics, classes: &[String]) -> String {
-    let mut text = line("rows", &count(m.rows as u64));
+fn of_more(m: &ClassMetrics, classes: &[String]) -> Vec<Part> {
+    let mut facts = vec![line("rows", &count(m.rows as u64))];
     for (name, value, note) in [
         ("log loss", Some(m.log_loss), ""),
         ("Brier", Some(m.brier), ""),
@@ -189,7 +217,7 @@ fn of_more(m: &ClassMetrics, classes: &[String]) -> String {
         ("MCC", m.mcc, ""),
         ("macro ROC AUC", m.macro_roc_auc, " (one against the rest)"),
     ] {
-        text += &line(name, &(number(value, 6) + note));
+        facts.push(line(name, &(number(value, 6) + note)));
     }
     let labels: Vec<String> = classes.iter().map(|class| shorten(class, 24)).collect();
     let rows = labels.iter().zip(&m.classes).map(|(label, class)| {
@@ -198,15 +226,16 @@ fn of_more(m: &ClassMetrics, classes: &[String]) -> String {
         cells.push(number(class.roc_auc, 4));
         (label.clone(), cells)
     });
-    text += &table("classes", &["", "weight", "precision", "recall", "F1", "ROC AUC"], &rows.collect::<Vec<_>>());
+    let heads = ["", "weight", "precision", "recall", "F1", "ROC AUC"];
+    let mut parts = vec![Part::Facts(facts), table("classes", &heads, rows.collect())];
     if classes.len() <= MOST_CONFUSED {
-        text += &confusion("confusion", &labels, &m.confusion);
+        parts.push(confusion("confusion", &labels, &m.confusion));
     }
-    text
+    parts
 }
 
 /// A table of some metrics of each group.
-fn by_group(by: &str, groups: &[Group<AnyMetrics>]) -> String {
+fn by_group(by: &str, groups: &[Group<AnyMetrics>]) -> Vec<Part> {
     let of_two = ["", "rows", "predicted", "observed", "log loss", "Brier", "ROC AUC", "accuracy", "F1", "MCC"];
     let of_more = ["", "rows", "log loss", "Brier", "macro ROC AUC", "accuracy", "macro recall", "macro F1", "MCC"];
     let is_two = groups.iter().any(|group| matches!(group.metrics, Some(AnyMetrics::Two(_))));
@@ -227,11 +256,10 @@ fn by_group(by: &str, groups: &[Group<AnyMetrics>]) -> String {
         cells.extend(scores.into_iter().map(|score| number(score, 4)));
         (if group.is_empty() { "(empty)".to_owned() } else { shorten(group, 24) }, cells)
     });
-    let rows: Vec<_> = rows.collect();
-    let mut text = table(&format!("by {}", shorten(by, 60)), heads, &rows);
+    let mut parts = vec![table(&format!("by {}", shorten(by, 60)), heads, rows.collect())];
     if groups.len() > MOST_GROUPS {
         let more = plural((groups.len() - MOST_GROUPS) as u64, "more group");
-        text += &format!("    and {more}, in the JSON (--json)\n");
+        parts.push(Part::Text(format!("and {more}, in the JSON (--json)")));
     }
-    text
+    parts
 }

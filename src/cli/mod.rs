@@ -13,9 +13,11 @@ mod evaluate;
 mod exit;
 mod explain;
 mod export;
+mod invocation;
 mod manual;
 mod metrics;
 mod output;
+mod page;
 mod path;
 mod predict;
 mod predictions;
@@ -27,7 +29,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command, Common};
 use exit::Outcome;
@@ -42,16 +44,17 @@ const MOST_THREADS: usize = 1024;
 pub fn main() -> ExitCode {
     quieten_mesa();
     quieten_decoders();
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let common = cli.command.common();
     let terminal = Terminal::new(common.quiet, common.verbose);
     let result = prepare(common).and_then(|()| match &cli.command {
-        Command::Train(args) => train::run(args, &terminal),
+        Command::Train(args) => train::run(args, &matches, &terminal),
         Command::Cv(args) => cv::run(args, &terminal),
         Command::Path(args) => path::run(args, &terminal),
         Command::Summary(args) => summary::run(args, &terminal),
         Command::Predict(args) => predict::run(args, &terminal),
-        Command::Evaluate(args) => evaluate::run(args, &terminal),
+        Command::Evaluate(args) => evaluate::run(args, &matches, &terminal),
         Command::Validate(args) => validate::run(args, &terminal),
         Command::Bench(args) => bench::run(args, &terminal),
         Command::Devices(args) => devices::run(args),

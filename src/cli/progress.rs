@@ -30,6 +30,8 @@ pub(super) struct Terminal {
     phase: Mutex<&'static str>,
     /// How far a pass is over rows that memory does not hold.
     pass: Arc<Mutex<Option<Arc<Pass>>>>,
+    /// What it warned of.
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Terminal {
@@ -42,6 +44,7 @@ impl Terminal {
             bar: ProgressBar::with_draw_target(None, target),
             phase: Mutex::new(""),
             pass: Arc::default(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -60,6 +63,12 @@ impl Terminal {
     /// Warns, even when quiet.
     pub(super) fn warn(&self, message: &str) {
         self.bar.suspend(|| eprintln!("warning: {message}"));
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(message.to_owned());
+    }
+
+    /// What it has warned of.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn show_reading(&self, rows: u64, bytes: u64, total: u64) {

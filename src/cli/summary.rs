@@ -105,8 +105,7 @@ pub(super) fn object(inference: &Inference, level: f64) -> serde_json::Value {
 
 /// The tables of coefficients and odds ratios, and what stands below them.
 pub(super) fn table(inference: &Inference, level: f64) -> String {
-    let percent = |share: f64| format!("{} %", short((100.0 * share * 1e6).round() / 1e6));
-    let (low, high) = (percent(0.5 - 0.5 * level), percent(0.5 + 0.5 * level));
+    let [low, high] = ends(level);
     let mut tests = vec![["", "Estimate", "Std. Error", "z value", "Pr(>|z|)", ""].map(str::to_owned)];
     let mut odds = vec![["", &low, &high, "Odds ratio", &low, &high].map(str::to_owned)];
     for (coefficient, interval) in inference.coefficients.iter().zip(inference.intervals(level)) {
@@ -125,15 +124,7 @@ pub(super) fn table(inference: &Inference, level: f64) -> String {
         let [low, high, ratio, ratio_low, ratio_high] = ratio;
         odds.push([name, low, high, ratio, ratio_low, ratio_high]);
     }
-    let covariance = match &inference.covariance {
-        Covariance::Model if inference.firth => "the information at Firth's estimates".to_owned(),
-        Covariance::Model => "the model".to_owned(),
-        Covariance::Hc0 => "the sandwich (HC0), robust to a wrong variance".to_owned(),
-        Covariance::Hc1 => "the sandwich times n/(n−k) (HC1), robust to a wrong variance".to_owned(),
-        Covariance::Cluster { column, clusters } => {
-            format!("the sandwich of {} of {column}", plural(*clusters as u64, "cluster"))
-        }
-    };
+    let covariance = covariance_words(inference);
     let mut text = format!("Coefficients (standard errors by {covariance}):\n{}", aligned(&tests));
     text += "---\nSignif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1\n\n";
     let kind = if inference.is_profiled(level) { "profile likelihood" } else { "Wald" };
@@ -178,6 +169,24 @@ fn ratio_tests(inference: &Inference, profile: &Profile) -> String {
     aligned(&rows)
 }
 
+/// What the ends of intervals at `level` are called.
+pub(super) fn ends(level: f64) -> [String; 2] {
+    [0.5 - 0.5 * level, 0.5 + 0.5 * level].map(|share| format!("{} %", short((100.0 * share * 1e6).round() / 1e6)))
+}
+
+/// What standard errors are made of, to follow "by".
+pub(super) fn covariance_words(inference: &Inference) -> String {
+    match &inference.covariance {
+        Covariance::Model if inference.firth => "the information at Firth's estimates".to_owned(),
+        Covariance::Model => "the model".to_owned(),
+        Covariance::Hc0 => "the sandwich (HC0), robust to a wrong variance".to_owned(),
+        Covariance::Hc1 => "the sandwich times n/(n−k) (HC1), robust to a wrong variance".to_owned(),
+        Covariance::Cluster { column, clusters } => {
+            format!("the sandwich of {} of {column}", plural(*clusters as u64, "cluster"))
+        }
+    }
+}
+
 /// Cells in columns: names to the left, numbers to the right, and what may be empty last.
 pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |c: usize| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0);
@@ -214,7 +223,7 @@ fn fixed(value: f64) -> String {
 }
 
 /// A probability with three digits.
-fn p_value(p: f64) -> String {
+pub(super) fn p_value(p: f64) -> String {
     match p {
         0.0 => "<1e-323".to_owned(),
         p if p < 1e-4 => format!("{p:.2e}"),

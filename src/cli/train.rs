@@ -2,14 +2,18 @@
 
 mod classes;
 mod diagnostics;
+mod page;
 mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::ArgMatches;
+
 use diagnostics::{Diagnostics, Influence, check_numbered};
+use page::{Story, Work, certificate_of_two, coefficients_of_two};
 pub(super) use report::warn;
-use report::{Extras, report, text, unchecked, warn_of_replicates};
+use report::{Extras, penalty_chosen, report, text, unchecked, warn_of_replicates};
 
 use super::args::{L2Arg, SolverArg, TrainArgs};
 use super::curve::warn as warn_of_curve;
@@ -27,9 +31,10 @@ use crate::fit::{Bootstrap, Fit, FitOptions, Init, Resampling, bootstrap, check_
 use crate::inference::{Inference, check_level};
 use crate::model::{Checkpoint, Checkpoints, FitIdentity, Model, check_output};
 use crate::monitor::Monitor;
+use crate::report::History;
 use crate::solver::Solver;
 
-pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
+pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -> Result<Outcome> {
     let reading = Instant::now();
     let penalised = match args.fit.l2 {
         L2Arg::Auto => args.grid.penalties.is_penalised(),
@@ -65,7 +70,15 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
 
     let diagnostics = Diagnostics::new(args, &training)?;
     if training.train.classes > 2 {
-        return classes::run(args, &training, diagnostics.as_ref(), (read, packed), unseen, terminal);
+        return classes::run(
+            args,
+            (matches, &inputs),
+            &training,
+            diagnostics.as_ref(),
+            (read, packed),
+            unseen,
+            terminal,
+        );
     }
     if args.fit.multi.is_some() {
         let shown = training.design.target.shown();
@@ -104,7 +117,9 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
     }
     let (checkpoints, options) = checkpoints(args, &training, options, terminal)?;
     let monitor: &dyn Monitor = checkpoints.as_ref().map_or(terminal, |checkpoints| checkpoints);
-    let mut fit = fit(&training.train, &options, monitor)?;
+    let history = History::new(monitor);
+    let mut fit = fit(&training.train, &options, &history)?;
+    let runs = history.runs();
     fit.seconds.add_reading(read, packed);
     fit.seconds.total += cv.as_ref().map_or(0.0, |(cv, _)| cv.seconds().total);
     let mut model = fit.model(&training.train, &training.design, &options, args.fit.optimum.seed);
@@ -171,8 +186,24 @@ pub(super) fn run(args: &TrainArgs, terminal: &Terminal) -> Result<Outcome> {
         let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
         json(&report(&fit, &training, &options, scored, &extras, &args.model))?;
     }
-    if let (Some((title, scored)), false) = (&judged?, args.common.json) {
+    let judged = judged?;
+    if let (Some((title, scored)), false) = (&judged, args.common.json) {
         stdout(&format!("\n{}", metrics_text(title, scored, &model.classes, &args.judging)))?;
+    }
+    if let Some(path) = &args.page.report {
+        let story = Story {
+            args,
+            matches,
+            inputs: &inputs,
+            training: &training,
+            model: &model,
+            diagnostics: diagnostics.as_ref(),
+            work: Work::of_two(&fit, runs),
+            chosen: cv.as_ref().map(|(cv, chosen)| penalty_chosen(cv, *chosen)),
+            certificate: certificate_of_two(&fit, &model, args.fit.optimum.tol),
+            coefficients: coefficients_of_two(&model, &training.train, &extras, args)?,
+        };
+        story.write(path, judged.as_ref(), &gpu, terminal)?;
     }
     influence?;
     let replicates_lack = args.bootstrap.is_some() && replicates?.is_none();
@@ -210,16 +241,30 @@ fn check(args: &TrainArgs) -> Result<f64> {
 
 /// Holds the files that are written to be none of those that are read, nor each other.
 fn check_outputs(args: &TrainArgs, inputs: &[PathBuf]) -> Result<()> {
-    check_output(&args.model, inputs)?;
-    let name = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    for (option, path) in [("--checkpoint", &args.checkpoint), ("--influence", &args.inference.influence)] {
-        let Some(path) = path else { continue };
+    let outputs = [
+        ("--model", Some(&args.model)),
+        ("--checkpoint", args.checkpoint.as_ref()),
+        ("--influence", args.inference.influence.as_ref()),
+        ("--report", args.page.report.as_ref()),
+    ];
+    let mut taken: Vec<(&str, PathBuf)> = Vec::new();
+    for (option, path) in outputs.into_iter().filter_map(|(option, path)| Some((option, path?))) {
         check_output(path, inputs)?;
-        if name(path) == name(&args.model) {
-            return Err(Error::Usage(format!("{option} {}: the model goes there; name another file", path.display())));
+        let real = real_path(path);
+        if let Some((other, _)) = taken.iter().find(|(_, other)| *other == real) {
+            let what = other.trim_start_matches('-');
+            return Err(Error::Usage(format!("{option} {}: the {what} goes there; name another file", path.display())));
         }
+        taken.push((option, real));
     }
     Ok(())
+}
+
+/// The one name of a file, which need not be there yet.
+fn real_path(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = || Some(std::fs::canonicalize(folder).ok()?.join(path.file_name()?));
+    std::fs::canonicalize(path).ok().or_else(beside).unwrap_or_else(|| path.to_path_buf())
 }
 
 /// What a person must know about the replicates, or why there are none.

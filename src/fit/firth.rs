@@ -122,7 +122,7 @@ pub(super) fn minimise(
             objective: at.value,
             gradient_inf_norm: slope,
             passes: likelihood.passes(),
-            point: &|| likelihood.coordinates().to_original(&at.theta),
+            point: Some(&|| likelihood.coordinates().to_original(&at.theta)),
         });
         let close = slope <= WELL_WITHIN * options.tolerance || slope > 0.5 * last_slope;
         (iterations, last_slope, predicted) = (Some(iteration), slope, promised);

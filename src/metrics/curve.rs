@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::confusion::{Confusion, Cost};
+use super::curves::Curves;
 use super::ranked::Ranked;
 use crate::error::Result;
 use crate::inference::normal_quantile;
@@ -59,6 +60,7 @@ pub(super) struct Curve {
     pub(super) thresholds: Vec<Confusion>,
     /// Labels at the threshold that costs least.
     pub(super) best: Option<Confusion>,
+    pub(super) curves: Curves,
 }
 
 /// Areas under way, as groups of rows of equal predictors come, highest first.
@@ -101,11 +103,14 @@ pub(super) fn sweep(rows: Ranked, totals: &Totals, cost: Option<&Cost>) -> Resul
     let mut areas = Areas::default();
     let mut placements = [Spread::default(); 2];
     let (mut ks, mut lift) = (0.0_f64, Vec::new());
+    let mut curves = Curves::default();
     let mut labels = Labels { thresholds: Vec::new(), cheapest: cost.map(|cost| Cheapest::new(cost, totals)) };
     rows.each(|tie| {
         let before = areas.ranked;
-        labels.reach(sigmoid(tie.a), before);
+        let y = sigmoid(tie.a);
+        labels.reach(y, before);
         areas.add(tie.weight);
+        curves.add(y, tie.weight, areas.ranked, totals);
         // The part of the other class that a row is on the right side of: of class 0 below it, of class 1 above it.
         let below = (zeros - before[0] - 0.5 * tie.weight[0]) / zeros;
         let above = (before[1] + 0.5 * tie.weight[1]) / ones;
@@ -132,6 +137,7 @@ pub(super) fn sweep(rows: Ranked, totals: &Totals, cost: Option<&Cost>) -> Resul
         lift: found.is_some().then_some(lift),
         thresholds,
         best,
+        curves: curves.finish(),
     })
 }
 

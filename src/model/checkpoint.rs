@@ -157,7 +157,7 @@ impl<'a> Checkpoints<'a> {
 
 impl Monitor for Checkpoints<'_> {
     fn event(&self, event: Event<'_>) {
-        if let Event::Iteration { iteration, objective, point, .. } = event {
+        if let Event::Iteration { iteration, objective, point: Some(point), .. } = event {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             // At once where the user asked to stop: there may be no further one.
             let due = state.written.is_none_or(|written| written.elapsed() >= INTERVAL) || self.interrupted();
@@ -204,7 +204,7 @@ mod tests {
             objective: 1.0,
             gradient_inf_norm: 1.0,
             passes: 1,
-            point: &point,
+            point: Some(&point),
         });
     }
 

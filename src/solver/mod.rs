@@ -78,7 +78,7 @@ fn report(objective: &Objective<'_>, at: &Evaluation, iteration: usize, monitor:
         objective: at.value,
         gradient_inf_norm: objective.gradient_norms(at).0,
         passes: objective.passes(),
-        point: &|| objective.coordinates().to_original(&at.theta),
+        point: Some(&|| objective.coordinates().to_original(&at.theta)),
     });
 }
 

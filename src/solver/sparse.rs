@@ -298,7 +298,7 @@ pub fn minimise(
                 objective: runner.value,
                 gradient_inf_norm: runner.violation,
                 passes: objective.passes(),
-                point: &|| objective.coordinates().to_original(&at.theta),
+                point: Some(&|| objective.coordinates().to_original(&at.theta)),
             });
         }
         next_steps(objective, moved, rule)?;

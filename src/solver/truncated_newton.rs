@@ -253,12 +253,11 @@ fn advance(
 
 /// Reports an iteration to the monitor.
 fn report(objective: &ClassObjective<'_>, fitting: &ClassFitting, monitor: &dyn Monitor) {
-    monitor.event(Event::Step(format!(
-        "step {}: J = {:.9e}, slope {:.1e}, {} products, {} passes",
-        fitting.iterations,
-        fitting.at.value,
-        objective.gradient_norms(&fitting.at.gradient).0,
-        fitting.products,
-        objective.passes(),
-    )));
+    monitor.event(Event::Iteration {
+        iteration: fitting.iterations,
+        objective: fitting.at.value,
+        gradient_inf_norm: objective.gradient_norms(&fitting.at.gradient).0,
+        passes: objective.passes(),
+        point: None,
+    });
 }

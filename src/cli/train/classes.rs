@@ -1,5 +1,8 @@
 //! `train` of more than two classes.
 
+use std::path::PathBuf;
+
+use clap::ArgMatches;
 use serde_json::json;
 
 use super::super::args::{L2Arg, MultiArg, SolverArg, TrainArgs};
@@ -9,6 +12,7 @@ use super::super::metrics::text as metrics_text;
 use super::super::output::{count, device_words, json, plural, short, shorten, stdout};
 use super::super::progress::Terminal;
 use super::diagnostics::Diagnostics;
+use super::page::{Story, Work, certificate_of_classes, coefficients_of_classes};
 use super::report::{
     MOST_PRINTED, bytes_json, kernels_json, number, penalty_text, redundant_json, redundant_text, warn_of_interruption,
     warn_of_stall,
@@ -19,10 +23,13 @@ use crate::engine::gpu::GpuOptions;
 use crate::error::{Error, Result};
 use crate::fit::{ClassFit, FitOptions, Init, fit_one_vs_rest, fit_softmax};
 use crate::model::{Model, Multi};
+use crate::report::History;
 
-/// Fits `training`, whose reading took `read` seconds and packing `packed`, and judges the model on the rows that are `unseen` or held out.
+/// Fits `training`, read of `inputs`, whose reading took `read` seconds and packing `packed`, and judges the model on the rows that
+/// are `unseen` or held out.
 pub(super) fn run(
     args: &TrainArgs,
+    (matches, inputs): (&ArgMatches, &[PathBuf]),
     training: &Training,
     diagnostics: Option<&Diagnostics>,
     (read, packed): (f64, f64),
@@ -43,9 +50,10 @@ pub(super) fn run(
     };
     let options = FitOptions { init, l2, ..args.fit.optimum.options(args.common.device(), training)? };
     let data = &training.train;
+    let history = History::new(terminal);
     let mut fit = match multi {
-        Multi::Softmax => fit_softmax(data, &options, terminal)?,
-        Multi::Ovr => fit_one_vs_rest(data, &options, terminal)?,
+        Multi::Softmax => fit_softmax(data, &options, &history)?,
+        Multi::Ovr => fit_one_vs_rest(data, &options, &history)?,
     };
     fit.seconds.add_reading(read, packed);
     let model = fit.model(data, &training.design, &options, multi, args.fit.optimum.seed);
@@ -68,8 +76,24 @@ pub(super) fn run(
         }
         json(&report)?;
     }
-    if let (Some((title, scored)), false) = (&judged?, args.common.json) {
+    let judged = judged?;
+    if let (Some((title, scored)), false) = (&judged, args.common.json) {
         stdout(&format!("\n{}", metrics_text(title, scored, &model.classes, &args.judging)))?;
+    }
+    if let Some(path) = &args.page.report {
+        let story = Story {
+            args,
+            matches,
+            inputs,
+            training,
+            model: &model,
+            diagnostics,
+            work: Work::of_classes(&fit, history.runs()),
+            chosen: None,
+            certificate: certificate_of_classes(&fit, args.fit.optimum.tol, options.verify),
+            coefficients: coefficients_of_classes(&model, data),
+        };
+        story.write(path, judged.as_ref(), &gpu, terminal)?;
     }
     Ok(Outcome::of_fit(fit.status, args.strict))
 }

@@ -46,37 +46,34 @@ impl Diagnostics {
     }
 
     pub(super) fn text(&self, training: &Training) -> String {
-        let summary = &training.summary;
-        let rows = summary.class_counts.iter().sum::<u64>().max(1) as f64;
+        let lines = self.facts(training);
+        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let lines: String = lines.iter().map(|(name, what)| format!("  {name:width$}  {what}\n")).collect();
+        format!("diagnostics\n{lines}\n")
+    }
+
+    /// What there is to say, each under its name.
+    pub(super) fn facts(&self, training: &Training) -> [(&'static str, String); 4] {
+        let (summary, features) = (&training.summary, &training.train.features);
+        let named = |name: &str, n: u64, of: u64| {
+            format!("{} {} ({:.1}%)", shorten(name, 30), count(n), 100.0 * n as f64 / of.max(1) as f64)
+        };
+        let rows = summary.class_counts.iter().sum::<u64>();
         let classes = training.design.target.classes.iter().zip(&summary.class_counts);
-        let classes: Vec<String> = classes
-            .map(|(label, n)| format!("{} {} ({:.1}%)", shorten(label, 30), count(*n), 100.0 * *n as f64 / rows))
-            .collect();
-        let missing: Vec<String> = summary
-            .missing_cells
-            .iter()
-            .map(|(column, cells)| {
-                let share = 100.0 * *cells as f64 / summary.rows as f64;
-                format!("{} {} ({share:.1}%)", shorten(column, 30), count(*cells))
-            })
-            .collect();
-        let mut text = format!("diagnostics\n  classes    {}\n", some(&classes));
-        text += &format!("  missing    {}\n", if missing.is_empty() { "nothing".to_owned() } else { some(&missing) });
-        text += &format!("  condition  {} of the standardised columns\n", rounded(self.collinearity.condition));
-        let mut inflation: Vec<(&str, Option<f64>)> = training
-            .train
-            .features
-            .iter()
-            .map(String::as_str)
-            .zip(self.collinearity.inflation.iter().copied())
-            .collect();
-        let infinite = |factor: Option<f64>| factor.unwrap_or(f64::INFINITY);
-        inflation.sort_by(|a, b| infinite(b.1).total_cmp(&infinite(a.1)));
+        let classes: Vec<String> = classes.map(|(label, n)| named(label, *n, rows)).collect();
+        let missing = summary.missing_cells.iter().map(|(column, cells)| named(column, *cells, summary.rows));
+        let missing: Vec<String> = missing.collect();
+        let mut inflation: Vec<_> = features.iter().zip(&self.collinearity.inflation).collect();
+        inflation.sort_by(|a, b| b.1.unwrap_or(f64::INFINITY).total_cmp(&a.1.unwrap_or(f64::INFINITY)));
         let factors = inflation
-            .iter()
+            .into_iter()
             .map(|(name, factor)| format!("{} {}", shorten(name, 30), factor.map_or("redundant".to_owned(), rounded)));
-        text += &format!("  VIF        {}\n\n", some(&factors.collect::<Vec<_>>()));
-        text
+        [
+            ("classes", some(&classes)),
+            ("missing", if missing.is_empty() { "nothing".to_owned() } else { some(&missing) }),
+            ("condition", format!("{} of the standardised columns", rounded(self.collinearity.condition))),
+            ("VIF", some(&factors.collect::<Vec<_>>())),
+        ]
     }
 }
 

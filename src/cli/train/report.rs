@@ -287,6 +287,20 @@ pub(super) fn penalty_text(objective: &ObjectiveRecord) -> String {
     text
 }
 
+/// How a penalty was chosen, in words.
+pub(super) fn penalty_chosen(cv: &CrossValidation, chosen: usize) -> String {
+    format!(
+        "{} chosen among {} by {}-fold cross-validation: {} {:.6} (best mean {:.6} ± {:.6})",
+        penalty_words(&cv.grid, chosen),
+        cv.grid.lambda.len(),
+        cv.folds.len(),
+        cv.score.words(),
+        cv.mean_score[chosen],
+        cv.mean_score[cv.best],
+        cv.standard_error[cv.best],
+    )
+}
+
 pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extras<'_>, path: &Path) -> String {
     let data = &training.train;
     let (negative, positive) = (&training.design.target.classes[0], &training.design.target.classes[1]);
@@ -307,16 +321,7 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
     let sparse = model.objective.l1 > 0.0;
     let penalty = penalty_text(&model.objective);
     if let Some((cv, chosen)) = extras.cv {
-        text += &format!(
-            "penalty    {} chosen among {} by {}-fold cross-validation: {} {:.6} (best mean {:.6} ± {:.6})\n",
-            penalty_words(&cv.grid, *chosen),
-            cv.grid.lambda.len(),
-            cv.folds.len(),
-            cv.score.words(),
-            cv.mean_score[*chosen],
-            cv.mean_score[cv.best],
-            cv.standard_error[cv.best],
-        );
+        text += &format!("penalty    {}\n", penalty_chosen(cv, *chosen));
     }
     if !fit.samples.is_empty() {
         let rows: Vec<String> = fit.samples.iter().map(|sample| count(sample.rows as u64)).collect();
