@@ -63,14 +63,14 @@ fn missing_cells_and_classes_are_counted() {
     // More than two classes, and a second fit that finds the rows in the cache.
     let iris = train(&desk, &data("iris3.csv"), "--diagnostics")["diagnostics"].clone();
     assert_eq!(iris["classes"].as_array().unwrap().len(), 3);
-    let rows: String = (0..40_000)
+    let rows: String = (0..8_000_000)
         .map(|i| format!("{},{}\n", if i % 10 == 3 { "".into() } else { format!("{}", i % 7) }, i % 2))
         .collect();
     desk.write("gaps.csv", format!("x,y\n{rows}"));
     for _ in 0..2 {
-        let found = train(&desk, "gaps.csv", "--diagnostics --missing mean --memory 1M --cache-dir cache");
+        let found = train(&desk, "gaps.csv", "--diagnostics --missing mean --memory 64M --cache-dir cache");
         assert_eq!(desk.names("cache").len(), 1);
-        assert_eq!(found["diagnostics"]["missing"], serde_json::json!([{ "column": "x", "cells": 4000 }]));
+        assert_eq!(found["diagnostics"]["missing"], serde_json::json!([{ "column": "x", "cells": 800_000 }]));
     }
 }
 
@@ -144,10 +144,10 @@ fn rows_have_the_influence_of_the_textbook() {
 #[test]
 fn rows_keep_the_numbers_that_the_file_gives_them() {
     let desk = Desk::new();
-    let vaso = data("vaso.csv");
-    let found = train(&desk, &vaso, "--inference --influence rows.csv --holdout 0.2 --seed 3");
+    let affairs = data("affairs601.csv");
+    let found = train(&desk, &affairs, "--inference --influence rows.csv --holdout 0.2 --seed 3");
     let targets: Vec<f64> = {
-        let text = std::fs::read_to_string(&vaso).unwrap();
+        let text = std::fs::read_to_string(&affairs).unwrap();
         let header: Vec<&str> = text.lines().next().unwrap().split(',').collect();
         let y = header.iter().position(|h| *h == "y").unwrap();
         text.lines().skip(1).map(|line| line.split(',').nth(y).unwrap().parse().unwrap()).collect()
@@ -159,13 +159,13 @@ fn rows_keep_the_numbers_that_the_file_gives_them() {
         assert_eq!(cells[1].parse::<f64>().unwrap(), targets[numbers.last().unwrap() - 1]);
     }
     assert_eq!(numbers.len() as u64, found["rows"].as_u64().unwrap());
-    assert!(numbers.len() < 39 && numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+    assert!(numbers.len() < 601 && numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
 
     let titanic = data("titanic.csv");
     let line = format!("train {titanic} --target survived --missing drop --inference --influence rows2.csv");
     desk.run(&line.split(' ').collect::<Vec<_>>()).fails(2, &["--influence", "263 rows"]);
-    let line = format!("train {vaso} --target y --influence rows2.csv");
+    let line = format!("train {affairs} --target y --influence rows2.csv");
     desk.run(&line.split(' ').collect::<Vec<_>>()).fails(2, &["--inference"]);
-    let line = format!("train {vaso} --target y --inference --influence {vaso}");
-    desk.run(&line.split(' ').collect::<Vec<_>>()).fails(2, &["vaso.csv"]);
+    let line = format!("train {affairs} --target y --inference --influence {affairs}");
+    desk.run(&line.split(' ').collect::<Vec<_>>()).fails(2, &["affairs601.csv"]);
 }

@@ -54,7 +54,8 @@ impl Table {
         1.0 / (1.0 + (-self.x[row].iter().zip(beta).map(|(x, b)| x * b).sum::<f64>()).exp())
     }
 
-    fn information(&self, beta: &[f64]) -> Llt<f64> {
+    /// None so far out that it is lost to rounding.
+    fn information(&self, beta: &[f64]) -> Option<Llt<f64>> {
         let p = beta.len();
         let mut h = Mat::<f64>::zeros(p, p);
         for (row, x) in self.x.iter().enumerate() {
@@ -63,7 +64,7 @@ impl Table {
                 (0..p).for_each(|j| h[(i, j)] += self.s[row] * y * (1.0 - y) * x[i] * x[j]);
             }
         }
-        h.llt(Side::Lower).unwrap()
+        h.llt(Side::Lower).ok()
     }
 
     /// −log-likelihood − ½·log det H.
@@ -74,14 +75,14 @@ impl Table {
                 -self.s[row] * (if self.t[row] > 0.5 { y } else { 1.0 - y }).ln()
             })
             .sum();
-        let information = self.information(beta);
+        let Some(information) = self.information(beta) else { return f64::INFINITY };
         let l = information.L();
         loss - (0..beta.len()).map(|i| l[(i, i)].ln()).sum::<f64>()
     }
 
     /// Its gradient over Σ s·sd, largest part; with `pull` 0 that of the plain likelihood.
     fn slope(&self, beta: &[f64], pull: f64) -> f64 {
-        let inverse = self.information(beta).inverse();
+        let inverse = self.information(beta).unwrap().inverse();
         let mut gradient = vec![0.0; beta.len()];
         for (row, x) in self.x.iter().enumerate() {
             let y = self.probability(row, beta);

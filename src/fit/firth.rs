@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Fit, FitOptions, Seconds, starting_point};
+use super::{Fit, FitOptions, LEAST_DECREASE, Seconds, starting_point};
 use crate::certificate::{self, Certificate, Problem, Status};
 use crate::data::Dataset;
 use crate::engine::cpu::Host;
@@ -47,17 +47,11 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -
     let objective = Objective::new(&mut engine, &host, problem.coordinates().clone(), 0.0);
     let mut likelihood = FirthObjective::new(objective);
     let from = starting_point(problem.coordinates(), &options.init);
-    let end = minimise(&mut likelihood, from, options, monitor)?;
+    let end = minimise(&mut likelihood, from, data.weight_sum, options, monitor)?;
     let at = &end.minimum.at;
     let (slope, raw) = likelihood.gradient_norms(at);
     let passes = likelihood.passes();
     let (coefficients, intercept) = problem.shortest_coefficients(&at.theta);
-    let (status, stopped_by) = match end.reason {
-        StopReason::Interrupted => (Status::Interrupted, "interrupted"),
-        _ if slope <= options.tolerance => (Status::Converged, "gradient"),
-        StopReason::MaxIterations => (Status::MaxIterations, "max-iterations"),
-        _ => (Status::Stalled, "no-progress"),
-    };
     let certificate = Certificate {
         objective: at.value,
         loss: at.loss,
@@ -69,6 +63,13 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -
         standard_error_gap: None,
         polish_steps: 0,
         polish_decrease: 0.0,
+    };
+    let converged = certificate.convergence(options.tolerance, data.weight_sum);
+    let (status, stopped_by) = match (end.reason, converged) {
+        (StopReason::Interrupted, _) => (Status::Interrupted, "interrupted"),
+        (_, Some(rule)) => (Status::Converged, rule),
+        (StopReason::MaxIterations, None) => (Status::MaxIterations, "max-iterations"),
+        _ => (Status::Stalled, "no-progress"),
     };
     let seconds = start.elapsed().as_secs_f64();
     Ok(Fit {
@@ -108,6 +109,7 @@ pub(super) struct End {
 pub(super) fn minimise(
     likelihood: &mut dyn Likelihood,
     theta: Vec<f64>,
+    weight_sum: f64,
     options: &FitOptions,
     monitor: &dyn Monitor,
 ) -> Result<End> {
@@ -124,10 +126,13 @@ pub(super) fn minimise(
             passes: likelihood.passes(),
             point: Some(&|| likelihood.coordinates().to_original(&at.theta)),
         });
-        let close = slope <= WELL_WITHIN * options.tolerance || slope > 0.5 * last_slope;
+        let at_rest = slope > 0.5 * last_slope;
+        let within = slope <= options.tolerance && (at_rest || slope <= WELL_WITHIN * options.tolerance);
+        let least = LEAST_DECREASE * at.value.max(weight_sum / 1000.0);
         (iterations, last_slope, predicted) = (Some(iteration), slope, promised);
         reason = match () {
-            () if slope <= options.tolerance && close => StopReason::Gradient,
+            () if within => StopReason::Gradient,
+            () if at_rest && promised <= least => StopReason::PredictedDecrease,
             () if iteration >= most => StopReason::MaxIterations,
             () if monitor.interrupted() => StopReason::Interrupted,
             () => StopReason::NoProgress,

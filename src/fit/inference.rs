@@ -133,7 +133,7 @@ fn at_estimates<T>(
         let at = likelihood.evaluate(coordinates.from_original(&fit.coefficients, fit.intercept))?;
         (at, (fit.coefficients.clone(), fit.intercept))
     } else {
-        let at = estimates_without_redundant(likelihood, options, monitor)?;
+        let at = estimates_without_redundant(likelihood, data.weight_sum, options, monitor)?;
         let original = coordinates.to_original(&at.theta);
         (at, original)
     };
@@ -225,11 +225,12 @@ fn profile(
 /// The minimum of `likelihood`, of columns that are independent of each other.
 fn estimates_without_redundant(
     likelihood: &mut dyn Likelihood,
+    weight_sum: f64,
     options: &FitOptions,
     monitor: &dyn Monitor,
 ) -> Result<Evaluation> {
     let start = vec![0.0; likelihood.coordinates().len()];
-    let at = firth::minimise(likelihood, start, options, &Unheard(monitor))?.minimum.at;
+    let at = firth::minimise(likelihood, start, weight_sum, options, &Unheard(monitor))?.minimum.at;
     let slope = likelihood.gradient_norms(&at).0;
     if !(slope <= options.tolerance) {
         return Err(Error::Numerics(format!(

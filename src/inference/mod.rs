@@ -147,7 +147,7 @@ impl Inference {
 
     /// Akaike's criterion: deviance + 2k. None of a penalised likelihood, for this and what follows are about maxima of plain ones.
     pub fn aic(&self) -> Option<f64> {
-        (!self.firth).then(|| self.deviance + 2.0 * self.parameters as f64)
+        (!self.firth).then_some(self.deviance + 2.0 * self.parameters as f64)
     }
 
     /// Schwarz's criterion: deviance + k·log n.
