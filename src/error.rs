@@ -17,6 +17,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What was computed cannot be written, as where a disk is full.
+    #[error("{} cannot be written: {source}", path.display())]
+    Write {
+        /// The file, or what else it was to go to.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The content of a data file is unusable at a stated place.
     #[error("{place}: {message}")]
     Data {
@@ -51,6 +59,11 @@ impl Error {
     /// An [`Error::Io`] about `path`.
     pub fn io(path: &Path, source: std::io::Error) -> Self {
         Error::Io { path: path.to_path_buf(), source }
+    }
+
+    /// An [`Error::Write`] about `path`.
+    pub fn write(path: &Path, source: std::io::Error) -> Self {
+        Error::Write { path: path.to_path_buf(), source }
     }
 
     /// An [`Error::Data`] about the whole of `path`.

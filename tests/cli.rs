@@ -287,36 +287,6 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
 }
 
-#[cfg(unix)]
-#[test]
-fn ctrl_c_stops_a_fit_with_the_best_point_so_far() {
-    use std::io::{BufRead, BufReader};
-    let desk = Desk::new();
-    let mut child = desk
-        .command(&["train", &data("wdbc.csv"), "--target", "y", "--device", "cpu", "--solver", "gd", "-v"])
-        .args(["--max-iter", "1000000000", "--json"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut err = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("iteration    5") {
-        line.clear();
-        assert!(err.read_line(&mut line).unwrap() > 0, "ended before iteration 5");
-    }
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut err, &mut rest).unwrap();
-    let ended = Ended::new(child.wait_with_output().unwrap());
-    assert_eq!(ended.code, 130, "{rest}");
-    assert_eq!(ended.json()["status"], "interrupted");
-    assert!(rest.contains("warning: interrupted"), "{rest}");
-    let model: Value = serde_json::from_str(&std::fs::read_to_string(desk.path("model.json")).unwrap()).unwrap();
-    assert_eq!(model["training"]["status"], "interrupted");
-}
-
 #[test]
 fn bench_measures_every_part_and_refuses_what_does_not_fit() {
     let desk = Desk::new();

@@ -10,7 +10,7 @@ use crate::error::Error;
 pub(super) enum Outcome {
     /// 0: done.
     Done,
-    /// 1: ran, but did not converge or a check failed; what was computed is written and says so.
+    /// 1: ran, but did not converge, a check failed or the result could not be written where it was to go; what was computed says so.
     NotGood,
     /// 2: bad input or usage.
     BadInput,
@@ -50,7 +50,7 @@ impl From<&Error> for Outcome {
         match error {
             Error::Io { .. } | Error::Data { .. } | Error::Usage(_) | Error::Model { .. } => Outcome::BadInput,
             Error::NoDevice(_) => Outcome::NoDevice,
-            Error::Device(_) | Error::Numerics(_) => Outcome::NotGood,
+            Error::Device(_) | Error::Numerics(_) | Error::Write { .. } => Outcome::NotGood,
         }
     }
 }

@@ -38,5 +38,5 @@ pub(super) fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Outcome> {
 }
 
 fn write(out: &mut dyn Write, path: &Path, bytes: &[u8]) -> Result<()> {
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| Error::io(path, e))
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| Error::write(path, e))
 }

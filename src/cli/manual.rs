@@ -42,7 +42,7 @@ pub(super) fn man(args: &ManArgs, terminal: &Terminal) -> Result<Outcome> {
         }
         return Ok(Outcome::Done);
     };
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    std::fs::create_dir_all(folder).map_err(|e| Error::write(folder, e))?;
     let mut files = Vec::new();
     for command in std::iter::once(&main).chain(main.get_subcommands()) {
         let file = folder.join(format!("{}.{SECTION}", page_name(command)));
@@ -75,7 +75,7 @@ fn page(command: &clap::Command, main: &clap::Command) -> Result<String> {
         .source(format!("gpulogit {version}"))
         .manual("gpulogit manual");
     let mut bytes = Vec::new();
-    render(&man, command, main, &mut bytes).map_err(|e| Error::io(Path::new("the manual"), e))?;
+    render(&man, command, main, &mut bytes).map_err(|e| Error::write(Path::new("the manual"), e))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(outcome) => outcome.into(),
         // The reader of our output has gone (`gpulogit ... | head`): nothing is left to do.
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Outcome::Done.into(),
+        Err(Error::Write { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Outcome::Done.into(),
         Err(error) => {
             eprintln!("error: {error}");
             Outcome::from(&error).into()

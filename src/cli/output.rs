@@ -12,7 +12,7 @@ use crate::model::{check_output, write_atomically};
 /// Writes to stdout.
 pub(super) fn stdout(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::io(Path::new("standard output"), e))
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::write(Path::new("standard output"), e))
 }
 
 /// Writes one JSON object to stdout.
@@ -35,7 +35,7 @@ pub(super) fn check_outputs(outputs: &[&PathBuf], inputs: &[PathBuf]) -> Result<
 
 /// Writes a text file as a whole or not at all.
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
-    write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))
+    write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::write(path, e)))
 }
 
 /// A device in words.

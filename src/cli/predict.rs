@@ -55,7 +55,7 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
         None => {
             let (mut out, path) = (std::io::BufWriter::new(std::io::stdout()), Path::new("standard output"));
             run.write(&mut stream, &mut out, path, terminal)?;
-            out.flush().map_err(|e| Error::io(path, e))?;
+            out.flush().map_err(|e| Error::write(path, e))?;
         }
     }
     let Predicting { rows, empty, device, .. } = run;

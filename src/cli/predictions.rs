@@ -93,7 +93,7 @@ impl<'a> Predictions<'a> {
     /// [`Error::Io`].
     pub(super) fn finish(self) -> Result<()> {
         match self {
-            Predictions::Csv(mut csv, _, path) => csv.flush().map_err(|e| Error::io(path, e)),
+            Predictions::Csv(mut csv, _, path) => csv.flush().map_err(|e| Error::write(path, e)),
             Predictions::Parquet(writer, _, path) => writer.close().map(drop).map_err(|e| failed(path, e)),
         }
     }
@@ -107,11 +107,11 @@ pub(super) fn is_parquet(path: &Path) -> bool {
 fn csv_error(path: &Path, error: csv::Error) -> Error {
     match error.into_kind() {
         // Unwrapped, so that a pipe that was closed is known as one.
-        csv::ErrorKind::Io(error) => Error::io(path, error),
-        other => Error::io(path, std::io::Error::other(format!("{other:?}"))),
+        csv::ErrorKind::Io(error) => Error::write(path, error),
+        other => Error::write(path, std::io::Error::other(format!("{other:?}"))),
     }
 }
 
 fn failed(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::io(path, std::io::Error::other(error))
+    Error::write(path, std::io::Error::other(error))
 }

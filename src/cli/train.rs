@@ -123,11 +123,11 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
     fit.seconds.add_reading(read, packed);
     fit.seconds.total += cv.as_ref().map_or(0.0, |(cv, _)| cv.seconds().total);
     let mut model = fit.model(&training.train, &training.design, &options, args.fit.optimum.seed);
-    model.save(&args.model)?;
-    if let Some(checkpoints) = checkpoints.filter(|_| fit.status != Status::Interrupted) {
+    let mut saved = save(&model, &args.model, terminal);
+    if let Some(checkpoints) = checkpoints.filter(|_| fit.status != Status::Interrupted && saved.is_ok()) {
         checkpoints.remove()?;
     }
-    // The model is safe, whatever becomes of what follows.
+    // The model is as safe as can be, whatever becomes of what follows.
     let inference = Instant::now();
     let inferred = match &inferring {
         Some(how) => infer(&training.train, &fit, &options, how, terminal),
@@ -136,7 +136,7 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
     fit.seconds.total += inference.elapsed().as_secs_f64();
     if let Ok(Some(found)) = &inferred {
         model.inference = Some(found.clone());
-        model.save(&args.model)?;
+        saved = save(&model, &args.model, terminal);
     }
     let influence = match args.inference.influence.as_ref().filter(|_| matches!(inferred, Ok(Some(_)))) {
         Some(path) => {
@@ -205,11 +205,25 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
         };
         story.write(path, judged.as_ref(), &gpu, terminal)?;
     }
+    saved?;
     influence?;
     let replicates_lack = args.bootstrap.is_some() && replicates?.is_none();
     let inference_lacks = inferring.is_some() && inferred?.is_none();
     let interrupted = fit.status == Status::Converged && (replicates_lack || inference_lacks);
     Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_fit(fit.status, args.strict) })
+}
+
+/// Writes the model to `path`; where that fails, to the folder of temporary files, so that a full disk does not take the fit along.
+fn save(model: &Model, path: &Path, terminal: &Terminal) -> Result<()> {
+    model.save(path).inspect_err(|_| {
+        let elsewhere = std::env::temp_dir().join(format!("gpulogit-model-{}.json", std::process::id()));
+        if model.save(&elsewhere).is_ok() {
+            terminal.warn(&format!(
+                "the model is in {}, for it could not be written where it was to go.",
+                elsewhere.display()
+            ));
+        }
+    })
 }
 
 /// Holds the options to fit each other; the confidence of intervals.

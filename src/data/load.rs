@@ -280,6 +280,7 @@ fn as_it_lies(
         source.rewind();
         return Ok(None);
     };
+    source.check_unchanged()?;
     let (file, bytes) = (source.path.as_path(), source.bytes_read());
     monitor.event(Event::Reading { file, rows: rows as u64, bytes, total_bytes: bytes });
     let mut sums = ClassSums::default();

@@ -30,7 +30,7 @@ impl<T: Pod> Storage<T> {
         let bytes = len.saturating_mul(size_of::<T>());
         let map = MmapMut::map_anon(bytes).map_err(|error| {
             Error::Usage(format!(
-                "{bytes} bytes of memory for the rows cannot be had ({error}); fit fewer rows or columns"
+                "{bytes} bytes of memory for the rows cannot be had ({error}); give --memory SIZE, beyond which rows are kept in a file, or fit fewer of them"
             ))
         })?;
         // Where the system has none, small pages do.

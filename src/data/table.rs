@@ -297,6 +297,7 @@ impl Reading {
                 self.report(monitor);
             }
             if self.file + 1 == self.files.sources.len() {
+                self.files.sources.iter().try_for_each(Source::check_unchanged)?;
                 return Ok(None);
             }
             self.file += 1;

@@ -151,7 +151,7 @@ impl<'a> Checkpoints<'a> {
         };
         let text = serde_json::to_string(&checkpoint)
             .map_err(|e| Error::Numerics(format!("the checkpoint cannot be written as JSON: {e}")))?;
-        write_atomically(&self.path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(&self.path, e)))
+        write_atomically(&self.path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::write(&self.path, e)))
     }
 }
 

@@ -36,10 +36,10 @@ impl Model {
     /// Writes the model to a temporary file beside `path` and renames it: a crash never leaves half a model.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Write`].
     pub fn save(&self, path: &Path) -> Result<()> {
         let text = self.to_json()?;
-        write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::io(path, e)))
+        write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::write(path, e)))
     }
 }
 
@@ -47,10 +47,10 @@ impl Model {
 /// A link is followed; what is no regular file (a pipe, a device) is written to as it is.
 ///
 /// # Errors
-/// [`Error::Io`], and what `write` fails with.
+/// [`Error::Write`], and what `write` fails with.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let failed = |e| Error::io(path, e);
+    let failed = |e| Error::write(path, e);
     if std::fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
         return write(&mut std::fs::OpenOptions::new().write(true).open(&target).map_err(failed)?);
     }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     fn write(out: &mut dyn Write, bytes: &[u8]) -> Result<()> {
-        out.write_all(bytes).map_err(|e| Error::io(Path::new("test"), e))
+        out.write_all(bytes).map_err(|e| Error::write(Path::new("test"), e))
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         write_atomically(&path, |out| write(out, b"old")).unwrap();
         let failed = write_atomically(&path, |out| {
             write(out, b"half")?;
-            Err(Error::io(&path, std::io::Error::other("disk full")))
+            Err(Error::write(&path, std::io::Error::other("disk full")))
         });
         assert!(failed.is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");

@@ -17,6 +17,7 @@ use super::report::{
     MOST_PRINTED, bytes_json, kernels_json, number, penalty_text, redundant_json, redundant_text, warn_of_interruption,
     warn_of_stall,
 };
+use super::save;
 use crate::certificate::Status;
 use crate::data::Training;
 use crate::engine::gpu::GpuOptions;
@@ -57,7 +58,7 @@ pub(super) fn run(
     };
     fit.seconds.add_reading(read, packed);
     let model = fit.model(data, &training.design, &options, multi, args.fit.optimum.seed);
-    model.save(&args.model)?;
+    let saved = save(&model, &args.model, terminal);
     terminal.clear();
     warn(&fit, training, terminal);
     if !args.common.json {
@@ -95,6 +96,7 @@ pub(super) fn run(
         };
         story.write(path, judged.as_ref(), &gpu, terminal)?;
     }
+    saved?;
     Ok(Outcome::of_fit(fit.status, args.strict))
 }
 

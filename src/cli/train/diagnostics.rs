@@ -112,7 +112,7 @@ impl Influence {
         let mut most: Vec<(u64, RowInfluence)> = Vec::new();
         let classes = &training.design.target.classes;
         write_atomically(path, |out| {
-            let failed = |error: csv::Error| Error::io(path, error.into());
+            let failed = |error: csv::Error| Error::write(path, error.into());
             let mut table = csv::Writer::from_writer(out);
             let header = ["row", "target", "probability", "pearson", "deviance", "leverage", "cooks_distance"];
             table.write_record(header).map_err(failed)?;
@@ -130,7 +130,7 @@ impl Influence {
                 }
                 Ok(())
             })?;
-            table.flush().map_err(|error| Error::io(path, error))
+            table.flush().map_err(|error| Error::write(path, error))
         })?;
         Ok(Influence { path: path.to_path_buf(), most })
     }

@@ -166,10 +166,15 @@ impl Story<'_> {
             Multi::Softmax => "softmax: all classes at once",
             Multi::Ovr => "each class against the rest; J and log loss are sums over the classes",
         });
+        let intercept = match (model.objective.intercept, model.objective.firth) {
+            (false, _) => "none",
+            (true, false) => "yes, not penalised",
+            (true, true) => "yes",
+        };
         let mut facts = vec![fact("labels", labels)];
         facts.extend(multi.map(|multi| fact("classes", multi)));
         facts.extend([
-            fact("intercept", if model.objective.intercept { "yes, not penalised" } else { "none" }),
+            fact("intercept", intercept),
             fact("penalty", penalty),
             fact("solver", fitted.solver.name()),
             fact("status", format!("{} (by {})", fitted.status.name(), fitted.stopped_by.replace('-', " "))),

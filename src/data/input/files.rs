@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::zip;
 use crate::data::options::Format;
@@ -28,11 +29,13 @@ pub(in crate::data) struct Source {
     pub(in crate::data) bytes: Arc<AtomicU64>,
     /// Bytes of memory there may be for all that is done with it.
     memory: u64,
+    /// Its length and when it was last written to, as it was found; nothing of a pipe.
+    found: Option<(u64, SystemTime)>,
 }
 
 impl Source {
     pub(in crate::data) fn new(path: &Path) -> Self {
-        Source { path: path.to_path_buf(), bytes: Arc::default(), memory: u64::MAX }
+        Source { path: path.to_path_buf(), bytes: Arc::default(), memory: u64::MAX, found: state(path) }
     }
 
     /// The same, within so many bytes of memory.
@@ -50,6 +53,20 @@ impl Source {
     /// Whether it can be read but once.
     pub(in crate::data) fn is_stream(&self) -> bool {
         self.path.as_os_str() == STDIN
+    }
+
+    /// Holds it to be as it was found: what shrank or grew while it was read would pass for other rows.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when it was written to since.
+    pub(in crate::data) fn check_unchanged(&self) -> Result<()> {
+        match self.found {
+            Some(_) if self.found != state(&self.path) => Err(Error::data(
+                &self.path,
+                "the file changed while it was read; wait until it is finished, or read a copy",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Bytes read so far.
@@ -94,6 +111,12 @@ impl Source {
             Box::new(whole)
         })
     }
+}
+
+/// Length and time of the last change of the file at `path`, if it is one.
+fn state(path: &Path) -> Option<(u64, SystemTime)> {
+    let data = path.metadata().ok().filter(|data| data.is_file())?;
+    Some((data.len(), data.modified().ok()?))
 }
 
 /// Bytes to be read in order.
