@@ -8,13 +8,10 @@ use crate::data::Dataset;
 use crate::engine::cpu::Host;
 use crate::engine::{DeviceRequest, Engine};
 use crate::error::{Error, Result};
-use crate::monitor::{Event, Monitor};
-use crate::objective::{Coordinates, Evaluation, FirthObjective, Likelihood, Objective};
-use crate::solver::pointwise::{self, Minimum};
-use crate::solver::{Solver, StopReason};
+use crate::monitor::Monitor;
+use crate::objective::{Coordinates, FirthObjective, Likelihood, Objective};
+use crate::solver::{Solver, StopReason, StopRule, pointwise};
 
-/// Part of the tolerance that the slope is taken to while each step halves it.
-const WELL_WITHIN: f64 = 1e-4;
 /// Slope per row at which the model without columns is fitted, and steps at the most.
 const NULL_SLOPE: f64 = 1e-12;
 const NULL_STEPS: usize = 50;
@@ -47,7 +44,7 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -
     let objective = Objective::new(&mut engine, &host, problem.coordinates().clone(), 0.0);
     let mut likelihood = FirthObjective::new(objective);
     let from = starting_point(problem.coordinates(), &options.init);
-    let end = minimise(&mut likelihood, from, data.weight_sum, options, monitor)?;
+    let end = pointwise::solve(&mut likelihood, from, rule(options), data.weight_sum, monitor)?;
     let at = &end.minimum.at;
     let (slope, raw) = likelihood.gradient_norms(at);
     let passes = likelihood.passes();
@@ -96,50 +93,14 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -
     })
 }
 
-/// Where [`minimise`] ended, and why.
-pub(super) struct End {
-    pub(super) minimum: Minimum,
-    reason: StopReason,
-    iterations: usize,
-    /// The decrease that a further step promised.
-    predicted: f64,
-}
-
-/// Minimises `likelihood` from `theta`, well beyond the tolerance where that is to be had.
-pub(super) fn minimise(
-    likelihood: &mut dyn Likelihood,
-    theta: Vec<f64>,
-    weight_sum: f64,
-    options: &FitOptions,
-    monitor: &dyn Monitor,
-) -> Result<End> {
-    let most = options.max_iterations.unwrap_or(Solver::Newton.default_max_iterations());
-    let (mut iterations, mut last_slope) = (None, f64::INFINITY);
-    let (mut reason, mut predicted) = (StopReason::NoProgress, f64::INFINITY);
-    let minimum = pointwise::minimise(likelihood, theta, None, &mut |likelihood, at: &Evaluation, promised| {
-        let iteration = iterations.map_or(0, |k| k + 1);
-        let slope = likelihood.gradient_norms(at).0;
-        monitor.event(Event::Iteration {
-            iteration,
-            objective: at.value,
-            gradient_inf_norm: slope,
-            passes: likelihood.passes(),
-            point: Some(&|| likelihood.coordinates().to_original(&at.theta)),
-        });
-        let at_rest = slope > 0.5 * last_slope;
-        let within = slope <= options.tolerance && (at_rest || slope <= WELL_WITHIN * options.tolerance);
-        let least = LEAST_DECREASE * at.value.max(weight_sum / 1000.0);
-        (iterations, last_slope, predicted) = (Some(iteration), slope, promised);
-        reason = match () {
-            () if within => StopReason::Gradient,
-            () if at_rest && promised <= least => StopReason::PredictedDecrease,
-            () if iteration >= most => StopReason::MaxIterations,
-            () if monitor.interrupted() => StopReason::Interrupted,
-            () => StopReason::NoProgress,
-        };
-        Ok(reason != StopReason::NoProgress)
-    })?;
-    Ok(End { minimum, reason, iterations: iterations.unwrap_or(0), predicted })
+/// When steps on a likelihood point by point end: well beyond the tolerance, where that is to be had.
+pub(super) fn rule(options: &FitOptions) -> StopRule {
+    StopRule {
+        tolerance: options.tolerance,
+        max_iterations: options.max_iterations.unwrap_or(Solver::Newton.default_max_iterations()),
+        relative_decrease: LEAST_DECREASE,
+        leave_last_step: false,
+    }
 }
 
 /// The least value where all slopes are zero, the information being that of all columns all the same: what the penalised

@@ -14,6 +14,7 @@ use crate::inference::{
 };
 use crate::monitor::{Event, Monitor, Unheard};
 use crate::objective::{Coordinates, Evaluation, FirthObjective, Likelihood, Objective};
+use crate::solver::pointwise;
 
 /// Redundant columns named one by one.
 const MOST_NAMED: usize = 10;
@@ -230,7 +231,7 @@ fn estimates_without_redundant(
     monitor: &dyn Monitor,
 ) -> Result<Evaluation> {
     let start = vec![0.0; likelihood.coordinates().len()];
-    let at = firth::minimise(likelihood, start, weight_sum, options, &Unheard(monitor))?.minimum.at;
+    let at = pointwise::solve(likelihood, start, firth::rule(options), weight_sum, &Unheard(monitor))?.minimum.at;
     let slope = likelihood.gradient_norms(&at).0;
     if !(slope <= options.tolerance) {
         return Err(Error::Numerics(format!(

@@ -3,9 +3,9 @@
 //!
 //! Where the information is not the second derivative, what it lacks is learnt from the changes of the gradient ([`Metric`]).
 
-use super::Metric;
-use super::dot;
+use super::{Metric, StopReason, StopRule, dot};
 use crate::error::{Error, Result};
+use crate::monitor::{Event, Monitor};
 use crate::objective::{Evaluation, Likelihood};
 
 /// Part of the predicted decrease that a step must bring (Armijo's condition).
@@ -14,6 +14,8 @@ const SUFFICIENT: f64 = 1e-4;
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
 /// Halvings of a step at the most.
 const HALVINGS: usize = 50;
+/// Part of the tolerance that the slope is taken to while each step halves it.
+const WELL_WITHIN: f64 = 1e-4;
 
 /// Where [`minimise`] ended.
 #[derive(Debug, Clone)]
@@ -67,6 +69,57 @@ pub fn minimise(
         }
         at = next;
     }
+}
+
+/// Where [`solve`] ended, and why.
+#[derive(Debug)]
+pub struct End {
+    /// The point.
+    pub minimum: Minimum,
+    /// Why it ended.
+    pub reason: StopReason,
+    /// Iterations finished.
+    pub iterations: usize,
+    /// The decrease that a further step promised.
+    pub predicted: f64,
+}
+
+/// Minimises `likelihood`, of rows of the weight `weight_sum`, from `theta`. Beyond the tolerance of `rule` it goes on while each step
+/// halves the slope.
+///
+/// # Errors
+/// As [`minimise`].
+pub fn solve(
+    likelihood: &mut dyn Likelihood,
+    theta: Vec<f64>,
+    rule: StopRule,
+    weight_sum: f64,
+    monitor: &dyn Monitor,
+) -> Result<End> {
+    let (mut points, mut slope, mut predicted) = (0, f64::INFINITY, f64::INFINITY);
+    let mut reason = StopReason::NoProgress;
+    let minimum = minimise(likelihood, theta, None, &mut |likelihood, at, promised| {
+        let before = std::mem::replace(&mut slope, likelihood.gradient_norms(at).0);
+        monitor.event(Event::Iteration {
+            iteration: points,
+            objective: at.value,
+            gradient_inf_norm: slope,
+            passes: likelihood.passes(),
+            point: Some(&|| likelihood.coordinates().to_original(&at.theta)),
+        });
+        let at_rest = slope > 0.5 * before;
+        let least = rule.relative_decrease * at.value.max(weight_sum / 1000.0);
+        reason = match () {
+            () if slope <= rule.tolerance && (at_rest || slope <= WELL_WITHIN * rule.tolerance) => StopReason::Gradient,
+            () if at_rest && promised <= least => StopReason::PredictedDecrease,
+            () if points >= rule.max_iterations => StopReason::MaxIterations,
+            () if monitor.interrupted() => StopReason::Interrupted,
+            () => StopReason::NoProgress,
+        };
+        (points, predicted) = (points + 1, promised);
+        Ok(reason != StopReason::NoProgress)
+    })?;
+    Ok(End { minimum, reason, iterations: points.saturating_sub(1), predicted })
 }
 
 /// A point along `step`, whose slope is `slope`, that is lower by enough; none where rounding leaves none.
