@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use desk::Desk;
-use hostile::{TARGETS, Target, damaged, tables};
+use hostile::damage::damaged;
+use hostile::{TARGETS, Target, tables};
 
 /// Damaged inputs for each target.
 const DAMAGED: u64 = 400;

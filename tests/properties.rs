@@ -99,7 +99,8 @@ proptest! {
             for (j, right) in values.iter().enumerate() {
                 let column = &read[0].columns[j];
                 let x = block.value(row, j) * column.scale + column.centre;
-                prop_assert!((x - right).abs() <= 1e-15 * (right.abs() + column.centre.abs()), "{x} for {right}");
+                let rounding = 1e-15 * (right.abs() + column.centre.abs()) + column.scale * f64::MIN_POSITIVE;
+                prop_assert!((x - right).abs() <= rounding, "{x} for {right}");
             }
         }
     }

@@ -4,7 +4,7 @@
 //! loops and rows that do not hold together are findings, and so is memory beyond [`memory::MEMORY`], for no input here is larger than a
 //! few kilobytes.
 
-mod damage;
+pub(crate) mod damage;
 mod files;
 mod kept;
 mod memory;
@@ -12,7 +12,6 @@ mod seeds;
 #[path = "../common/tables.rs"]
 pub(crate) mod tables;
 
-pub(crate) use damage::damaged;
 
 use std::path::PathBuf;
 
