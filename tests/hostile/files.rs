@@ -93,9 +93,9 @@ pub(super) fn csv(bytes: &[u8]) {
 }
 
 /// The header and the records of `text` as the csv crate reads them, where its rules are those of the house: with commas, without
-/// blanks, and with more than one column.
+/// blanks and zeros, and with more than one column.
 fn records(text: &str) -> Option<Vec<Vec<String>>> {
-    let foreign = |c: char| c != '\n' && (c.is_whitespace() || matches!(c, ';' | '|' | '\u{feff}'));
+    let foreign = |c: char| c != '\n' && (c.is_whitespace() || matches!(c, ';' | '|' | '\0' | '\u{feff}'));
     if text.contains(foreign) {
         return None;
     }
@@ -186,7 +186,7 @@ pub(super) fn npy(bytes: &[u8]) {
     train(&matrix, &beside(&given, None));
     train(&matrix, &beside(&labels, Some(&given)));
     let design = design(numbers(["x0".into(), "x1".into()]));
-    let read = rows(&given, &design, &["x0".into()]);
+    let read = rows(&given, &design, &[]);
     // What NumPy writes for eight rows of two f8, row by row.
     let plain = array("<f8", false, &format!("{ROWS}, 2"), &[]);
     let Some(values) = bytes.strip_prefix(plain.as_slice()) else { return };

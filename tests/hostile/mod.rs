@@ -12,7 +12,6 @@ mod seeds;
 #[path = "../common/tables.rs"]
 pub(crate) mod tables;
 
-
 use std::path::PathBuf;
 
 use gpulogit::cli;

@@ -158,7 +158,7 @@ pub(super) fn model() -> Vec<Vec<u8>> {
     let training = read(&table, hashed);
     let fitted = fit(&training.train, &FitOptions { l2: 1.0, ..options.clone() }, &Silent).unwrap();
     seeds.push(fitted.model(&training.train, &training.design, &options, 0).to_json().unwrap());
-    let labels = (0..80).map(|row| Some(["a", "b", "c"][row * row % 3])).collect();
+    let labels = (0..80).map(|row| Some(["a", "b", "c"][row % 7 % 3])).collect();
     let mut classes: Table = mixed(80).into_iter().filter(|(name, _)| name != "label").collect();
     classes.push(("label".into(), Column::Text(labels)));
     let training = read(&classes, DataOptions { missing: Missing::Drop, ..DataOptions::default() });

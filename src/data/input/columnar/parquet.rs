@@ -298,7 +298,8 @@ mod tests {
         assert!(few.contains("8 bytes say that they unpack to 2147483647"), "{few}");
         assert_eq!(check_page(&[&most[..], &[0x80, 0x80, 0x80, 0x02]].concat()), Ok(()));
         // Fields in another order or form, a number without end, none at all.
-        let headers: [&[u8]; 5] = [&[], &[0x25, 20, 0x15, 16], &[0x15, 0, 0x25, 20], &[0x15, 0, 0x15, 20, 0x25, 16], &[0x15, 0, 0x15]];
+        let headers: [&[u8]; 5] =
+            [&[], &[0x25, 20, 0x15, 16], &[0x15, 0, 0x25, 20], &[0x15, 0, 0x15, 20, 0x25, 16], &[0x15, 0, 0x15]];
         assert!(headers.iter().all(|header| check_page(header).is_err()));
         assert!(check_page(&[&[0x15, 0, 0x15][..], &[0xff; 20]].concat()).is_err());
     }
