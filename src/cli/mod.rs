@@ -27,9 +27,10 @@ mod summary;
 mod train;
 mod validate;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use args::{Cli, Command, Common};
 use exit::Outcome;
@@ -44,8 +45,7 @@ const MOST_THREADS: usize = 1024;
 pub fn main() -> ExitCode {
     quieten_mesa();
     quieten_decoders();
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let (cli, matches) = parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let common = cli.command.common();
     let terminal = Terminal::new(common.quiet, common.verbose);
     let result = prepare(common).and_then(|()| match &cli.command {
@@ -74,6 +74,19 @@ pub fn main() -> ExitCode {
             Outcome::from(&error).into()
         }
     }
+}
+
+/// Holds a command line, the program's name first, to be one that can be run. Nothing is run.
+///
+/// # Errors
+/// What is wrong with it, or the help or version that it asks for.
+pub fn check_usage(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<(), clap::Error> {
+    parse(line).map(|_| ())
+}
+
+fn parse(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<(Cli, ArgMatches), clap::Error> {
+    let matches = Cli::command().try_get_matches_from(line)?;
+    Ok((Cli::from_arg_matches(&matches)?, matches))
 }
 
 /// Keeps Mesa's device-select layer for Vulkan out of the process: on a machine without a desktop it prints

@@ -90,7 +90,24 @@ impl InputColumn {
         match self {
             InputColumn::Numeric { .. } => 1,
             InputColumn::Categorical { levels, reference, .. } => levels.len().saturating_sub(usize::from(*reference)),
-            InputColumn::Hashed { bits, reference, .. } => (1 << bits) - usize::from(*reference),
+            // Of a design that was not validated it may be any number.
+            InputColumn::Hashed { bits, reference, .. } => {
+                1usize.checked_shl(*bits).map_or(usize::MAX, |groups| groups - usize::from(*reference))
+            }
+        }
+    }
+
+    /// Their names.
+    pub(crate) fn feature_names(&self) -> Box<dyn Iterator<Item = String> + '_> {
+        match self {
+            InputColumn::Numeric { name, .. } => Box::new(std::iter::once(name.clone())),
+            InputColumn::Categorical { name, levels, reference, .. } => {
+                Box::new(levels.iter().skip(usize::from(*reference)).map(move |level| format!("{name}={level}")))
+            }
+            InputColumn::Hashed { name, reference, .. } => {
+                let first = usize::from(*reference);
+                Box::new((first..first + self.features()).map(move |group| format!("{name}#{group}")))
+            }
         }
     }
 
@@ -120,19 +137,7 @@ impl InputColumn {
 impl Design {
     /// Names of the features, in the order of the columns of X.
     pub fn feature_names(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        for column in &self.columns {
-            match column {
-                InputColumn::Numeric { name, .. } => names.push(name.clone()),
-                InputColumn::Categorical { name, levels, reference, .. } => {
-                    names.extend(levels.iter().skip(usize::from(*reference)).map(|level| format!("{name}={level}")));
-                }
-                InputColumn::Hashed { name, bits, reference, .. } => {
-                    names.extend((u32::from(*reference)..1 << bits).map(|group| format!("{name}#{group}")));
-                }
-            }
-        }
-        names
+        self.columns.iter().flat_map(InputColumn::feature_names).collect()
     }
 
     /// Whether the design holds together, as one from a file edited by hand may not.

@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 
 /// Names a message lists at the most.
 const LISTED: usize = 8;
+/// Bytes of a name from which on nothing is said of names that are like it: comparing takes as long as they are, squared.
+const LONG: usize = 200;
 
 /// The position of column `name`, which option or model part `asker` asks for.
 pub(super) fn find(names: &[String], name: &str, asker: &str, file: &Path) -> Result<usize> {
@@ -30,6 +32,7 @@ fn nearest<'a>(names: &'a [String], name: &str) -> Option<&'a str> {
     let far = wanted.chars().count() / 3 + 1;
     names
         .iter()
+        .filter(|n| n.len().max(wanted.len()) < LONG)
         .map(|n| (distance(&n.to_lowercase(), &wanted), n.as_str()))
         .filter(|(d, _)| *d <= far)
         .min_by_key(|(d, _)| *d)

@@ -4,6 +4,8 @@ use super::design::{Design, InputColumn};
 use super::pack::{PackOptions, Precision};
 use crate::error::{Error, Result};
 
+/// What a column takes that nothing is read of: its name, and what is asked of it.
+const BYTES_OF_A_COLUMN: u64 = 256;
 /// What X may take where the machine does not tell how much memory is free.
 const UNKNOWN: u64 = 8 << 30;
 
@@ -51,6 +53,20 @@ pub(super) fn check_dense(rows: u64, columns: u64, limit: u64) -> Result<()> {
     Err(Error::Usage(format!(
         "{rows} rows × {columns} columns × 4 bytes would take {}, more than the {} of memory there are (sparse rows are made \
          dense); choose columns with --features or --drop, or give fewer rows",
+        amount(bytes),
+        amount(limit)
+    )))
+}
+
+/// Refuses sparse columns that would take more than `limit` bytes before a row is read.
+pub(super) fn check_columns(columns: usize, limit: u64) -> Result<()> {
+    let bytes = (columns as u64).saturating_mul(BYTES_OF_A_COLUMN);
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "the largest index is {columns}, and so many columns would take {} by their names alone, more than the {} of memory there \
+         are; number the features anew",
         amount(bytes),
         amount(limit)
     )))
@@ -122,6 +138,9 @@ mod tests {
             "{message}"
         );
         assert!(check_dense(u64::MAX, u64::MAX, u64::MAX - 1).is_err());
+        assert!(check_columns(1000, 256_000).is_ok());
+        let message = check_columns(10_000_000, 1 << 30).unwrap_err().to_string();
+        assert!(message.contains("the largest index is 10000000, and so many columns would take 2.4 GiB"), "{message}");
     }
 
     #[test]

@@ -71,11 +71,13 @@ pub(super) struct Frame<'a> {
 }
 
 impl PlacedFrames {
-    /// The pieces of a frame of so many rows, with the bytes of each and those a checksum stands for.
+    /// The pieces of a frame of so many rows, with the bytes of each (the largest number where there is none for them) and those a
+    /// checksum stands for.
     fn pieces(&self, rows: usize) -> impl Iterator<Item = (Piece, usize, usize)> + '_ {
         let group = self.numbers * LANES * size_of::<f32>();
-        let numbers = (Piece::Numbers, rows.div_ceil(LANES) * group, UNIT.next_multiple_of(group.max(1)));
-        let of = move |piece, size: usize| (piece, rows * size, UNIT);
+        let bytes = rows.div_ceil(LANES).saturating_mul(group);
+        let numbers = (Piece::Numbers, bytes, UNIT.next_multiple_of(group.max(1)));
+        let of = move |piece, size: usize| (piece, rows.saturating_mul(size), UNIT);
         let texts = (0..self.texts).map(move |text| of(Piece::Text(text), size_of::<u32>()));
         let weight = self.weights.then(|| of(Piece::Weight, size_of::<f64>()));
         let offset = self.offsets.then(|| of(Piece::Offset, size_of::<f64>()));
@@ -112,6 +114,13 @@ impl PlacedFrames {
         let full = |(k, (_, rows)): (usize, &(u64, usize))| {
             *rows > 0 && *rows <= self.frame_rows && (*rows == self.frame_rows || k + 1 == self.places.len())
         };
+        // One behind the other, so that there are no more rows than bytes.
+        let mut free = 0;
+        let mut placed = |place: &(u64, usize)| {
+            let begins = place.0 >= free;
+            free = self.sections(*place).last().map_or(place.0, |(_, section)| section.end());
+            begins && free <= end
+        };
         // No row takes less than a byte, so that nothing below overflows for files of less than 2⁵⁰ bytes.
         end < 1 << 50
             && (self.numbers, self.texts) == (numbers, texts)
@@ -119,8 +128,8 @@ impl PlacedFrames {
             && self.frame_rows.is_multiple_of(LANES)
             && self.places.iter().all(|(start, rows)| *start <= end && *rows as u64 <= end)
             && self.places.iter().enumerate().all(full)
+            && self.places.iter().all(&mut placed)
             && self.rows() == rows
-            && self.places.iter().all(|place| self.sections(*place).all(|(_, section)| section.end() <= end))
     }
 }
 

@@ -8,9 +8,13 @@ use super::cut::Cut;
 use super::input::{self, Batch, Declared, Fault, Field, Kind, Reader, Request, Source, cell, error_at};
 use super::names;
 use super::options::Format;
+use super::size;
 use crate::error::{Error, Result};
 use crate::monitor::{Event, Monitor};
 
+/// Columns that a model may ask for behind those of a svmlight file: so many for each that it names, and these at the least.
+const COLUMNS_OF_A_NAME: usize = 64;
+const COLUMNS_OF_NAMES: usize = 1 << 19;
 /// Rows between two reports.
 const REPORT_ROWS: u64 = 65_536;
 /// Cells that are not missing that settle what a column holds.
@@ -65,13 +69,17 @@ impl Files {
         let format = input::format_of(&paths, asked)?;
         let sources: Vec<Source> = paths.iter().map(|path| Source::new(path).within(memory)).collect();
         let extent = if format == Format::Svmlight { Some(input::extent(&sources)?) } else { None };
+        extent.map_or(Ok(()), |extent| size::check_columns(extent.most, memory))?;
         Ok(Files { sources, format, no_header, extent })
     }
 
-    /// Gives svmlight files, which do not say what is 0 in all rows, the columns up to those called `names`.
-    pub(super) fn widen<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+    /// Gives svmlight files, which do not say what is 0 in all rows, the columns up to those called `names`, if those are not far fewer.
+    pub(super) fn widen<'a>(&mut self, names: impl ExactSizeIterator<Item = &'a str>) {
         let Some(extent) = &mut self.extent else { return };
-        for index in names.filter_map(|name| name.strip_prefix('x')?.parse().ok()) {
+        let further = names.len().saturating_mul(COLUMNS_OF_A_NAME).max(COLUMNS_OF_NAMES);
+        let most = extent.most.saturating_add(further).min(input::MOST_COLUMNS);
+        let index = |name: &str| name.strip_prefix('x')?.parse().ok().filter(|index| *index <= most);
+        for index in names.filter_map(index) {
             (extent.least, extent.most) = (extent.least.min(index), extent.most.max(index));
         }
     }

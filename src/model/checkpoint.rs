@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::file::read_whole;
 use super::write_atomically;
 use crate::error::{Error, Result};
 use crate::monitor::{Event, Monitor};
@@ -58,7 +59,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`], and [`Error::Model`] when it is no checkpoint, or that of another fit.
     pub fn load(path: &Path, fit: &FitIdentity) -> Result<Option<Self>> {
-        let bytes = match std::fs::read(path) {
+        let bytes = match read_whole(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(path, e)),
@@ -144,7 +145,7 @@ impl<'a> Checkpoints<'a> {
         let checkpoint = Checkpoint {
             format_version: FORMAT_VERSION,
             fit: self.fit.clone(),
-            iterations: self.before + iteration,
+            iterations: self.before.saturating_add(iteration),
             objective,
             coefficients,
             beta0,

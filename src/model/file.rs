@@ -18,15 +18,9 @@ impl Model {
     /// [`Error::Io`], or [`Error::Model`] with what is wrong.
     pub fn load(path: &Path) -> Result<Self> {
         let broken = |message: String| Error::Model { path: path.to_path_buf(), message };
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let mut text = String::new();
-        match file.take(LARGEST).read_to_string(&mut text) {
-            Ok(_) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
-                return Err(broken("this is no model: it is not text; give the model.json that train wrote".into()));
-            }
-            Err(e) => return Err(Error::io(path, e)),
-        }
+        let bytes = read_whole(path).map_err(|e| Error::io(path, e))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| broken("this is no model: it is not text; give the model.json that train wrote".into()))?;
         let model: Model = serde_json::from_str(&text)
             .map_err(|e| broken(format!("this is no model of gpulogit ({e}); give the model.json that train wrote")))?;
         model.check().map_err(|message| broken(format!("the model cannot be used: {message}")))?;
@@ -41,6 +35,13 @@ impl Model {
         let text = self.to_json()?;
         write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(|e| Error::write(path, e)))
     }
+}
+
+/// The bytes of a file, but no more than a model may have.
+pub(super) fn read_whole(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Lets `write` fill a temporary file beside `path`, then renames it to `path`. On failure `path` is left as it was.

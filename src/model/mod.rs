@@ -6,7 +6,7 @@ mod file;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Status;
-use crate::data::{Dataset, Design};
+use crate::data::{Dataset, Design, InputColumn};
 use crate::engine::{Device, DeviceInfo, Params};
 use crate::error::{Error, Result};
 use crate::inference::Inference;
@@ -198,8 +198,6 @@ impl Model {
                 self.format_version
             ));
         }
-        self.design.validate()?;
-        let features = self.design.feature_names();
         if self.classes != self.design.target.classes {
             return Err("its classes and those of its design differ".into());
         }
@@ -208,9 +206,19 @@ impl Model {
         if self.objective.multi.is_some() != many || self.intercept.values().len() != predictors {
             return Err(format!("its parts are not those of a model of {} classes", self.classes.len()));
         }
-        if features.len() * predictors != self.coefficients.len() {
-            return Err(format!("it has {} coefficients for {} features", self.coefficients.len(), features.len()));
+        let columns = &self.design.columns;
+        let features = columns.iter().fold(0usize, |sum, column| sum.saturating_add(column.features()));
+        if features.checked_mul(predictors) != Some(self.coefficients.len()) {
+            return Err(format!("it has {} coefficients for {features} features", self.coefficients.len()));
         }
+        // One by one, for a few bytes of a crafted design may name more features than memory holds. Those of coefficients are all in
+        // the file.
+        let mut named = columns.iter().flat_map(InputColumn::feature_names).zip(&self.coefficients);
+        if let Some((feature, coefficient)) = named.find(|(feature, coefficient)| *feature != coefficient.name) {
+            return Err(format!("coefficient {:?} stands where feature {feature:?} should", coefficient.name));
+        }
+        self.design.validate()?;
+        let features = self.design.feature_names();
         let factors = &self.objective.penalty_factors;
         if !(factors.is_empty() || factors.len() == features.len()) {
             return Err(format!("it has {} penalty factors for {} features", factors.len(), features.len()));

@@ -38,6 +38,9 @@ const SLICE_ROWS: [usize; 2] = [3, 4];
 const SLICES_A_THREAD: usize = 1;
 /// Slices at the most: they are memory.
 const MOST_SLICES: usize = 16;
+/// Bytes that packed ones may say they unpack to, however few they are; beyond that so many for each, which no codec but Brotli exceeds.
+const UNPACKED: u64 = 64 << 20;
+const UNPACKED_OF_A_BYTE: u64 = 1 << 15;
 /// What a slice takes until its rows are taken in.
 const SLICE_COST: u64 = 6 << 20;
 /// Groups of columns that are read on their own, for each thread.
@@ -221,6 +224,14 @@ fn guarded<T, E: Display>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, St
         Ok(decoded) => decoded.map_err(|error| error.to_string()),
         Err(_) => Err("its decoder gave up".to_string()),
     }
+}
+
+/// Refuses what `packed` bytes say they unpack to where it cannot be: decoders make room for it at once.
+fn check_unpacked(packed: u64, unpacked: u64) -> Result<(), String> {
+    if unpacked <= UNPACKED.max(packed.saturating_mul(UNPACKED_OF_A_BYTE)) {
+        return Ok(());
+    }
+    Err(format!("{packed} bytes say that they unpack to {unpacked}"))
 }
 
 /// A file that is read at several places at a time.

@@ -15,7 +15,7 @@ mod zip;
 pub(super) use columnar::is_decoding;
 pub(super) use files::{Source, expand, format_of};
 pub(super) use guess::{DECIDING_CELLS, Guess};
-pub(super) use svmlight::{Extent, extent};
+pub(super) use svmlight::{Extent, MOST_COLUMNS, extent};
 
 use std::path::Path;
 

@@ -16,7 +16,7 @@ use crate::data::options::SVMLIGHT_LABEL;
 use crate::error::{Error, Result};
 
 /// Columns that are read at most.
-const MOST_COLUMNS: usize = 10_000_000;
+pub(in crate::data) const MOST_COLUMNS: usize = 10_000_000;
 /// Pieces that are read while as many are parsed, for each thread.
 const PIECES_A_THREAD: usize = 8;
 /// Pieces at the most: they are memory.

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::super::files::Source;
 use super::super::{Batch, Field, Reader, Request};
-use super::{Parts, Places, Plan, Table, damaged, guarded};
+use super::{Parts, Places, Plan, Table, check_unpacked, damaged, guarded};
 use crate::error::{Error, Result};
 
 const FORMAT: &str = "an Arrow (Feather) file";
@@ -324,6 +324,7 @@ fn check(batch: RecordBatch<'_>, body: &[u8]) -> Result<(), Wrong> {
         let bytes = bytes.ok_or_else(|| Wrong::of("a buffer reaches behind its message"))?;
         if let Some((length, _)) = bytes.split_first_chunk::<LENGTH_BYTES>().filter(|_| batch.compression().is_some()) {
             let length = usize::try_from(i64::from_le_bytes(*length)).unwrap_or(0);
+            check_unpacked(bytes.len() as u64, length as u64).map_err(Wrong::Damage)?;
             if length > LARGE_BUFFER {
                 Vec::<u8>::new().try_reserve_exact(length).map_err(Wrong::of)?;
             }

@@ -1,6 +1,6 @@
 //! Parquet: row groups, in each of which the columns lie one after the other.
 
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,10 +17,14 @@ use rayon::prelude::*;
 
 use super::super::files::Source;
 use super::super::{Batch, Field, Kind, Reader, Request};
-use super::{Onward, Parts, Places, Plan, Table, damaged, guarded};
+use super::{Onward, Parts, Places, Plan, Table, check_unpacked, damaged, guarded};
 use crate::error::Result;
 
 const FORMAT: &str = "a Parquet file";
+/// In a Thrift structure: a 32-bit integer that is the field after the one before.
+const NEXT_FIELD_I32: u8 = 0x15;
+/// Bytes of such a number at the most.
+const VARINT_BYTES: usize = 5;
 
 /// A Parquet file.
 pub(in crate::data) struct Parquet {
@@ -111,7 +115,7 @@ impl Task {
             Some(reader) => reader,
             none => {
                 let fields = plan.fields[self.columns.clone()].iter().copied();
-                let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone())
+                let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(Pages(file.clone()), metadata.clone())
                     .with_projection(ProjectionMask::roots(metadata.parquet_schema(), fields))
                     .with_row_groups(vec![self.row_group])
                     .with_batch_size(plan.slice_rows)
@@ -221,5 +225,82 @@ impl ChunkReader for Places {
             io::ErrorKind::UnexpectedEof => ParquetError::EOF(format!("there are no {length} bytes at {start}")),
             _ => error.into(),
         })
+    }
+}
+
+/// A file of which pages are read.
+#[derive(Clone)]
+struct Pages(Places);
+
+impl Length for Pages {
+    fn len(&self) -> u64 {
+        self.0.length
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = PageReader;
+
+    fn get_read(&self, start: u64) -> ParquetResult<PageReader> {
+        Ok(PageReader { inner: self.0.get_read(start)?, began: false })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        self.0.get_bytes(start, length)
+    }
+}
+
+/// Reads a page from its header on, if that can be true.
+struct PageReader {
+    inner: BufReader<Onward>,
+    began: bool,
+}
+
+impl Read for PageReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if !self.began {
+            self.began = true;
+            check_page(self.inner.fill_buf()?).map_err(io::Error::other)?;
+        }
+        self.inner.read(out)
+    }
+}
+
+/// Refuses a page that says it unpacks to more than it can. Its header is a Thrift structure in compact form, whose first fields, all
+/// of them 32-bit integers, are the kind of the page and its sizes unpacked and packed.
+fn check_page(mut header: &[u8]) -> Result<(), String> {
+    let mut field = || {
+        let rest = header.strip_prefix(&[NEXT_FIELD_I32])?;
+        let length = rest.iter().position(|byte| byte & 0x80 == 0).filter(|last| *last < VARINT_BYTES)? + 1;
+        let (varint, rest) = rest.split_at(length);
+        header = rest;
+        let number = varint.iter().rev().fold(0u64, |number, byte| number << 7 | u64::from(byte & 0x7f));
+        // Zigzag: the last bit is the sign.
+        Some(if number & 1 == 0 { number >> 1 } else { 0 })
+    };
+    let (Some(_), Some(unpacked), Some(packed)) = (field(), field(), field()) else {
+        return Err("a page has an impossible header".into());
+    };
+    check_unpacked(packed, unpacked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_promises_the_impossible_is_refused() {
+        // Kind 0; 8 bytes that unpack to 10.
+        assert_eq!(check_page(&[0x15, 0, 0x15, 20, 0x15, 16, 0x2c]), Ok(()));
+        // The same to 2³¹ − 1, and 2 MiB to that.
+        let most = [0x15, 0, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15];
+        let few = check_page(&[&most[..], &[16]].concat()).unwrap_err();
+        assert!(few.contains("8 bytes say that they unpack to 2147483647"), "{few}");
+        assert_eq!(check_page(&[&most[..], &[0x80, 0x80, 0x80, 0x02]].concat()), Ok(()));
+        // Fields in another order or form, a number without end, none at all.
+        let headers: [&[u8]; 5] =
+            [&[], &[0x25, 20, 0x15, 16], &[0x15, 0, 0x25, 20], &[0x15, 0, 0x15, 20, 0x25, 16], &[0x15, 0, 0x15]];
+        assert!(headers.iter().all(|header| check_page(header).is_err()));
+        assert!(check_page(&[&[0x15, 0, 0x15][..], &[0xff; 20]].concat()).is_err());
     }
 }
