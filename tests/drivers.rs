@@ -12,14 +12,14 @@ mod webgpu;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use browser::Browser;
-use builds::{BUILDS, CLASSES, builds, chosen};
+use builds::{BUILDS, CLASSES, MANY, builds, chosen};
 use common::Rows;
 use gpulogit::data::{Dataset, PackOptions};
-use gpulogit::engine::DeviceRequest;
-use gpulogit::engine::gpu::{GpuOptions, ShaderSources, adapters};
+use gpulogit::engine::gpu::tuning::{Build, DeviceClass};
+use gpulogit::engine::gpu::{GpuOptions, ShaderSources, adapters, kernels};
+use gpulogit::engine::{DeviceInfo, DeviceRequest};
 use gpulogit::monitor::Silent;
 use gpulogit::validate::{Check, awkward, validate};
 use serde_json::json;
@@ -38,13 +38,23 @@ const CHECKS: [&str; 8] = [
     "fit",
 ];
 
-/// The least features that each build is chosen for, each once.
-fn sizes() -> BTreeSet<usize> {
-    builds().into_iter().map(|(_, least, _)| least).collect()
+/// Numbers of features that reach every build of a class of devices.
+fn sizes(class: DeviceClass) -> Vec<usize> {
+    let mut reached = Vec::new();
+    let is_new = |features: &usize| {
+        let before = reached.len();
+        for build in [1, 5].into_iter().flat_map(|models| chosen(class, *features, models)) {
+            if !reached.contains(&build) {
+                reached.push(build);
+            }
+        }
+        reached.len() > before
+    };
+    (0..=MANY).filter(is_new).collect()
 }
 
 /// A set of two classes and one of three for each of `sizes`.
-fn cases(sizes: &BTreeSet<usize>) -> Vec<Dataset> {
+fn cases(sizes: &[usize]) -> Vec<Dataset> {
     let of = |&features: &usize| {
         let rows = Rows::random(ROWS, features, features as u64);
         let mut three = rows.clone();
@@ -54,16 +64,21 @@ fn cases(sizes: &BTreeSet<usize>) -> Vec<Dataset> {
     sizes.iter().flat_map(of).collect()
 }
 
-/// The worst of each check of `device`: on cases for every build of both classes of devices and, where `thorough`, on the
-/// awkward ones as its own class builds kernels.
-fn suite(device: &DeviceRequest, options: &GpuOptions, thorough: bool) -> Vec<Check> {
-    let every_build = cases(&sizes());
-    let awkward = if thorough { awkward().unwrap() } else { Vec::new() };
-    let classes = CLASSES.map(|class| (GpuOptions { class: Some(class), ..options.clone() }, &every_build));
-    let runs = classes.into_iter().chain([(options.clone(), &awkward)]).filter(|(_, cases)| !cases.is_empty());
-    let mut worst: Vec<Check> = Vec::new();
+/// Where benches/drivers/run.sh wants what was found, to write its page.
+fn wanted() -> Option<PathBuf> {
+    std::env::var_os("GPULOGIT_DRIVERS").map(PathBuf::from)
+}
+
+/// The worst of each check of `device`, and what it is: on cases for every build of both classes of devices and, where a page
+/// is written, on the awkward ones as its own class builds kernels.
+fn suite(device: &DeviceRequest, options: &GpuOptions) -> (DeviceInfo, Vec<Check>) {
+    let awkward = if wanted().is_some() { awkward().unwrap() } else { Vec::new() };
+    let every_build = CLASSES.map(|class| (GpuOptions { class: Some(class), ..options.clone() }, cases(&sizes(class))));
+    let runs = every_build.into_iter().chain([(options.clone(), awkward)]).filter(|(_, cases)| !cases.is_empty());
+    let (mut worst, mut info): (Vec<Check>, _) = (Vec::new(), None);
     for (options, cases) in runs {
-        let validation = validate(std::slice::from_ref(device), cases, &options, &Silent).unwrap();
+        let validation = validate(std::slice::from_ref(device), &cases, &options, &Silent).unwrap();
+        info = validation.adapter.into_iter().next();
         for check in validation.kernels {
             match worst.iter_mut().find(|known| known.name == check.name) {
                 None => worst.push(check),
@@ -78,64 +93,59 @@ fn suite(device: &DeviceRequest, options: &GpuOptions, thorough: bool) -> Vec<Ch
     }
     let names: BTreeSet<&str> = worst.iter().map(|check| check.name).collect();
     assert_eq!(names, BTreeSet::from(CHECKS));
-    assert!(worst.iter().all(|check| check.cases >= sizes().len()), "{worst:#?}");
-    worst
+    assert!(worst.iter().all(|check| check.cases >= 10), "{worst:#?}");
+    (info.unwrap(), worst)
 }
 
-/// Leaves what was found for benches/drivers/run.sh, before it is judged.
+/// Leaves what was found of a driver, then judges it.
 fn report(name: &str, driver: &str, checks: &[Check]) {
-    if let Some(folder) = std::env::var_os("GPULOGIT_DRIVERS").map(PathBuf::from) {
-        let found = json!({"name": name, "driver": driver, "builds": BUILDS, "checks": checks});
+    if let Some(folder) = wanted() {
+        let found = json!({"driver": driver, "builds": BUILDS, "checks": checks});
         std::fs::write(folder.join(format!("{name}.json")), found.to_string()).unwrap();
     }
     assert!(checks.iter().all(|check| check.ok), "{name}, {driver}: {checks:#?}");
 }
 
+/// Name and version of the driver of an adapter of this machine.
+fn driver(info: &DeviceInfo) -> String {
+    let found = adapters().into_iter().find(|adapter| adapter.info.id == info.id).unwrap();
+    format!("{}, {}", found.info.name, found.driver)
+}
+
 #[test]
 fn the_cases_reach_every_build() {
-    let sizes = sizes();
-    let mut reached = Vec::new();
-    for class in CLASSES {
-        // As validate does: one model, and several.
-        for models in [1, 3, 5] {
-            for &features in &sizes {
-                for build in chosen(class, features, models) {
-                    if !reached.contains(&build) {
-                        reached.push(build);
-                    }
-                }
-            }
-        }
-    }
-    assert_eq!(reached.len(), BUILDS);
+    // As validate does: one model, and several.
+    let of = |class| sizes(class).into_iter().flat_map(move |features| [1, 3, 5].map(|m| chosen(class, features, m)));
+    let reached: Vec<Build> = CLASSES.into_iter().flat_map(of).flatten().collect();
     assert!(builds().iter().all(|(build, ..)| reached.contains(build)));
 }
 
 #[test]
 fn on_webgpus_default_limits() {
     let options = GpuOptions { default_limits: true, ..GpuOptions::default() };
-    let thorough = std::env::var_os("GPULOGIT_DRIVERS").is_some();
-    report("default limits", "", &suite(&DeviceRequest::Gpu, &options, thorough));
+    let (info, checks) = suite(&DeviceRequest::Gpu, &options);
+    report("default limits", &driver(&info), &checks);
 }
 
 #[test]
 #[ignore = "benches/drivers/run.sh names the driver"]
 fn on_a_driver() {
     let [name, id] = ["NAME", "ID"].map(|key| std::env::var(format!("GPULOGIT_DRIVER_{key}")).unwrap());
-    let found = adapters();
-    let adapter = found.iter().find(|adapter| adapter.info.id == id).unwrap_or_else(|| panic!("{id} is not here"));
-    let driver = format!("{}, {}", adapter.info.name, adapter.driver);
-    report(&name, &driver, &suite(&DeviceRequest::Named(id), &GpuOptions::default(), true));
+    let (info, checks) = suite(&DeviceRequest::Named(id.clone()), &GpuOptions::default());
+    assert_eq!(info.id, id);
+    report(&name, &driver(&info), &checks);
 }
 
 #[test]
 #[ignore = "needs Chromium: benches/drivers/run.sh installs it"]
 fn in_a_browser() {
-    let browser = Arc::new(Browser::start());
-    let adapter = webgpu::Adapter::of(&browser);
-    let driver = format!("{}, {}", adapter.get_info().driver, adapter.get_info().name);
-    let checks = suite(&DeviceRequest::Gpu, &GpuOptions { adapter: Some(adapter), ..GpuOptions::default() }, true);
-    let sent: BTreeSet<browser::Compiled> = builds()
+    let browser = webgpu::Adapter::of(Browser::start());
+    let adapter = wgpu::Adapter::from_custom(browser.clone());
+    let driver = format!("{}, {}", adapter.get_info().name, adapter.get_info().driver);
+    let options = GpuOptions { adapter: Some(adapter), ..GpuOptions::default() };
+    let (_, checks) = suite(&DeviceRequest::Gpu, &options);
+    report("browser", &driver, &checks);
+    let sent: BTreeSet<webgpu::Source> = builds()
         .into_iter()
         .map(|(build, ..)| {
             let constants = build.constants.iter().map(|(name, value)| ((*name).to_string(), *value)).collect();
@@ -143,6 +153,15 @@ fn in_a_browser() {
         })
         .collect();
     assert_eq!(sent.len(), BUILDS);
-    assert_eq!(*browser.compiled.lock().unwrap(), sent, "what the browser has compiled");
-    report("browser", &driver, &checks);
+    assert_eq!(browser.compiled(), sent, "what the browser has compiled");
+
+    // What is computed there is what is judged: a wrong slope is noticed.
+    let logits = kernels().iter().find(|kernel| kernel.name == "logits").unwrap();
+    let (right, wrong) = ("min(j + 2u, p)), beta[2])", "min(j + 2u, p)), beta[3])");
+    assert!(logits.source.contains(right));
+    let sources = ShaderSources::default().replace("logits", logits.source.replace(right, wrong));
+    let broken = GpuOptions { sources, ..options };
+    let validation = validate(&[DeviceRequest::Gpu], &cases(&[7])[..1], &broken, &Silent).unwrap();
+    let failed: Vec<&str> = validation.kernels.iter().filter(|check| !check.ok).map(|check| check.name).collect();
+    assert_eq!(failed, ["logits"]);
 }

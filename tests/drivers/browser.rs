@@ -1,6 +1,5 @@
 //! Headless Chromium with the page that makes the calls of WebGPU it is sent (page.html).
 
-use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,8 +13,6 @@ use tungstenite::{Message, WebSocket};
 
 /// How long the browser may take to start, and to answer.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A shader's whole text and the values of its overrides.
-pub(crate) type Compiled = (String, Vec<(String, u32)>);
 
 /// An open page.
 #[derive(Debug)]
@@ -24,8 +21,6 @@ pub(crate) struct Browser {
     chromium: Child,
     _profile: TempDir,
     objects: AtomicU64,
-    /// What it has compiled.
-    pub(crate) compiled: Mutex<BTreeSet<Compiled>>,
 }
 
 impl Browser {
@@ -61,8 +56,7 @@ impl Browser {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let socket = Mutex::new(tungstenite::accept(stream).unwrap());
         // 0 is the page's navigator.gpu.
-        let (objects, compiled) = (AtomicU64::new(1), Mutex::default());
-        Browser { socket, chromium, _profile: profile, objects, compiled }
+        Browser { socket, chromium, _profile: profile, objects: AtomicU64::new(1) }
     }
 
     /// Sends a message.

@@ -1,6 +1,7 @@
 //! A backend of wgpu that is the WebGPU of a browser: what is called here is called there, by the same name. gpulogit
 //! computes on its adapter as on any other, so that its own code decides what the browser runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 use std::ops::Range;
 use std::pin::Pin;
@@ -66,12 +67,6 @@ impl TextureViewInterface for Object {}
 impl PipelineLayoutInterface for Object {}
 impl CommandBufferInterface for Object {}
 
-impl ComputePipelineInterface for Object {
-    unused! {
-        fn get_bind_group_layout(&self, _: u32) -> DispatchBindGroupLayout;
-    }
-}
-
 /// The object of the browser behind one of wgpu's.
 macro_rules! object {
     ($of:expr) => {
@@ -79,40 +74,48 @@ macro_rules! object {
     };
 }
 
-/// The browser's adapter.
+/// A shader's whole text and the values of its overrides.
+pub(crate) type Source = (String, Vec<(String, u32)>);
+
+/// The browser's adapter, with its one device: what was compiled for an engine is there for the next.
+#[derive(Debug, Clone)]
+pub(crate) struct Adapter(Arc<Parts>);
+
 #[derive(Debug)]
-pub(crate) struct Adapter {
-    browser: Arc<Browser>,
-    /// The browser, and what it says of its adapter.
+struct Parts {
+    device: Object,
+    queue: Object,
+    pipelines: Mutex<BTreeMap<Source, Arc<Object>>>,
     info: wgpu::AdapterInfo,
     reads_images: bool,
 }
 
 impl Adapter {
     /// What WebGPU computes on in `browser`.
-    pub(crate) fn of(browser: &Arc<Browser>) -> wgpu::Adapter {
-        let greeting = browser.ask(&request_adapter(browser).message("greet"));
+    pub(crate) fn of(browser: Browser) -> Self {
+        let browser = Arc::new(browser);
+        let adapter = Object { id: browser.call(0, "requestAdapter", json!([]), &[]), browser: Arc::clone(&browser) };
+        let greeting = browser.ask(&adapter.message("greet"));
         let text = |key: &str| greeting[key].as_str().expect("a text").to_string();
         let mut info = wgpu::AdapterInfo::new(wgpu::DeviceType::Other, wgpu::Backend::BrowserWebGpu);
         info.name = format!("{} {}", text("vendor"), text("architecture"));
         info.driver = text("agent");
-        let reads_images = greeting["reads_images"] == true;
-        wgpu::Adapter::from_custom(Adapter { browser: Arc::clone(browser), info, reads_images })
+        let device = adapter.call("requestDevice", json!([]));
+        browser.tell(&device.message("watch"), &[]);
+        let (queue, pipelines) = (device.get("queue"), Mutex::default());
+        Adapter(Arc::new(Parts { device, queue, pipelines, info, reads_images: greeting["reads_images"] == true }))
     }
-}
 
-/// An adapter of the browser's is good for one device.
-fn request_adapter(browser: &Arc<Browser>) -> Object {
-    Object { id: browser.call(0, "requestAdapter", json!([]), &[]), browser: Arc::clone(browser) }
+    /// What was compiled on it.
+    pub(crate) fn compiled(&self) -> BTreeSet<Source> {
+        self.0.pipelines.lock().unwrap().keys().cloned().collect()
+    }
 }
 
 impl AdapterInterface for Adapter {
     fn request_device(&self, desc: &wgpu::DeviceDescriptor<'_>) -> Pin<Box<dyn RequestDeviceFuture>> {
         assert_eq!((desc.required_features, &desc.required_limits), (self.features(), &self.limits()));
-        let device = request_adapter(&self.browser).call("requestDevice", json!([]));
-        self.browser.tell(&device.message("watch"), &[]);
-        let queue = Queue { queue: device.get("queue") };
-        let device = Device { device, info: self.info.clone() };
+        let (device, queue) = (Device(self.clone()), Queue(self.clone()));
         Box::pin(ready(Ok((DispatchDevice::custom(device), DispatchQueue::custom(queue)))))
     }
 
@@ -130,11 +133,11 @@ impl AdapterInterface for Adapter {
     }
 
     fn get_info(&self) -> wgpu::AdapterInfo {
-        self.info.clone()
+        self.0.info.clone()
     }
 
     fn get_texture_format_features(&self, _: wgpu::TextureFormat) -> wgpu::TextureFormatFeatures {
-        let flags = match self.reads_images {
+        let flags = match self.0.reads_images {
             true => wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY,
             false => wgpu::TextureFormatFeatureFlags::empty(),
         };
@@ -149,16 +152,11 @@ impl AdapterInterface for Adapter {
 }
 
 #[derive(Debug)]
-struct Device {
-    device: Object,
-    info: wgpu::AdapterInfo,
-}
+struct Device(Adapter);
 
-impl Drop for Device {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.device.call("destroy", json!([]));
-        }
+impl Device {
+    fn call(&self, method: &str, args: Value) -> Object {
+        self.0.0.device.call(method, args)
     }
 }
 
@@ -207,7 +205,7 @@ impl DeviceInterface for Device {
     }
 
     fn adapter_info(&self) -> wgpu::AdapterInfo {
-        self.info.clone()
+        self.0.get_info()
     }
 
     fn create_shader_module(
@@ -216,13 +214,13 @@ impl DeviceInterface for Device {
         _: wgpu::ShaderRuntimeChecks,
     ) -> DispatchShaderModule {
         let wgpu::ShaderSource::Wgsl(text) = desc.source else { unreachable!("gpulogit's shaders are WGSL") };
-        let module = self.device.call("createShaderModule", json!([{"label": desc.label, "code": text}]));
+        let module = self.call("createShaderModule", json!([{"label": desc.label, "code": text}]));
         DispatchShaderModule::custom(Module { module, text: text.into_owned() })
     }
 
     fn create_bind_group_layout(&self, desc: &wgpu::BindGroupLayoutDescriptor<'_>) -> DispatchBindGroupLayout {
         let entries: Vec<Value> = desc.entries.iter().map(layout_entry).collect();
-        let layout = self.device.call("createBindGroupLayout", json!([{"label": desc.label, "entries": entries}]));
+        let layout = self.call("createBindGroupLayout", json!([{"label": desc.label, "entries": entries}]));
         DispatchBindGroupLayout::custom(layout)
     }
 
@@ -242,14 +240,14 @@ impl DeviceInterface for Device {
         };
         let entries: Vec<Value> = desc.entries.iter().map(resource).collect();
         let desc = json!({"label": desc.label, "layout": object!(desc.layout).arg(), "entries": entries});
-        DispatchBindGroup::custom(self.device.call("createBindGroup", json!([desc])))
+        DispatchBindGroup::custom(self.call("createBindGroup", json!([desc])))
     }
 
     fn create_pipeline_layout(&self, desc: &wgpu::PipelineLayoutDescriptor<'_>) -> DispatchPipelineLayout {
         let layouts: Vec<Value> =
             desc.bind_group_layouts.iter().flatten().map(|layout| object!(layout).arg()).collect();
         let desc = json!({"label": desc.label, "bindGroupLayouts": layouts});
-        DispatchPipelineLayout::custom(self.device.call("createPipelineLayout", json!([desc])))
+        DispatchPipelineLayout::custom(self.call("createPipelineLayout", json!([desc])))
     }
 
     fn create_compute_pipeline(&self, desc: &wgpu::ComputePipelineDescriptor<'_>) -> DispatchComputePipeline {
@@ -261,14 +259,17 @@ impl DeviceInterface for Device {
         let layout = object!(desc.layout.expect("gpulogit states its layouts")).arg();
         let desc = json!({"label": desc.label, "layout": layout, "compute": compute});
         let constants = constants.iter().map(|(name, value)| (name.to_string(), *value as u32)).collect();
-        self.device.browser.compiled.lock().unwrap().insert((module.text.clone(), constants));
-        DispatchComputePipeline::custom(self.device.call("createComputePipeline", json!([desc])))
+        let mut pipelines = self.0.0.pipelines.lock().unwrap();
+        let pipeline = pipelines
+            .entry((module.text.clone(), constants))
+            .or_insert_with(|| Arc::new(self.call("createComputePipeline", json!([desc]))));
+        DispatchComputePipeline::custom(Pipeline(Arc::clone(pipeline)))
     }
 
     fn create_buffer(&self, desc: &wgpu::BufferDescriptor<'_>) -> DispatchBuffer {
         let (size, mapped) = (desc.size, desc.mapped_at_creation);
         let desc = json!({"label": desc.label, "size": size, "usage": desc.usage.bits(), "mappedAtCreation": mapped});
-        let buffer = self.device.call("createBuffer", json!([desc]));
+        let buffer = self.call("createBuffer", json!([desc]));
         let state = if mapped { Mapped::ToWrite(vec![0; size as usize]) } else { Mapped::Not };
         DispatchBuffer::custom(Buffer { buffer, size, mapped: Arc::new(Mutex::new(state)) })
     }
@@ -277,11 +278,11 @@ impl DeviceInterface for Device {
         assert_eq!(desc.format, wgpu::TextureFormat::Rgba32Float);
         let size = json!([desc.size.width, desc.size.height]);
         let desc = json!({"label": desc.label, "size": size, "format": "rgba32float", "usage": desc.usage.bits()});
-        DispatchTexture::custom(Texture { texture: self.device.call("createTexture", json!([desc])) })
+        DispatchTexture::custom(Texture { texture: self.call("createTexture", json!([desc])) })
     }
 
     fn create_command_encoder(&self, _: &wgpu::CommandEncoderDescriptor<'_>) -> DispatchCommandEncoder {
-        DispatchCommandEncoder::custom(Encoder { encoder: self.device.call("createCommandEncoder", json!([])) })
+        DispatchCommandEncoder::custom(Encoder { encoder: self.call("createCommandEncoder", json!([])) })
     }
 
     /// The page says so by itself.
@@ -294,12 +295,12 @@ impl DeviceInterface for Device {
             wgpu::ErrorFilter::Validation => "validation",
             wgpu::ErrorFilter::Internal => "internal",
         };
-        self.device.call("pushErrorScope", json!([filter]));
+        self.call("pushErrorScope", json!([filter]));
         0
     }
 
     fn pop_error_scope(&self, _: u32) -> Pin<Box<dyn PopErrorScopeFuture>> {
-        let error = self.device.browser.ask(&self.device.message("pop"));
+        let error = self.0.0.device.browser.ask(&self.0.0.device.message("pop"));
         let error =
             error.as_str().map(|text| wgpu::Error::Validation { source: text.into(), description: text.into() });
         Box::pin(ready(error))
@@ -346,13 +347,20 @@ impl DeviceInterface for Device {
 }
 
 #[derive(Debug)]
-struct Queue {
-    queue: Object,
+struct Pipeline(Arc<Object>);
+
+impl ComputePipelineInterface for Pipeline {
+    unused! {
+        fn get_bind_group_layout(&self, _: u32) -> DispatchBindGroupLayout;
+    }
 }
+
+#[derive(Debug)]
+struct Queue(Adapter);
 
 impl QueueInterface for Queue {
     fn write_buffer(&self, buffer: &DispatchBuffer, offset: u64, data: &[u8]) {
-        self.queue.call_with("writeBuffer", json!([dispatched(buffer).arg(), offset, {"bytes": true}]), data);
+        self.0.0.queue.call_with("writeBuffer", json!([dispatched(buffer).arg(), offset, {"bytes": true}]), data);
     }
 
     fn write_texture(
@@ -364,13 +372,13 @@ impl QueueInterface for Queue {
     ) {
         let layout = json!({"bytesPerRow": layout.bytes_per_row});
         let args = json!([texel(&texture), {"bytes": true}, layout, [size.width, size.height]]);
-        self.queue.call_with("writeTexture", args, data);
+        self.0.0.queue.call_with("writeTexture", args, data);
     }
 
     fn submit(&self, buffers: &mut dyn Iterator<Item = DispatchCommandBuffer>) -> u64 {
         let buffers: Vec<DispatchCommandBuffer> = buffers.collect();
         let args: Vec<Value> = buffers.iter().map(|buffer| object!(buffer).arg()).collect();
-        self.queue.call("submit", json!([args]));
+        self.0.0.queue.call("submit", json!([args]));
         0
     }
 
@@ -580,7 +588,8 @@ impl Drop for Pass {
 
 impl ComputePassInterface for Pass {
     fn set_pipeline(&mut self, pipeline: &DispatchComputePipeline) {
-        self.pass.call("setPipeline", json!([object!(pipeline).arg()]));
+        let pipeline: &Pipeline = pipeline.as_custom().expect("made in the browser");
+        self.pass.call("setPipeline", json!([pipeline.0.arg()]));
     }
 
     fn set_bind_group(&mut self, index: u32, group: Option<&DispatchBindGroup>, _: &[wgpu::DynamicOffset]) {
