@@ -16,9 +16,10 @@ use naga::valid::ModuleInfo;
 use naga::{Module, ShaderStage};
 
 type Translated = Result<Vec<u8>, String>;
-/// The languages, and how wgpu has them written: workgroup memory is not cleared, loops end by themselves.
-const LANGUAGES: [(&str, fn(&Module, &ModuleInfo, &str) -> Translated); 3] =
-    [("MSL", to_msl), ("HLSL", to_hlsl), ("SPIR-V", to_spirv)];
+/// Writes the kernel of a name.
+type Translate = fn(&Module, &ModuleInfo, &str) -> Translated;
+/// The languages, and how gpulogit asks wgpu for them: workgroup memory is not cleared, loops end by themselves.
+const LANGUAGES: [(&str, Translate); 3] = [("MSL", to_msl), ("HLSL", to_hlsl), ("SPIR-V", to_spirv)];
 
 /// Indices are kept within bounds.
 const CHECKED: BoundsCheckPolicies = BoundsCheckPolicies {
