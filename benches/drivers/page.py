@@ -54,6 +54,8 @@ wgpu does there, and this command has `spirv-val` check the last. No real GPU wa
 
 
 def cell(check):
+    if check["worst_error"] is None:
+        return "**not a number**"
     part = check["worst_error"] / check["bound"] if check["bound"] else float("inf")
     text = f"{check['worst_error']:.1e} ({100 * part:.2g}%)"
     return text if check["ok"] else f"**{text}**"

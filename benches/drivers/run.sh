@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the kernel suite on every driver there is without a GPU and writes docs/drivers.md: ./benches/drivers/run.sh
-# Only the browser and the second Vulkan driver, in less time and without writing anything: ./benches/drivers/run.sh --quick
+# Takes some six minutes on two shared cores, most of it SwiftShader's compiler. Only SwiftShader and the browser, without the awkward
+# shapes and without writing anything, in half the time: ./benches/drivers/run.sh --quick
 # Needs Mesa's software drivers, and Chromium (CHROMIUM names another one than `chromium`), which brings SwiftShader (SWIFTSHADER names
 # its vk_swiftshader_icd.json where it is not in Debian's place); what lacks is installed where apt is at hand.
 set -euo pipefail

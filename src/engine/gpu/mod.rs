@@ -61,7 +61,7 @@ const READBACK_BYTES: u64 = 8 << 20;
 /// Choices that change how an engine computes, never what.
 #[derive(Debug, Clone)]
 pub struct GpuOptions {
-    /// The only adapter there is, where it is not one of this machine's drivers that is to compute.
+    /// An adapter to choose from alone, in the place of those of this machine's drivers.
     pub adapter: Option<wgpu::Adapter>,
     /// Ask for WebGPU's default limits only, whatever the adapter offers.
     pub default_limits: bool,
