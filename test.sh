@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all of them. The GPU tests need a Vulkan driver; where none is installed and
 # apt is at hand, Mesa's software driver is installed. The tests of exports need a C compiler and python3, and for two of them
-# packages of Python, which go to a folder below target/. That of the pages of --report needs Chromium (CHROMIUM names another one than
-# `chromium`).
+# packages of Python, which go to a folder below target/. Those of the pages of --report and of WebGPU need Chromium (CHROMIUM names
+# another one than `chromium`).
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -42,3 +42,4 @@ python3 -m venv "$runtimes"
 "$runtimes/bin/pip" install --quiet --disable-pip-version-check -r tests/export/requirements.txt
 EXPORT_PYTHON="$runtimes/bin/python" cargo test --locked --test export -- --ignored
 cargo test --locked --test report -- --ignored
+./benches/drivers/run.sh --quick

@@ -3,9 +3,13 @@
 //! Each check is a function from a built kernel (a shader with the preludes and numbers of a device and a problem) to
 //! what is wrong with it, so that a doctored shader can prove that it fails.
 
+#[path = "common/builds.rs"]
+mod builds;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use builds::{BUILDS, CLASSES, builds, settled};
 use gpulogit::data::LANES;
 use gpulogit::engine::gpu::tuning::{self, Build, DeviceClass};
 use gpulogit::engine::gpu::{BindingKind, IMAGE_LINE, ShaderSources, common, kernels, plan};
@@ -13,9 +17,6 @@ use naga::{AddressSpace, ImageClass, Module, ShaderStage, StorageAccess, Storage
 
 /// What a shader's header says, in this order.
 const HEADER: [&str; 7] = ["Computes:", "Shapes:", "Bindings:", "Dispatch:", "Numerics:", "Bytes:", "CPU:"];
-const CLASSES: [DeviceClass; 2] = [DeviceClass::Hardware, DeviceClass::Software];
-/// More features than any kernel holds in registers.
-const MANY: usize = 1100;
 
 /// A kernel as built, of which a test may have doctored a file.
 #[derive(Clone)]
@@ -68,16 +69,9 @@ impl Shader {
         naga::front::wgsl::parse_str(&self.joined()).map_err(|error| error.message().to_string())
     }
 
-    /// The module with its overrides settled; naga's validator, which wgpu runs too, finds nothing wrong without any
-    /// optional capability.
+    /// The module with its overrides settled.
     fn module(&self) -> Result<Module, String> {
-        let module = self.parsed()?;
-        let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), Default::default());
-        let info = validator.validate(&module).map_err(|error| error.as_inner().to_string())?;
-        let constants = self.build.constants.iter().map(|(name, value)| ((*name).to_string(), f64::from(*value)));
-        let (module, _) = naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants.collect())
-            .map_err(|error| error.to_string())?;
-        Ok(module.into_owned())
+        settled(&self.joined(), &self.build).map(|(module, _)| module)
     }
 
     /// The value of an override.
@@ -94,32 +88,6 @@ impl Shader {
     fn is_software(&self) -> bool {
         self.build.common.contains(&"x_image")
     }
-}
-
-/// Every build that the plan chooses, with the least and the most features it is chosen for.
-fn builds() -> Vec<(Build, usize, usize)> {
-    let mut found: Vec<(Build, usize, usize)> = Vec::new();
-    for class in CLASSES {
-        for models in [1, 5] {
-            for features in 0..=MANY {
-                let kernels = [
-                    tuning::logits(class, models),
-                    tuning::loss_gradient(class, features, models),
-                    tuning::loss_gradients(class, features),
-                    tuning::line_probe(class, models),
-                    tuning::softmax(class, features, false),
-                    tuning::softmax(class, features, true),
-                ];
-                for build in kernels {
-                    match found.iter_mut().find(|(known, ..)| *known == build) {
-                        Some((_, _, most)) => *most = features,
-                        None => found.push((build, features, features)),
-                    }
-                }
-            }
-        }
-    }
-    found
 }
 
 fn without_comments(wgsl: &str) -> String {
@@ -364,7 +332,7 @@ fn the_builds_of_every_size_and_class_are_known() {
             assert!(seen, "no build of {class:?} has {slots} slots");
         }
     }
-    assert_eq!(found.len(), 58);
+    assert_eq!(found.len(), BUILDS);
 }
 
 #[test]

@@ -98,22 +98,25 @@ pub fn validate(
             let mut rows = cases::stored_rows(data)?;
             if data.classes > 2 {
                 let (mut engine, _) = engine::open(device, data, 1, gpu)?;
-                classes::compare(engine.as_mut(), data, &rows, &mut worst[6..])?;
+                classes::compare(engine.as_mut(), data, &rows, &mut worst[7..])?;
                 info = Some(engine.device().clone());
-                compared[6..].iter_mut().for_each(|cases| *cases += 1);
+                compared[7..].iter_mut().for_each(|cases| *cases += 1);
                 continue;
             }
             let mut on_cpu = false;
+            let mut by_kernel = [0; 2];
             for &models in cases::models_for(data) {
                 let (mut engine, _) = engine::open(device, data, models, gpu)?;
-                kernels(engine.as_mut(), data, &rows, models, &mut worst[..3])?;
+                let wide = kernels(engine.as_mut(), data, &rows, models, &mut worst[..4])?;
+                by_kernel[usize::from(wide)] = 1;
                 on_cpu = engine.device().kind == DeviceKind::Cpu;
                 info = Some(engine.device().clone());
             }
             let (mut engine, _) = engine::open(device, data, 1, gpu)?;
-            batches(engine.as_mut(), data, &mut rows, &mut worst[3])?;
+            batches(engine.as_mut(), data, &mut rows, &mut worst[4])?;
             drop(engine);
-            compared[..4].iter_mut().for_each(|cases| *cases += 1);
+            let [narrow, wide] = by_kernel;
+            compared.iter_mut().zip([1, narrow, wide, 1, 1]).for_each(|(cases, now)| *cases += now);
             let small = gram_cost(data.rows, data.features.len() + 1) <= CURVATURE_COST;
             if !small {
                 monitor.event(Event::Note(format!(
@@ -124,18 +127,18 @@ pub fn validate(
                 )));
             }
             if small && on_cpu {
-                curvature(data, &rows, &mut worst[4])?;
-                compared[4] += 1;
+                curvature(data, &rows, &mut worst[5])?;
+                compared[5] += 1;
             }
             if small && cases::has_optimum(data)? {
-                whole_fit(device, data, gpu, &mut worst[5])?;
-                compared[5] += 1;
+                whole_fit(device, data, gpu, &mut worst[6])?;
+                compared[6] += 1;
             }
         }
         let Some(info) = info else { continue };
         for ((name, worst), cases) in NAMES.into_iter().zip(worst).zip(compared) {
             if cases == 0 {
-                // Curvature is computed by the CPU engine, whatever the device; and see the note above.
+                // Curvature is computed by the CPU engine, whatever the device, and no kernel of it is wide; and see the note above.
                 continue;
             }
             let ok = worst.within();
@@ -149,11 +152,13 @@ pub fn validate(
 }
 
 /// The names of the checks, in the order of the table.
-const NAMES: [&str; 8] =
-    ["logits", "loss_gradient", "line_probe", "loss_gradients", "hessian", "fit", "softmax", "softmax_product"];
+const NAMES: [&str; 9] =
+    ["logits", "loss_gradient", WIDE, "line_probe", "loss_gradients", "hessian", "fit", "softmax", "softmax_product"];
+/// The kernel of loss and gradient for many features or models, where an engine has one.
+const WIDE: &str = "loss_gradient_wide";
 
-/// The kernels on one data set.
-fn kernels(engine: &mut dyn Engine, data: &Dataset, rows: &Rows, models: usize, worst: &mut [Worst]) -> Result<()> {
+/// The kernels on one data set; whether loss and gradient came from the one for many features or models.
+fn kernels(engine: &mut dyn Engine, data: &Dataset, rows: &Rows, models: usize, worst: &mut [Worst]) -> Result<bool> {
     let arithmetic = Arithmetic::of(engine.device(), data);
     let references: Vec<(Reference<'_>, Reference<'_>)> = (0..models)
         .map(|k| {
@@ -176,19 +181,21 @@ fn kernels(engine: &mut dyn Engine, data: &Dataset, rows: &Rows, models: usize, 
         reference.compare_logits(&logits[k * data.rows..(k + 1) * data.rows], &mut worst[0]);
     }
     let at = engine.loss_gradient(&here)?;
+    let wide = engine.cost().kernels.iter().any(|kernel| kernel.name == WIDE);
+    let of_gradient = &mut worst[1 + usize::from(wide)];
     for (k, (reference, _)) in references.iter().enumerate() {
-        reference.compare_loss(at.loss[k], &mut worst[1]);
-        reference.compare_gradient(at.gradient.model(k), &mut worst[1]);
+        reference.compare_loss(at.loss[k], of_gradient);
+        reference.compare_gradient(at.gradient.model(k), of_gradient);
     }
     engine.keep(at.point)?;
     let to = engine.loss_gradient(&there)?;
     let line = engine.start_line(at.point, to.point)?;
     for (step, probes) in STEPS.into_iter().zip(engine.probe(line, &STEPS)?) {
         for ((reference, other), probe) in references.iter().zip(probes) {
-            reference.compare_probe(other, step, probe, &mut worst[2]);
+            reference.compare_probe(other, step, probe, &mut worst[3]);
         }
     }
-    Ok(())
+    Ok(wide)
 }
 
 /// Batches of models, each of rows of its own: the weights of `rows` are what they were in the end.

@@ -1,5 +1,6 @@
 //! Adapters: which ones there are, their stable ids, and how one is opened.
 
+use super::GpuOptions;
 use super::choose::{GpuRequest, choose};
 use super::device::{Gpu, IMAGE_FORMAT};
 use super::tuning::DeviceClass;
@@ -56,20 +57,23 @@ pub fn choose_real() -> Option<String> {
 }
 
 /// Opens the adapter that `request` means; also says what class of device it is.
-pub(super) fn open(
-    request: &GpuRequest,
-    default_limits: bool,
-    timeout: std::time::Duration,
-) -> Result<(Gpu, AdapterReport, DeviceClass)> {
-    let (mut found, chosen) = find(request);
+pub(super) fn open(request: &GpuRequest, options: &GpuOptions) -> Result<(Gpu, AdapterReport, DeviceClass)> {
+    let (mut found, chosen) = match &options.adapter {
+        Some(adapter) => {
+            let described = reports(std::slice::from_ref(adapter));
+            let chosen = choose(&described, request);
+            (vec![adapter.clone()].into_iter().zip(described).collect(), chosen)
+        }
+        None => find(request),
+    };
     let (adapter, report) = found.swap_remove(chosen?);
-    let limits = if default_limits { wgpu::Limits::default() } else { adapter.limits() };
+    let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
     if !limits.check_limits(&adapter.limits()) {
         return Err(Error::NoDevice(format!("{} offers less than WebGPU's default limits", report.info.id)));
     }
     let features = if report.timestamps { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() };
     let class = class(report.info.kind, &adapter);
-    let gpu = Gpu::open(&adapter, limits, features, timeout)?;
+    let gpu = Gpu::open(&adapter, limits, features, options.timeout)?;
     Ok((gpu, report, class))
 }
 

@@ -202,13 +202,13 @@ fn one_line(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{GpuRequest, adapter};
+    use super::super::{GpuOptions, GpuRequest, adapter};
     use super::*;
 
     #[test]
     fn a_faulty_device_is_not_waited_for() {
-        let (gpu, ..) =
-            adapter::open(&GpuRequest::Any, true, Duration::from_secs(60)).expect("this test needs an adapter");
+        let options = GpuOptions { default_limits: true, ..GpuOptions::default() };
+        let (gpu, ..) = adapter::open(&GpuRequest::Any, &options).expect("this test needs an adapter");
         let submitted = || {
             let (send, done) = std::sync::mpsc::channel();
             let submission = gpu.queue.submit([]);

@@ -61,6 +61,8 @@ const READBACK_BYTES: u64 = 8 << 20;
 /// Choices that change how an engine computes, never what.
 #[derive(Debug, Clone)]
 pub struct GpuOptions {
+    /// An adapter to choose from alone, in the place of those of this machine's drivers.
+    pub adapter: Option<wgpu::Adapter>,
     /// Ask for WebGPU's default limits only, whatever the adapter offers.
     pub default_limits: bool,
     /// How long a submission may take before the device is given up.
@@ -81,6 +83,7 @@ pub struct GpuOptions {
 impl Default for GpuOptions {
     fn default() -> Self {
         GpuOptions {
+            adapter: None,
             default_limits: false,
             timeout: Duration::from_secs(60),
             max_binding_bytes: None,

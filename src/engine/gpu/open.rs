@@ -30,7 +30,7 @@ impl Device {
     /// As [`GpuEngine::open`].
     pub(in crate::engine) fn open(request: &GpuRequest, options: &GpuOptions) -> Result<Self> {
         let opened = Instant::now();
-        let (gpu, report, class) = adapter::open(request, options.default_limits, options.timeout)?;
+        let (gpu, report, class) = adapter::open(request, options)?;
         let class = options.class.unwrap_or(class);
         let limits = limits(&gpu, class, options);
         Ok(Device { gpu, info: report.info, class, seconds: opened.elapsed().as_secs_f64(), limits })
