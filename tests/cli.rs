@@ -6,7 +6,6 @@ mod desk;
 mod tables;
 
 use std::path::Path;
-use std::process::Command;
 
 use desk::{Desk, Ended};
 use serde_json::Value;
