@@ -130,6 +130,8 @@ fn check_cells(data: &Path, records: &[Vec<String>]) {
         }
         // Numbers so far apart that no difference holds them.
         Err(Error::Numerics(_)) => {}
+        // The csv crate closes a quote at the end of the file, which the house refuses.
+        Err(error) if error.to_string().ends_with("is never closed") => {}
         Err(error) => panic!("{error}"),
     }
 }
