@@ -42,7 +42,7 @@ pub(super) fn man(args: &ManArgs, terminal: &Terminal) -> Result<Outcome> {
         }
         return Ok(Outcome::Done);
     };
-    std::fs::create_dir_all(folder).map_err(|e| Error::write(folder, e))?;
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let mut files = Vec::new();
     for command in std::iter::once(&main).chain(main.get_subcommands()) {
         let file = folder.join(format!("{}.{SECTION}", page_name(command)));

@@ -5,6 +5,9 @@ use crate::engine::DeviceRequest;
 use crate::error::{Error, Result};
 use crate::solver::Solver;
 
+/// Σ s at the least: below it slopes are lost to underflow.
+const LEAST_WEIGHT: f64 = 1e-290;
+
 /// How to fit. One struct for the command line and the library.
 #[derive(Debug, Clone)]
 pub struct FitOptions {
@@ -83,6 +86,11 @@ pub(super) fn check_options(data: &Dataset, options: &FitOptions) -> Result<()> 
     let usage = |message: &str| Err(Error::Usage(message.into()));
     if data.rows == 0 || !(data.weight_sum > 0.0) {
         return usage("there are no rows of positive weight to fit");
+    }
+    if data.weight_sum < LEAST_WEIGHT {
+        return usage(
+            "the weights add up to less than 1e-290, too little to compute with: multiply all of them by a large number",
+        );
     }
     if let Init::Coefficients(beta, _) = &options.init
         && beta.len() != data.features.len()
