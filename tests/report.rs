@@ -255,7 +255,7 @@ fn a_page_is_no_input_and_no_other_output_and_never_costs_the_model() {
     {
         std::fs::remove_file(desk.path("model.json")).unwrap();
         let ended = desk.run(&[&train[..], &["--report", "/dev/full"]].concat());
-        assert!(ended.code == 2 && ended.err.contains("error: /dev/full"), "{}", ended.err);
+        assert!(ended.code == 1 && ended.err.contains("error: /dev/full"), "{}", ended.err);
         assert!(ended.out.contains("status     converged") && desk.names("").contains(&"model.json".to_owned()));
     }
 }
