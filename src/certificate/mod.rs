@@ -100,7 +100,9 @@ impl Certificate {
     /// Whether the point is converged under `tolerance`, and by which rule.
     pub fn convergence(&self, tolerance: f64, weight_sum: f64) -> Option<&'static str> {
         let floor = RELATIVE_DECREASE * self.objective.max(weight_sum / 1000.0);
-        if self.gradient_inf_norm <= tolerance {
+        if !self.objective.is_finite() {
+            None
+        } else if self.gradient_inf_norm <= tolerance {
             Some("gradient")
         } else if self.predicted_decrease.is_some_and(|predicted| predicted <= floor) {
             Some("predicted-decrease")

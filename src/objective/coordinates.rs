@@ -278,8 +278,10 @@ impl Coordinates {
         let columns = gradient.iter().zip(&self.unit).zip(&self.centre).zip(&self.spread);
         for (k, (((g, unit), centre), spread)) in columns.enumerate() {
             let slope = size(k, unit * g + centre * ones);
-            scaled = scaled.max(slope / spread);
-            raw = raw.max(slope);
+            // Unlike `f64::max` this keeps what is not a number.
+            let larger = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+            scaled = larger(scaled, slope / spread);
+            raw = larger(raw, slope);
         }
         (scaled / weight_sum, raw / weight_sum)
     }
