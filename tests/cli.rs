@@ -5,14 +5,8 @@ mod desk;
 #[path = "common/tables.rs"]
 mod tables;
 
-use std::path::Path;
-
-use desk::{Desk, Ended};
+use desk::{Desk, Ended, data};
 use serde_json::Value;
-
-fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name).display().to_string()
-}
 
 #[test]
 fn train_predict_evaluate_on_real_strings_with_missing_ages() {

@@ -13,14 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use desk::{Desk, Ended};
+use desk::{Desk, Ended, data};
 use gpulogit::data::{DataOptions, Design, ReadOptions, RowStream, load_training};
 use gpulogit::monitor::{Event, Monitor, Silent};
 use serde_json::Value;
-
-fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name).display().to_string()
-}
 
 /// Runs the program under a limit of the shell, `ulimit` with these arguments. A file that may grow no longer fails like one on a full disk.
 fn limited(desk: &Desk, limit: &str, args: &str) -> Ended {

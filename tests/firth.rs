@@ -5,20 +5,10 @@ mod desk;
 #[path = "common/tables.rs"]
 mod tables;
 
-use std::path::Path;
-
-use desk::Desk;
+use desk::{Desk, data, number};
 use faer::linalg::solvers::{DenseSolveCore, Llt};
 use faer::{Mat, Side};
 use serde_json::Value;
-
-fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name).display().to_string()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
 
 /// A design matrix with the column of ones first, targets, weights and names.
 struct Table {

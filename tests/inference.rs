@@ -6,10 +6,8 @@ mod desk;
 #[path = "common/tables.rs"]
 mod tables;
 
-use std::path::Path;
-
 use common::{Rows, fit_on};
-use desk::Desk;
+use desk::{Desk, data, number};
 use gpulogit::data::{Clusters, PackOptions, Precision};
 use gpulogit::engine::DeviceRequest;
 use gpulogit::fit::{FitOptions, Inferring, fit, infer};
@@ -17,20 +15,12 @@ use gpulogit::inference::{Estimator, Inference, normal_quantile};
 use gpulogit::monitor::Silent;
 use serde_json::Value;
 
-fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name).display().to_string()
-}
-
 fn references() -> serde_json::Map<String, Value> {
     serde_json::from_str(&std::fs::read_to_string(data("references.json")).unwrap()).unwrap()
 }
 
 fn close(found: f64, expected: f64, tolerance: f64) -> bool {
     (found - expected).abs() <= tolerance * expected.abs()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
 /// What `train --inference` says of a set in data/, with `more` arguments.

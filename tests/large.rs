@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use desk::Desk;
+use desk::{Desk, number};
 use gpulogit::data::hash::{mix, unit_interval};
 use gpulogit::logistic::{sigmoid, softplus};
 use serde_json::Value;
@@ -20,10 +20,6 @@ fn coefficients(desk: &Desk, model: &str) -> Vec<f64> {
     let model: Value = serde_json::from_str(&desk.text(model)).unwrap();
     let coefficients = model["coefficients"].as_array().unwrap().iter().map(|c| &c["value"]);
     std::iter::once(&model["intercept"]).chain(coefficients).map(number).collect()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
 fn close(a: f64, b: f64, relative: f64) -> bool {

@@ -5,15 +5,10 @@ mod desk;
 #[path = "common/tables.rs"]
 mod tables;
 
-use std::path::Path;
 use std::process::Command;
 
-use desk::{Desk, Ended};
+use desk::{Desk, Ended, data};
 use serde_json::Value;
-
-fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name).display().to_string()
-}
 
 /// Sections that the page of a fit has, in order.
 const OF_A_FIT: [&str; 8] =

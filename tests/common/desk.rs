@@ -2,12 +2,21 @@
 #![allow(dead_code)] // Each test binary uses its own part of this.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
 use crate::tables::Files;
+
+/// The path of a set that the project ships.
+pub(crate) fn data(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name).display().to_string()
+}
+
+pub(crate) fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
 
 /// A folder of its own for one test, and the device that is asked for there.
 pub(crate) struct Desk {
