@@ -15,7 +15,7 @@ export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
 # No sanitizer: the code is safe Rust but for a few loops of arithmetic, and memory is limited by the allocator of tests/hostile.
-cargo +nightly fuzz build --sanitizer none >&2
+RUSTC_WRAPPER="$PWD/covered.sh" cargo +nightly fuzz build --sanitizer none >&2
 built="target/$(rustc -vV | sed -n 's/^host: //p')/release"
 
 printf '%-12s %12s %8s %10s %9s\n' target executions corpus seconds findings

@@ -116,7 +116,8 @@ pub struct Fit {
 impl Fit {
     /// The model to keep: these numbers under the names that `design` gives the features of `data`.
     pub fn model(&self, data: &Dataset, design: &Design, options: &FitOptions, seed: u64) -> Model {
-        Model {
+        let proved = self.certificate.as_ref();
+        let model = Model {
             format_version: FORMAT_VERSION,
             coefficients: data
                 .features
@@ -142,14 +143,19 @@ impl Fit {
                 gradient_inf_norm: self.gradient_inf_norm,
                 objective: self.objective,
                 log_loss: self.log_loss,
+                objective_gap: proved.and_then(|certificate| certificate.objective_gap),
+                coefficient_gap: proved.and_then(|certificate| certificate.coefficient_gap),
                 solver: self.solver,
                 device: self.device.clone(),
                 seed,
                 version: env!("CARGO_PKG_VERSION").into(),
+                fingerprints: None,
+                arguments: Vec::new(),
             },
             inference: None,
             design: design.clone(),
-        }
+        };
+        model.with_fingerprints(data.fingerprint, options.fingerprint())
     }
 }
 

@@ -383,3 +383,41 @@ fn a_number_cut_in_two_is_a_target_to_train_and_to_judge() {
         desk.run(&["train", "p.parquet", "--target", "label", "--features", "probability", "--l2", "1", "--json"]);
     assert_eq!(read.json()["rows"], 200, "{}", read.err);
 }
+
+#[cfg(unix)]
+#[test]
+fn results_have_the_permissions_that_the_umask_gives_and_kept_rows_are_the_users_own() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let desk = Desk::on_cpu();
+    let mut rows = String::from("a,b,y\n");
+    (0..1_500_000u64).for_each(|i| rows += &format!("{},{},{}\n", i % 1013, i % 641, u8::from(i % 7 + i % 3 > 3)));
+    desk.write("rows.csv", rows);
+    for (mask, mode) in [("022", 0o644), ("027", 0o640), ("077", 0o600)] {
+        std::fs::create_dir(desk.path(mask)).unwrap();
+        let program = env!("CARGO_BIN_EXE_gpulogit");
+        let script = format!(
+            "umask {mask} && cd {mask} && export TMPDIR=. && {program} train ../rows.csv --target y --features a,b --memory 64M --cache-dir kept \
+             --inference --report page.html --quiet --device cpu > told && {program} predict model.json {} --output predictions.csv --quiet \
+             && {program} export model.json --to c --output model.c && {program} cache --cache-dir kept",
+            desk.path("rows.csv").display(),
+        );
+        let ended = Ended::new(
+            std::process::Command::new("sh").args(["-c", &script]).current_dir(desk.path("")).output().unwrap(),
+        );
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let mode_of = |name: &str| desk.path(name).metadata().unwrap().permissions().mode() & 0o777;
+        let names = desk.names(mask);
+        assert_eq!(
+            names,
+            ["kept", "model.c", "model.json", "page.html", "predictions.csv", "told"],
+            "temporary files are left"
+        );
+        for name in names.iter().filter(|name| *name != "kept") {
+            assert_eq!(mode_of(&format!("{mask}/{name}")), mode, "{name} under {mask}");
+        }
+        let kept = desk.names(&format!("{mask}/kept"));
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        assert_eq!(mode_of(&format!("{mask}/kept/{}", kept[0])), 0o600);
+    }
+}

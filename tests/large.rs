@@ -22,6 +22,12 @@ fn coefficients(desk: &Desk, model: &str) -> Vec<f64> {
     std::iter::once(&model["intercept"]).chain(coefficients).map(number).collect()
 }
 
+/// What tells the rows that a model was fitted to from others.
+fn fingerprint(desk: &Desk, model: &str) -> Value {
+    let model: Value = serde_json::from_str(&desk.text(model)).unwrap();
+    model["training"]["fingerprints"]["data"].clone()
+}
+
 fn close(a: f64, b: f64, relative: f64) -> bool {
     (a - b).abs() <= relative * a.abs().max(b.abs())
 }
@@ -49,6 +55,8 @@ fn fits_alike(desk: &Desk, data: &[&str]) -> [Value; 2] {
     assert!(close(a, b, 1e-9), "J {a} and {b}");
     let [a, b] = ["free.json", "bounded.json"].map(|model| coefficients(desk, model));
     assert_eq!(a.len(), b.len());
+    let prints = ["free.json", "bounded.json", "again.json"].map(|model| fingerprint(desk, model));
+    assert!(prints.iter().all(|print| *print == prints[0]), "{prints:?}");
     let apart: Vec<_> = a.iter().zip(&b).filter(|(a, b)| !close(**a, **b, 1e-6)).collect();
     assert!(apart.is_empty(), "{apart:?}");
     let [a, b] = [&free, &bounded].map(|fit| number(&fit["bytes"]["host_peak"]));

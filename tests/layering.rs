@@ -202,6 +202,18 @@ fn printing_faults((path, text): &Source) -> Vec<String> {
     lines.map(|(i, _)| format!("{path}:{}: prints or exits", i + 1)).collect()
 }
 
+/// A socket of any sort: the program opens none.
+fn network_faults((path, text): &Source) -> Vec<String> {
+    let code = code(text);
+    let opens = |line: &str| {
+        line.contains("::net::")
+            || words(line)
+                .any(|word| matches!(word, "TcpStream" | "TcpListener" | "UdpSocket" | "UnixStream" | "UnixDatagram"))
+    };
+    let lines = code.lines().enumerate().filter(|(_, line)| opens(line));
+    lines.map(|(i, _)| format!("{path}:{}: names a socket", i + 1)).collect()
+}
+
 /// Files too long to be read in one sitting.
 fn length_faults((path, text): &Source) -> Vec<String> {
     let lines = text.lines().count();
@@ -232,7 +244,7 @@ fn sources() -> Vec<Source> {
 #[test]
 fn the_house_keeps_its_rules() {
     let files = sources();
-    let rules = [import_faults, wgpu_faults, printing_faults, length_faults];
+    let rules = [import_faults, wgpu_faults, printing_faults, network_faults, length_faults];
     let faults: Vec<String> = files.iter().flat_map(|file| rules.map(|rule| rule(file))).flatten().collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
     assert_eq!(circles(&files), BTreeSet::new(), "rooms that import each other");
@@ -323,6 +335,14 @@ fn printing_is_found_outside_the_command_line() {
         printing_faults(&source("main.rs", "fn main() -> std::process::ExitCode { run() } // println!")).is_empty()
     );
     assert!(printing_faults(&source("fit.rs", "blueprint!(\"x\"); \"stdout\"")).is_empty());
+}
+
+#[test]
+fn sockets_are_found() {
+    for text in ["use std::net::ToSocketAddrs;", "fn f(s: TcpStream) {}", "use std::os::unix::net::{self};"] {
+        assert_eq!(network_faults(&source("cli/mod.rs", text)).len(), 1, "{text}");
+    }
+    assert!(network_faults(&source("cli/mod.rs", "let net = planet::network(); // std::net::TcpStream")).is_empty());
 }
 
 #[test]

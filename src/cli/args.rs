@@ -10,7 +10,7 @@ mod machine;
 mod manual;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -134,9 +134,9 @@ impl Common {
 pub(super) struct TrainArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// Write the model to this file.
-    #[arg(long, default_value = "model.json", value_name = "FILE", help_heading = "Results")]
-    pub(super) model: PathBuf,
+    /// Write the model to this file [default: model.json, with --replay none].
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    model: Option<PathBuf>,
     #[command(flatten)]
     pub(super) page: ReportArgs,
     #[command(flatten)]
@@ -174,11 +174,21 @@ pub(super) struct TrainArgs {
     /// Say of the data how the classes are shared, what is missing, and how nearly columns repeat each other (condition number, VIF).
     #[arg(long, help_heading = "Checking")]
     pub(super) diagnostics: bool,
+    /// Do the fit that this model records once more, and end with exit code 1 where it does not come to the same.
+    #[arg(long, value_name = "MODEL", help_heading = "Checking")]
+    pub(super) replay: Option<PathBuf>,
     /// End with exit code 1 where no optimum exists (separated classes), not with a warning only.
     #[arg(long, conflicts_with = "no_verify", help_heading = "Checking")]
     pub(super) strict: bool,
     #[command(flatten)]
     pub(super) common: Common,
+}
+
+impl TrainArgs {
+    /// Where the model is to be written, if it is.
+    pub(super) fn model(&self) -> Option<&Path> {
+        self.model.as_deref().or(if self.replay.is_some() { None } else { Some(Path::new("model.json")) })
+    }
 }
 
 /// How to fit one model.

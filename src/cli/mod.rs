@@ -91,6 +91,7 @@ fn parse(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<
 
 /// Keeps Mesa's device-select layer for Vulkan out of the process: on a machine without a desktop it prints
 /// "error: XDG_RUNTIME_DIR is invalid" once for every look at the adapters. Whoever steers that layer keeps it.
+#[expect(unsafe_code, reason = "the environment is changed before there is a second thread")]
 fn quieten_mesa() {
     if std::env::var_os("MESA_VK_DEVICE_SELECT").is_none() {
         // SAFETY: this is the first thing the program does; no other thread exists that could read the environment.

@@ -3,6 +3,7 @@
 mod classes;
 mod diagnostics;
 mod page;
+mod replay;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use clap::ArgMatches;
 
 use diagnostics::{Diagnostics, Influence, check_numbered};
 use page::{Story, Work, certificate_of_two, coefficients_of_two};
+use replay::{Compared, Replay, add_comparison, recorded_arguments};
 pub(super) use report::warn;
 use report::{Extras, penalty_chosen, report, text, unchecked, warn_of_replicates};
 
@@ -35,6 +37,14 @@ use crate::report::History;
 use crate::solver::Solver;
 
 pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -> Result<Outcome> {
+    let Some(path) = &args.replay else { return fit_files(args, matches, None, terminal) };
+    let replay = Replay::load(path)?;
+    let (args, matches) = replay.arguments(matches)?;
+    fit_files(&args, &matches, Some(&replay), terminal)
+}
+
+/// The fit that `args` ask for, compared with the one that is to be repeated, if one is.
+fn fit_files(args: &TrainArgs, matches: &ArgMatches, replay: Option<&Replay>, terminal: &Terminal) -> Result<Outcome> {
     let reading = Instant::now();
     let penalised = match args.fit.l2 {
         L2Arg::Auto => args.grid.penalties.is_penalised(),
@@ -72,7 +82,7 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
     if training.train.classes > 2 {
         return classes::run(
             args,
-            (matches, &inputs),
+            (matches, &inputs, replay),
             &training,
             diagnostics.as_ref(),
             (read, packed),
@@ -123,7 +133,8 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
     fit.seconds.add_reading(read, packed);
     fit.seconds.total += cv.as_ref().map_or(0.0, |(cv, _)| cv.seconds().total);
     let mut model = fit.model(&training.train, &training.design, &options, args.fit.optimum.seed);
-    let mut saved = save(&model, &args.model, terminal);
+    model.training.arguments = recorded_arguments(matches);
+    let mut saved = save(&model, args.model(), terminal);
     if let Some(checkpoints) = checkpoints.filter(|_| fit.status != Status::Interrupted && saved.is_ok()) {
         checkpoints.remove()?;
     }
@@ -136,7 +147,7 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
     fit.seconds.total += inference.elapsed().as_secs_f64();
     if let Ok(Some(found)) = &inferred {
         model.inference = Some(found.clone());
-        saved = save(&model, &args.model, terminal);
+        saved = save(&model, args.model(), terminal);
     }
     let influence = match args.inference.influence.as_ref().filter(|_| matches!(inferred, Ok(Some(_)))) {
         Some(path) => {
@@ -167,6 +178,7 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
         warn_of_inference(&fit, inferred.as_ref(), terminal);
     }
 
+    let compared = replay.map(|replay| replay.compared(&model, terminal));
     let bootstrap = replicates.as_ref().ok().and_then(Option::as_ref);
     let extras = Extras {
         cv: cv.as_ref(),
@@ -176,7 +188,8 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
         influence: influence.as_ref().ok().and_then(Option::as_ref),
     };
     if !args.common.json {
-        stdout(&text(&fit, &training, &model, &extras, &args.model))?;
+        stdout(&text(&fit, &training, &model, &extras, args.model()))?;
+        compared.iter().try_for_each(Compared::print)?;
     }
     // What goes wrong now must not take the report of the fit along.
     let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
@@ -184,7 +197,9 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
     let judged = judge(scores, unseen, training.holdout.as_ref(), terminal);
     if args.common.json {
         let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
-        json(&report(&fit, &training, &options, scored, &extras, &args.model))?;
+        let mut report = report(&fit, &training, &options, scored, &extras, args.model());
+        add_comparison(&mut report, compared.as_ref());
+        json(&report)?;
     }
     let judged = judged?;
     if let (Some((title, scored)), false) = (&judged, args.common.json) {
@@ -210,11 +225,20 @@ pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -
     let replicates_lack = args.bootstrap.is_some() && replicates?.is_none();
     let inference_lacks = inferring.is_some() && inferred?.is_none();
     let interrupted = fit.status == Status::Converged && (replicates_lack || inference_lacks);
-    Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_fit(fit.status, args.strict) })
+    Ok(if interrupted { Outcome::Interrupted } else { outcome(fit.status, args, compared.as_ref()) })
 }
 
-/// Writes the model to `path`; where that fails, to the folder of temporary files, so that a full disk does not take the fit along.
-fn save(model: &Model, path: &Path, terminal: &Terminal) -> Result<()> {
+/// How a fit ended that may have been one to be repeated.
+fn outcome(status: Status, args: &TrainArgs, compared: Option<&Compared>) -> Outcome {
+    match Outcome::of_fit(status, args.strict) {
+        Outcome::Done if compared.is_some_and(|compared| !compared.agrees()) => Outcome::NotGood,
+        outcome => outcome,
+    }
+}
+
+/// Writes the model to `path`, if it is to be written; where that fails, to the folder of temporary files, so that a full disk does not take the fit along.
+fn save(model: &Model, path: Option<&Path>, terminal: &Terminal) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
     model.save(path).inspect_err(|_| {
         let elsewhere = std::env::temp_dir().join(format!("gpulogit-model-{}.json", std::process::id()));
         if model.save(&elsewhere).is_ok() {
@@ -256,10 +280,10 @@ fn check(args: &TrainArgs) -> Result<f64> {
 /// Holds the files that are written to be none of those that are read, nor each other.
 fn check_outputs(args: &TrainArgs, inputs: &[PathBuf]) -> Result<()> {
     let outputs = [
-        ("--model", Some(&args.model)),
-        ("--checkpoint", args.checkpoint.as_ref()),
-        ("--influence", args.inference.influence.as_ref()),
-        ("--report", args.page.report.as_ref()),
+        ("--model", args.model()),
+        ("--checkpoint", args.checkpoint.as_deref()),
+        ("--influence", args.inference.influence.as_deref()),
+        ("--report", args.page.report.as_deref()),
     ];
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
     for (option, path) in outputs.into_iter().filter_map(|(option, path)| Some((option, path?))) {
@@ -360,7 +384,7 @@ fn checkpoints<'a>(
 /// Every file that is read.
 fn inputs(args: &TrainArgs, data: &DataOptions) -> Result<Vec<PathBuf>> {
     let mut inputs = files_of(&args.data.files)?;
-    inputs.extend(data.files_beside().chain(&args.test).cloned());
+    inputs.extend(data.files_beside().chain(&args.test).chain(&args.replay).cloned());
     // A start that is no file does no harm here.
     inputs.push(PathBuf::from(&args.fit.init));
     Ok(inputs)

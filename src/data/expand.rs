@@ -190,8 +190,8 @@ pub(super) fn pack_frames(
         let here = index * frame_rows..rows.min((index + 1) * frame_rows);
         blocks.extend(cut(width, block_rows, vectors, here, Arc::new(stretch), Values::F32)?);
     }
-    let samples = storing.finish(Values::F32)?;
-    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, sums, samples })
+    let (hashes, samples) = (storing.hashes(), storing.finish(Values::F32)?);
+    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, sums, hashes, samples })
 }
 
 /// Packs the `features` of rows that were spilled, the numbers stored as `columns` say: their blocks are read from the file
@@ -246,7 +246,7 @@ pub(super) fn pack_spilled(
         away = blocks(Recipe { again: Some(again), ..recipe });
         moments = measure(&mut storing, &away)?;
     }
-    let samples = storing.finish(Values::F32)?;
+    let (hashes, samples) = (storing.hashes(), storing.finish(Values::F32)?);
     let blocks = away.into_iter().map(Block::Away).collect();
-    Ok(Packed { blocks, columns: stored, moments, sums, samples })
+    Ok(Packed { blocks, columns: stored, moments, sums, hashes, samples })
 }

@@ -1,54 +1,133 @@
-//! A number that tells one set of training rows from another.
+//! A number that tells one set of training rows from another, taken while they are packed.
+//!
+//! It stands for everything that a fit sees: the features' names, how each column is stored, and of each row the stored values of X,
+//! target, weight and offset. It is the same for any number of threads, size of blocks and place of the rows, and changes with the
+//! order of rows or columns. It tells accidents, not forgeries.
+//!
+//! With `mix` of [`hash`], and a value's bits those of its f32 or f64 (0 for −0):
+//!
+//! ```text
+//! row i    hᵢ = mix(Σⱼ κⱼ·bits(xᵢⱼ), i), each half of 32 bits times the one of κⱼ = mix(seed, j)
+//!          gᵢ = the same of target, weight and offset (0 without one)
+//! data     mix over the name, centre and scale of each column in order, from n + Σ hᵢ + Σ gᵢ               all modulo 2⁶⁴
+//! ```
+
+use std::fmt;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use super::{Dataset, each_block, hash};
-use crate::error::Result;
+use super::block::LANES;
+use super::hash;
+use super::scaling::StoredColumn;
+use super::vectors::RowVectors;
+use crate::octet::{Octet, Stored, Work, dispatch};
 
-/// 64 bits of everything that a fit sees of `data`: the features' names, how each column is stored, and of each row the stored values of X,
-/// target, weight and offset. They are the same for any number of threads, size of blocks and place of the rows, and change with the
-/// order of rows or columns. They tell accidents, not forgeries.
-///
-/// With `mix` of [`hash`], a name's bits those of [`hash::of_bytes`] and a number's those of an f64 (0 for −0):
-///
-/// ```text
-/// columns  h ← mix(h, bits) over the name, centre and scale of each column in order, from the number of columns
-/// row i    hᵢ ← mix(hᵢ, bits) over its p stored values, target, weight and offset (0 without one), from mix(h, i)
-/// data     mix(h, n + Σ hᵢ)                                                                        all modulo 2⁶⁴
-/// ```
-///
-/// # Errors
-/// What reading rows that memory does not hold fails with.
-pub fn fingerprint(data: &Dataset) -> Result<u64> {
-    let bits = |number: f64| (number + 0.0).to_bits();
-    let mut columns = data.features.len() as u64;
-    for (name, column) in data.features.iter().zip(&data.columns) {
-        for part in [hash::of_bytes(name.bytes()), bits(column.centre), bits(column.scale)] {
-            columns = hash::mix(columns, part);
-        }
+/// 64 bits that stand for something: hexadecimal digits when written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fingerprint(pub u64);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
-    let (mut first, mut sum) = (0u64, 0u64);
-    each_block(&data.blocks, |_, block| {
-        let of_row = |row: usize| {
-            let vectors = block.vectors();
-            let offset = vectors.offset.as_ref().map_or(0.0, |offset| offset.at(row));
-            let beside = [vectors.target.at(row), vectors.weight.at(row), offset].map(bits);
-            let start = hash::mix(columns, first + row as u64);
-            let values = (0..block.features()).map(|feature| bits(block.value(row, feature)));
-            values.chain(beside).fold(start, hash::mix)
-        };
-        let of_block: u64 = (0..block.rows()).into_par_iter().map(of_row).reduce(|| 0, u64::wrapping_add);
-        sum = sum.wrapping_add(of_block);
-        first += block.rows() as u64;
-        Ok(())
-    })?;
-    Ok(hash::mix(columns, sum.wrapping_add(first)))
+}
+
+impl From<Fingerprint> for String {
+    fn from(print: Fingerprint) -> String {
+        print.to_string()
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u64::from_str_radix(&text, 16).map(Fingerprint)
+    }
+}
+
+/// Seeds of the factors of the columns of X, and of target, weight and offset.
+const OF_X: u64 = 1;
+const OF_VECTORS: u64 = 2;
+/// Half of 64 bits.
+const LOW: u64 = 0xffff_ffff;
+/// Groups of vectors that one task takes.
+const TASK_GROUPS: usize = 64;
+
+/// The factors κ of `columns` columns of X.
+pub(super) fn factors(columns: usize) -> Vec<u64> {
+    (0..columns as u64).map(|j| hash::mix(OF_X, j)).collect()
+}
+
+/// Σ hᵢ of some groups of rows.
+pub(super) struct RowHashes<'a, T> {
+    /// Interleaved by [`LANES`].
+    pub(super) values: &'a [T],
+    /// One for each column.
+    pub(super) factors: &'a [u64],
+    /// The number of the first row.
+    pub(super) first: usize,
+    /// Rows that are no padding.
+    pub(super) present: usize,
+}
+
+impl<T: Stored> Work for RowHashes<'_, T> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<O: Octet>(self, _: O) -> u64 {
+        let RowHashes { values, factors, first, present } = self;
+        let mut sum = 0u64;
+        for (g, group) in values.chunks_exact(LANES * factors.len()).enumerate() {
+            let mut rows = [0u64; LANES];
+            for (factor, values) in factors.iter().zip(group.as_chunks::<LANES>().0) {
+                for (row, value) in rows.iter_mut().zip(values) {
+                    let bits = value.bits();
+                    let halves = [(bits & LOW) * (factor & LOW), (bits >> 32) * (factor >> 32)];
+                    *row = row.wrapping_add(halves[0]).wrapping_add(halves[1]);
+                }
+            }
+            for (row, i) in rows.iter().zip(g * LANES..present) {
+                sum = sum.wrapping_add(hash::mix(*row, (first + i) as u64));
+            }
+        }
+        sum
+    }
+}
+
+/// Σ gᵢ of vectors, the first of which are row `first`'s.
+pub(super) fn of_vectors(vectors: &RowVectors, first: usize) -> u64 {
+    let factors: [u64; 3] = std::array::from_fn(|j| hash::mix(OF_VECTORS, j as u64));
+    let tasks = (0..vectors.groups()).into_par_iter().step_by(TASK_GROUPS).map(|task| {
+        let groups = task..vectors.groups().min(task + TASK_GROUPS);
+        let mut values = Vec::with_capacity(groups.len() * factors.len() * LANES);
+        for g in groups {
+            values.extend(vectors.target.group(g).lanes());
+            values.extend(vectors.weight.group(g).lanes());
+            values.extend(vectors.offset.as_ref().map_or([0.0; LANES], |offset| offset.group(g).lanes()));
+        }
+        let rows = task * LANES;
+        let present = vectors.target.rows() - rows;
+        dispatch(RowHashes { values: &values, factors: &factors, first: first + rows, present })
+    });
+    tasks.reduce(|| 0, u64::wrapping_add)
+}
+
+/// The fingerprint of `rows` rows whose hᵢ and gᵢ add up to `hashes`.
+pub(super) fn of_data(features: &[String], columns: &[StoredColumn], rows: usize, hashes: u64) -> Fingerprint {
+    let parts = |(name, column): (&String, &StoredColumn)| {
+        [hash::of_bytes(name.bytes()), column.centre.bits(), column.scale.bits()]
+    };
+    Fingerprint(hash::of_words(hashes.wrapping_add(rows as u64), features.iter().zip(columns).flat_map(parts)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PackOptions, RowMajor, RowVectors};
+    use super::super::{Dataset, PackOptions, Precision, RowMajor};
     use super::*;
+    use crate::octet::on_each;
 
     #[derive(Clone)]
     struct Table {
@@ -59,21 +138,21 @@ mod tests {
         offset: Option<Vec<f64>>,
     }
 
-    fn of(table: &Table, block_rows: Option<usize>) -> u64 {
+    fn of(table: &Table, precision: Precision, block_rows: Option<usize>) -> u64 {
         let vectors = RowVectors {
             target: table.target.clone().into(),
             weight: table.weight.clone().into(),
             offset: table.offset.clone().map(Into::into),
         };
         let source = RowMajor { values: &table.x, features: 2, rows: table.target.len() };
-        let options = PackOptions { block_rows, ..PackOptions::default() };
-        let data = Dataset::pack(table.names.map(str::to_owned).to_vec(), &source, &vectors, options).unwrap();
-        fingerprint(&data).unwrap()
+        let options = PackOptions { block_rows, precision: Some(precision), ..PackOptions::default() };
+        Dataset::pack(table.names.map(str::to_owned).to_vec(), &source, &vectors, options).unwrap().fingerprint.0
     }
 
     #[test]
     fn it_tells_every_part_and_not_how_rows_are_held() {
-        let rows = 500;
+        // The last group and the last panel are not full.
+        let rows = 5001;
         let number = |i: usize| (hash::mix(3, i as u64) % 1000) as f64 / 8.0;
         let table = Table {
             names: ["a", "b"],
@@ -82,37 +161,69 @@ mod tests {
             weight: vec![1.0; rows],
             offset: None,
         };
-        let known = of(&table, None);
-        assert_eq!(of(&table, Some(64)), known);
-        let few = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        assert_eq!(few.install(|| of(&table, Some(96))), known);
-        // An offset of 0 everywhere is none, and −0 is 0.
-        assert_eq!(of(&Table { offset: Some(vec![-0.0; rows]), ..table.clone() }, None), known);
-        let changes: [fn(&mut Table); 7] = [
-            |table| table.names.swap(0, 1),
-            |table| table.x[401] += 0.125,
-            |table| table.x.swap(0, 3),
-            |table| table.target[7] = 0.0,
-            |table| table.weight[499] = 2.0,
-            |table| table.offset = Some((0..500).map(|i| f64::from(u8::from(i == 3))).collect()),
-            |table| {
-                table.x.truncate(998);
-                table.target.pop();
-                table.weight.pop();
-            },
-        ];
-        let mut seen = vec![known];
-        for change in changes {
-            let mut other = table.clone();
-            change(&mut other);
-            seen.push(of(&other, None));
+        for precision in [Precision::F32, Precision::F64] {
+            let known = of(&table, precision, None);
+            assert_eq!(of(&table, precision, Some(64)), known);
+            let few = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            assert_eq!(few.install(|| of(&table, precision, Some(96))), known);
+            // An offset of 0 everywhere is none, and −0 is 0.
+            assert_eq!(of(&Table { offset: Some(vec![-0.0; rows]), ..table.clone() }, precision, None), known);
+            let changes: [fn(&mut Table); 9] = [
+                |table| table.names.swap(0, 1),
+                |table| table.x[401] += 0.125,
+                |table| table.x[10_001] += 0.125,
+                |table| table.x.swap(0, 3),
+                |table| table.target[7] = 0.0,
+                |table| table.weight[499] = 2.0,
+                |table| table.offset = Some((0..5001).map(|i| f64::from(u8::from(i == 3))).collect()),
+                // Two rows that change places.
+                |table| (0..2).for_each(|j| table.x.swap(j, 4 + j)),
+                |table| {
+                    table.x.truncate(10_000);
+                    table.target.pop();
+                    table.weight.pop();
+                },
+            ];
+            let mut seen = vec![known];
+            for change in changes {
+                let mut other = table.clone();
+                change(&mut other);
+                seen.push(of(&other, precision, None));
+            }
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), 10);
         }
-        // Two rows that change places.
-        let mut swapped = table.clone();
-        (0..2).for_each(|j| swapped.x.swap(j, 4 + j));
-        seen.push(of(&swapped, None));
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen.len(), 9);
+    }
+
+    #[derive(Clone)]
+    struct Hashed<'a>(&'a [f64], &'a [f32]);
+
+    impl Work for Hashed<'_> {
+        type Output = [u64; 2];
+        #[inline(always)]
+        fn run<O: Octet>(self, o: O) -> [u64; 2] {
+            let factors = factors(3);
+            let wide = RowHashes { values: self.0, factors: &factors, first: 7, present: 40 }.run(o);
+            [wide, RowHashes { values: self.1, factors: &factors, first: 7, present: 40 }.run(o)]
+        }
+    }
+
+    #[test]
+    fn every_processor_takes_the_same_one_and_it_is_what_the_formula_says() {
+        let wide: Vec<f64> = (0..6 * LANES).map(|i| hash::unit_interval(5, i as u64) - 0.5).collect();
+        let narrow: Vec<f32> = wide.iter().map(|x| *x as f32).collect();
+        let factors = factors(3);
+        let formula = |bits: &dyn Fn(usize) -> u64| {
+            let row = |i: usize| {
+                let of = |j: usize| (bits((i / LANES * 3 + j) * LANES + i % LANES), factors[j]);
+                let part = |(x, k): (u64, u64)| ((x & LOW) * (k & LOW)).wrapping_add((x >> 32) * (k >> 32));
+                hash::mix((0..3).map(|j| part(of(j))).fold(0, u64::wrapping_add), 7 + i as u64)
+            };
+            (0..40).map(row).fold(0, u64::wrapping_add)
+        };
+        let expected = [formula(&|at| wide[at].to_bits()), formula(&|at| u64::from(narrow[at].to_bits()))];
+        let found = on_each(&Hashed(&wide, &narrow));
+        assert!(!found.is_empty() && found.iter().all(|hashes| *hashes == expected), "{found:?}, not {expected:?}");
     }
 }

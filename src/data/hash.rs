@@ -16,6 +16,11 @@ pub fn of_bytes(bytes: impl IntoIterator<Item = u8>) -> u64 {
     mix(fnv, 0)
 }
 
+/// 64 bits of `words`, one mixed into the other, from `start` on.
+pub fn of_words(start: u64, words: impl IntoIterator<Item = u64>) -> u64 {
+    words.into_iter().fold(start, mix)
+}
+
 /// [`mix`] as a number in [0, 1).
 pub fn unit_interval(seed: u64, position: u64) -> f64 {
     (mix(seed, position) >> 11) as f64 / (1u64 << 53) as f64

@@ -44,7 +44,7 @@ pub use cache::{CacheState, CachedFile, cached_files, clear_cache};
 pub use clusters::Clusters;
 pub use cut::Cut;
 pub use design::{Design, InputColumn, MAX_HASH_BITS};
-pub use fingerprint::fingerprint;
+pub use fingerprint::Fingerprint;
 pub use folds::{Folds, MOST_FOLDS};
 pub use input::cell::MISSING_MARKS;
 pub use load::{HeldOut, ReadSummary, Training, load_training};
@@ -97,6 +97,9 @@ pub struct Dataset {
     pub weight_sum: f64,
     /// Classes that targets name: two, with targets in [0, 1], or more, with targets that number them.
     pub classes: usize,
+    /// What tells these rows from others, whatever holds them: 64 bits of the features' names and of all that is stored. Samples and single
+    /// classes have that of the rows they are of.
+    pub fingerprint: Fingerprint,
     /// Nested row samples of this data, smallest first.
     pub samples: Vec<Dataset>,
 }
@@ -128,7 +131,9 @@ impl Dataset {
     }
 
     fn of(features: Vec<String>, packed: Packed) -> Self {
-        let Packed { blocks, columns, moments, sums, samples } = packed;
+        let Packed { blocks, columns, moments, sums, hashes, samples } = packed;
+        let rows: usize = blocks.iter().map(Block::rows).sum();
+        let fingerprint = fingerprint::of_data(&features, &columns, rows, hashes.wrapping_add(sums.hashes));
         let data = |blocks: Vec<Block>, weight_sum, samples| Dataset {
             features: features.clone(),
             columns: columns.clone(),
@@ -136,6 +141,7 @@ impl Dataset {
             rows: blocks.iter().map(Block::rows).sum(),
             weight_sum,
             classes: sums.classes,
+            fingerprint,
             blocks,
             samples,
         };
@@ -161,6 +167,7 @@ impl Dataset {
             rows: self.rows,
             weight_sum: self.weight_sum,
             classes: 2,
+            fingerprint: self.fingerprint,
             samples: Vec::new(),
         }
     }

@@ -67,6 +67,8 @@ pub struct Packed {
     pub moments: Vec<Moments>,
     /// What targets and weights come to.
     pub sums: RowSums,
+    /// Σ hᵢ of [`fingerprint`](super::fingerprint).
+    pub hashes: u64,
     /// Row samples, smallest first, stored as the rows are.
     pub samples: Vec<RowBlock>,
 }
@@ -144,7 +146,8 @@ fn pack_as<T: Stored>(
         moments = sweep(&columns)?;
     }
     let blocks = cut(features, block_rows, vectors, 0..source.rows(), Arc::new(out), values)?;
-    Ok(Packed { blocks, columns, moments, sums, samples: storing.finish(values)? })
+    let hashes = storing.hashes();
+    Ok(Packed { blocks, columns, moments, sums, hashes, samples: storing.finish(values)? })
 }
 
 /// Packs a row-major matrix of `features` columns, and rows of zeros after it up to a whole group, in the memory that it lies
@@ -179,8 +182,8 @@ pub(super) fn pack_rows(
     let stored = Stored32 { columns, moments: storing.moments(features)? };
     let stored = stored.centred_again(&mut storing, vectors, block_rows, &mut [(0, &mut values)])?;
     let blocks = cut(features, block_rows, vectors, 0..rows, Arc::new(values), Values::F32)?;
-    let samples = storing.finish(Values::F32)?;
-    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, sums, samples })
+    let (hashes, samples) = (storing.hashes(), storing.finish(Values::F32)?);
+    Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, sums, hashes, samples })
 }
 
 /// Columns that are stored in f32 and no longer known in any other way.

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
+use super::fingerprint::{self, RowHashes};
 use super::panel::{Affine, Store, Sums};
 use super::sample::{self, Gathering, Pick};
 use super::scaling::Moments;
@@ -48,6 +49,8 @@ pub(super) struct Storing<'a, T> {
     /// What was drawn from them.
     samples: Vec<Gathering<'a, T>>,
     vectors: &'a dyn VectorSource,
+    /// Those of the columns in the fingerprint.
+    factors: Vec<u64>,
     /// The sums of what was stored.
     parts: Vec<TaskSums>,
 }
@@ -59,7 +62,7 @@ impl<'a, T: Stored> Storing<'a, T> {
     /// As [`Storage::zeros`](super::storage::Storage::zeros).
     pub(super) fn new(vectors: &'a dyn VectorSource, features: usize, picks: &'a [Pick]) -> Result<Self> {
         let samples = picks.iter().map(|pick| Gathering::new(pick, features)).collect::<Result<_>>()?;
-        Ok(Storing { samples, vectors, parts: Vec::new() })
+        Ok(Storing { samples, vectors, factors: fingerprint::factors(features), parts: Vec::new() })
     }
 
     /// Stores the rows from `first_row` on, which begins a group and whose weight is the first of `weight`, in `out`, interleaved
@@ -84,9 +87,10 @@ impl<'a, T: Stored> Storing<'a, T> {
         for sample in &mut self.samples {
             samples.iter_mut().zip(sample.parts(here.clone(), task_rows)).for_each(|(task, part)| task.push(part));
         }
+        let factors = &self.factors;
         let tasks = out.par_chunks_mut(task_rows * features).zip(samples);
         let parts = tasks.enumerate().map(|(task, (out, mut samples))| {
-            let mut part = TaskSums { weight: 0.0, sums: vec![Sums::NONE; features] };
+            let mut part = TaskSums { weight: 0.0, hashes: 0, sums: vec![Sums::NONE; features] };
             let mut raw = vec![R::default(); panel_rows * features];
             let mut weights = vec![0.0; panel_rows];
             for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
@@ -104,6 +108,8 @@ impl<'a, T: Stored> Storing<'a, T> {
                     let (place, stride) = (&mut out[j * LANES..], features * LANES);
                     dispatch(Store { raw, present, all_count, weight, affine, out: place, stride, sums });
                 }
+                part.hashes =
+                    part.hashes.wrapping_add(dispatch(RowHashes { values: out, factors, first: start, present }));
                 samples.iter_mut().for_each(|sample| sample.take(start, out, features));
             }
             part
@@ -118,6 +124,11 @@ impl<'a, T: Stored> Storing<'a, T> {
     /// [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
     pub(super) fn moments(&self, features: usize) -> Result<Vec<Moments>> {
         (0..features).map(|j| moments(&self.parts, j)).collect()
+    }
+
+    /// Σ hᵢ of [`fingerprint`] over what was stored.
+    pub(super) fn hashes(&self) -> u64 {
+        self.parts.iter().map(|part| part.hashes).fold(0, u64::wrapping_add)
     }
 
     /// Forgets what was stored, so that it can be stored again.
@@ -139,6 +150,8 @@ impl<'a, T: Stored> Storing<'a, T> {
 struct TaskSums {
     /// Σ s.
     weight: f64,
+    /// Σ hᵢ of [`fingerprint`].
+    hashes: u64,
     /// Sums of each column.
     sums: Vec<Sums>,
 }

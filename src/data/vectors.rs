@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::block::{LANES, RowBlock, Values};
+use super::fingerprint;
 use super::target::MOST_CLASSES;
 use super::vector::RowVector;
 use crate::error::{Error, Result};
@@ -47,6 +48,8 @@ pub struct RowSums {
     pub weight_sum: f64,
     /// Two, or as many as the targets number.
     pub classes: usize,
+    /// Σ gᵢ of [`fingerprint`].
+    pub hashes: u64,
 }
 
 /// Holds `vectors` to be those of `rows` rows, and adds them up.
@@ -57,10 +60,11 @@ pub(super) fn check(vectors: &dyn VectorSource, rows: usize) -> Result<RowSums> 
     if vectors.rows() != rows {
         return Err(Error::Usage(format!("{rows} rows were given {} targets", vectors.rows())));
     }
-    let mut sums = RowSums { weight_sum: 0.0, classes: 2 };
+    let mut sums = RowSums { weight_sum: 0.0, classes: 2, hashes: 0 };
     vectors.each(&mut |first, vectors| {
         vectors.check_numbers(first)?;
         sums.weight_sum = vectors.weight.add_to(sums.weight_sum);
+        sums.hashes = sums.hashes.wrapping_add(fingerprint::of_vectors(vectors, first));
         // More than two are rare, and ever more of them rarer.
         while let Some(row) = vectors.target.position(|t| t >= sums.classes as f64) {
             sums.classes = vectors.target.at(row) as usize + 1;

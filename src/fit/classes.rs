@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Fit, FitOptions, Init, Seconds, check_options, starting_point};
 use crate::certificate::{self, Problem, Status};
-use crate::data::{Dataset, Design};
+use crate::data::{Dataset, Design, Fingerprint, hash};
 use crate::engine::cpu::Host;
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, Cost, DeviceInfo, DeviceKind};
@@ -83,7 +83,7 @@ impl ClassFit {
             };
             named.map(coefficient).collect::<Vec<_>>()
         };
-        Model {
+        let model = Model {
             format_version: FORMAT_VERSION,
             coefficients: design.target.classes.iter().zip(&self.coefficients).flat_map(of_class).collect(),
             intercept: Intercept::OfClass(self.intercepts.clone()),
@@ -104,14 +104,21 @@ impl ClassFit {
                 gradient_inf_norm: self.gradient_inf_norm,
                 objective: self.objective,
                 log_loss: self.log_loss,
+                objective_gap: self.bounds.map(|bounds| bounds.0),
+                coefficient_gap: self.bounds.map(|bounds| bounds.1),
                 solver: Solver::Newton,
                 device: self.device.clone(),
                 seed,
                 version: env!("CARGO_PKG_VERSION").into(),
+                fingerprints: None,
+                arguments: Vec::new(),
             },
             inference: None,
             design: design.clone(),
-        }
+        };
+        // The two ways to model classes take the same options.
+        let options = hash::of_words(options.fingerprint().0, [hash::of_bytes(multi.name().bytes())]);
+        model.with_fingerprints(data.fingerprint, Fingerprint(options))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How to fit, and what options fit each other.
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Fingerprint, hash};
 use crate::engine::DeviceRequest;
 use crate::error::{Error, Result};
 use crate::solver::Solver;
@@ -56,6 +56,40 @@ impl Default for FitOptions {
             init: Init::Zeros,
             device_memory: None,
         }
+    }
+}
+
+impl FitOptions {
+    /// What tells these options from others that may come to another result. What computes is not part of it.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let FitOptions {
+            device: _,
+            device_memory: _,
+            solver,
+            l1,
+            l2,
+            penalty_factors,
+            firth,
+            intercept,
+            max_iterations,
+            tolerance,
+            learning_rate,
+            verify,
+            init,
+        } = self;
+        let numbers = |numbers: &[f64]| hash::of_words(numbers.len() as u64, numbers.iter().map(|x| x.to_bits()));
+        let count = |count: &Option<usize>| count.map_or(u64::MAX, |count| count as u64);
+        let flags = [firth, intercept, verify].into_iter().fold(0, |bits, flag| 2 * bits + u64::from(*flag));
+        let start = match init {
+            Init::Zeros => [0, 0],
+            Init::Random { seed } => [1, *seed],
+            Init::Coefficients(beta, intercept) => [2, hash::mix(numbers(beta), intercept.to_bits())],
+        };
+        let method = hash::of_bytes(solver.map_or("auto", Solver::name).bytes());
+        let rate = learning_rate.unwrap_or(f64::NAN);
+        let words =
+            [flags, method, count(max_iterations), numbers(&[*l1, *l2, *tolerance, rate]), numbers(penalty_factors)];
+        Fingerprint(hash::of_words(0, words.into_iter().chain(start)))
     }
 }
 

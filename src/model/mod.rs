@@ -2,19 +2,19 @@
 
 mod checkpoint;
 mod file;
+mod record;
 
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::Status;
-use crate::data::{Dataset, Design, InputColumn};
+use crate::data::{Dataset, Design, Fingerprint, InputColumn, hash};
 use crate::engine::{Device, DeviceInfo, Params};
 use crate::error::{Error, Result};
 use crate::inference::Inference;
 use crate::logistic::softplus;
-use crate::solver::Solver;
 
 pub use checkpoint::{Checkpoint, Checkpoints, FitIdentity};
 pub use file::{check_output, write_atomically};
+pub use record::{Apart, Comparison, Fingerprints, TrainingRecord};
 
 /// The format this version writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -120,33 +120,6 @@ pub struct ObjectiveRecord {
     pub multi: Option<Multi>,
 }
 
-/// What a model remembers of its training.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TrainingRecord {
-    /// Rows fitted.
-    pub rows: usize,
-    /// S = Σ s.
-    pub weight_sum: f64,
-    /// How the fit ended.
-    pub status: Status,
-    /// What stopped it.
-    pub stopped_by: String,
-    /// The gradient at the returned point as `--tol` measures it.
-    pub gradient_inf_norm: f64,
-    /// J at the returned point.
-    pub objective: f64,
-    /// Mean loss at the returned point.
-    pub log_loss: f64,
-    /// The method.
-    pub solver: Solver,
-    /// What computed.
-    pub device: DeviceInfo,
-    /// The seed of everything random.
-    pub seed: u64,
-    /// Version of gpulogit.
-    pub version: String,
-}
-
 impl Model {
     /// The linear predictors of `data` (offset included), those of all rows in the first class, then in the next, and what
     /// computed them. Of two classes there is one for each row.
@@ -187,6 +160,18 @@ impl Model {
         };
         columns.push(LABEL.into());
         columns
+    }
+
+    /// What tells its coefficients and intercepts from others.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let values = self.intercept.values().iter().copied().chain(self.coefficients.iter().map(|c| c.value));
+        Fingerprint(hash::of_words(0, values.map(f64::to_bits)))
+    }
+
+    /// This model, with what tells its rows, options and numbers from others put into its record.
+    pub fn with_fingerprints(mut self, data: Fingerprint, options: Fingerprint) -> Self {
+        self.training.fingerprints = Some(Fingerprints { data, options, result: self.fingerprint() });
+        self
     }
 
     /// That the parts of the model fit each other.

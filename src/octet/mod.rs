@@ -102,6 +102,8 @@ pub trait Stored: Pod + Default + Send + Sync {
     fn wide(self) -> f64;
     /// An f64, rounded to it.
     fn narrow(value: f64) -> Self;
+    /// Its bits; those of 0 for −0.
+    fn bits(self) -> u64;
 }
 
 impl Stored for f32 {
@@ -126,6 +128,10 @@ impl Stored for f32 {
     #[inline(always)]
     fn narrow(value: f64) -> f32 {
         value as f32
+    }
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        u64::from((self + 0.0).to_bits())
     }
 }
 
@@ -157,6 +163,10 @@ impl Stored for f64 {
     #[inline(always)]
     fn narrow(value: f64) -> f64 {
         value
+    }
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        (self + 0.0).to_bits()
     }
 }
 

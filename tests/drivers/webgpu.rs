@@ -1,6 +1,8 @@
 //! A backend of wgpu that is the WebGPU of a browser: what is called here is called there, by the same name. gpulogit
 //! computes on its adapter as on any other, so that its own code decides what the browser runs.
 
+#![expect(unsafe_code, reason = "some methods of the traits are unsafe, for backends that need it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 use std::ops::Range;

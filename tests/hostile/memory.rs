@@ -1,5 +1,7 @@
 //! A limit on memory: what goes beyond it fails as on a machine that has no more.
 
+#![expect(unsafe_code, reason = "an allocator is unsafe to be")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

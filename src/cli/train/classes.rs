@@ -13,11 +13,12 @@ use super::super::output::{count, device_words, json, plural, short, shorten, st
 use super::super::progress::Terminal;
 use super::diagnostics::Diagnostics;
 use super::page::{Story, Work, certificate_of_classes, coefficients_of_classes};
+use super::replay::{Compared, Replay, add_comparison, recorded_arguments};
 use super::report::{
-    MOST_PRINTED, bytes_json, kernels_json, number, penalty_text, redundant_json, redundant_text, warn_of_interruption,
-    warn_of_stall,
+    MOST_PRINTED, bytes_json, kernels_json, model_text, number, penalty_text, redundant_json, redundant_text,
+    warn_of_interruption, warn_of_stall,
 };
-use super::save;
+use super::{outcome, save};
 use crate::certificate::Status;
 use crate::data::Training;
 use crate::engine::gpu::GpuOptions;
@@ -30,7 +31,7 @@ use crate::report::History;
 /// are `unseen` or held out.
 pub(super) fn run(
     args: &TrainArgs,
-    (matches, inputs): (&ArgMatches, &[PathBuf]),
+    (matches, inputs, replay): (&ArgMatches, &[PathBuf], Option<&Replay>),
     training: &Training,
     diagnostics: Option<&Diagnostics>,
     (read, packed): (f64, f64),
@@ -57,13 +58,16 @@ pub(super) fn run(
         Multi::Ovr => fit_one_vs_rest(data, &options, &history)?,
     };
     fit.seconds.add_reading(read, packed);
-    let model = fit.model(data, &training.design, &options, multi, args.fit.optimum.seed);
-    let saved = save(&model, &args.model, terminal);
+    let mut model = fit.model(data, &training.design, &options, multi, args.fit.optimum.seed);
+    model.training.arguments = recorded_arguments(matches);
+    let saved = save(&model, args.model(), terminal);
     terminal.clear();
     warn(&fit, training, terminal);
+    let compared = replay.map(|replay| replay.compared(&model, terminal));
     if !args.common.json {
         let about_data = diagnostics.map_or(String::new(), |diagnostics| diagnostics.text(training));
         stdout(&(about_data + &text(&fit, training, &model, args)))?;
+        compared.iter().try_for_each(Compared::print)?;
     }
     // What goes wrong now must not take the report of the fit along.
     let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
@@ -75,6 +79,7 @@ pub(super) fn run(
         if let Some(diagnostics) = diagnostics {
             report["diagnostics"] = diagnostics.json(training);
         }
+        add_comparison(&mut report, compared.as_ref());
         json(&report)?;
     }
     let judged = judged?;
@@ -97,7 +102,7 @@ pub(super) fn run(
         story.write(path, judged.as_ref(), &gpu, terminal)?;
     }
     saved?;
-    Ok(Outcome::of_fit(fit.status, args.strict))
+    Ok(outcome(fit.status, args, compared.as_ref()))
 }
 
 /// That `option` is of no use here.
@@ -201,7 +206,7 @@ fn report(
         "storage_rounding": fit.rounding,
         "holdout": held_out.map(|scored| &scored.metrics),
         "holdout_groups": held_out.and_then(Scored::groups_json),
-        "model": args.model.display().to_string(),
+        "model": args.model().map(|path| path.display().to_string()),
         "seconds": fit.seconds,
         "bytes": bytes_json(&fit.cost),
         "kernels": kernels_json(&fit.cost),
@@ -269,5 +274,5 @@ fn text(fit: &ClassFit, training: &Training, model: &Model, args: &TrainArgs) ->
             break;
         }
     }
-    text + &format!("\nmodel      {}\n", args.model.display())
+    text + &model_text(args.model())
 }

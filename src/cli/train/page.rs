@@ -15,7 +15,7 @@ use crate::cli::output::{count, device_words, host_peak, plural, short};
 use crate::cli::page::{bytes, fact, figure, files, foot, invocation, metrics, named, save, warnings};
 use crate::cli::progress::Terminal;
 use crate::cli::{output, summary};
-use crate::data::{Training, fingerprint};
+use crate::data::Training;
 use crate::engine::Cost;
 use crate::engine::gpu::GpuOptions;
 use crate::error::Result;
@@ -180,8 +180,8 @@ impl Story<'_> {
             fact("status", format!("{} (by {})", fitted.status.name(), fitted.stopped_by.replace('-', " "))),
             fact("objective J", short(fitted.objective)),
             fact("log loss", format!("{:.9}", fitted.log_loss)),
-            fact("model file", named(&self.args.model.display().to_string())),
         ]);
+        facts.extend(self.args.model().map(|path| fact("model file", named(&path.display().to_string()))));
         Section { id: "model", heading: "What was fitted", parts: vec![Part::Facts(facts)] }
     }
 
@@ -216,7 +216,7 @@ impl Story<'_> {
         // The classes stand above.
         let diagnosed = self.diagnostics.into_iter().flat_map(|diagnostics| diagnostics.facts(self.training));
         facts.extend(diagnosed.filter(|(name, _)| *name != "classes").map(|(name, what)| fact(name, what)));
-        let print = format!("{:016x}", fingerprint(data)?);
+        let print = data.fingerprint;
         facts
             .push(fact("fingerprint", format!("{print} of the rows fitted: names, values, targets, weights, offsets")));
         Ok(Section { id: "data", heading: "Data", parts: vec![Part::Facts(facts), files(self.inputs)] })

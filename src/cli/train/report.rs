@@ -145,7 +145,7 @@ pub(super) fn report(
     options: &FitOptions,
     held_out: Option<&Scored>,
     extras: &Extras<'_>,
-    path: &Path,
+    path: Option<&Path>,
 ) -> serde_json::Value {
     let mut report = json!({
         "rows": training.train.rows,
@@ -182,7 +182,7 @@ pub(super) fn report(
         "storage_rounding": fit.rounding,
         "holdout": held_out.map(|scored| &scored.metrics),
         "holdout_groups": held_out.and_then(Scored::groups_json),
-        "model": path.display().to_string(),
+        "model": path.map(|path| path.display().to_string()),
         "seconds": fit.seconds,
         "bytes": bytes_json(&fit.cost),
         "kernels": kernels_json(&fit.cost),
@@ -301,7 +301,7 @@ pub(super) fn penalty_chosen(cv: &CrossValidation, chosen: usize) -> String {
     )
 }
 
-pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extras<'_>, path: &Path) -> String {
+pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extras<'_>, path: Option<&Path>) -> String {
     let data = &training.train;
     let (negative, positive) = (&training.design.target.classes[0], &training.design.target.classes[1]);
     let target = training.design.target.name.as_deref().unwrap_or("the target file");
@@ -391,7 +391,7 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
         text += &format!("\n{}", summary::table(inference, level));
         text += &extras.influence.map_or(String::new(), Influence::text);
         if extras.bootstrap.is_none() {
-            return text + &format!("\nmodel      {}\n", path.display());
+            return text + &model_text(path);
         }
     }
     text += "\ncoefficients";
@@ -416,7 +416,12 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
     if model.coefficients.len() > MOST_PRINTED {
         text += &format!("  … {} more in the model\n", model.coefficients.len() - MOST_PRINTED);
     }
-    text + &format!("\nmodel      {}\n", path.display())
+    text + &model_text(path)
+}
+
+/// Where the model is.
+pub(super) fn model_text(path: Option<&Path>) -> String {
+    path.map_or(String::new(), |path| format!("\nmodel      {}\n", path.display()))
 }
 
 /// A coefficient with ten digits.

@@ -125,6 +125,7 @@ fn compile(gpu: &Gpu, sources: &ShaderSources, class: DeviceClass, build: &Build
     })
 }
 
+#[expect(unsafe_code, reason = "shaders of our own, whose loops all end, are built without a counter in each")]
 fn module(gpu: &Gpu, sources: &ShaderSources, build: &Build, label: &str) -> wgpu::ShaderModule {
     let source = wgpu::ShaderSource::Wgsl(sources.joined(build).into());
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(label), source };
