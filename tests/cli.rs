@@ -390,14 +390,18 @@ fn results_have_the_permissions_that_the_umask_gives_and_kept_rows_are_the_users
     use std::os::unix::fs::PermissionsExt;
 
     let desk = Desk::on_cpu();
-    let mut rows = String::from("a,b,y\n");
-    (0..1_500_000u64).for_each(|i| rows += &format!("{},{},{}\n", i % 1013, i % 641, u8::from(i % 7 + i % 3 > 3)));
+    // More than half of the memory that they may take.
+    let mut rows = String::from("a,b,c,d,e,f,y\n");
+    for i in 0..1_500_000u64 {
+        [7, 5, 11, 3, 9, 13].iter().for_each(|n| rows += &format!("{},", i % n));
+        rows += if i % 7 + i % 3 > 3 { "1\n" } else { "0\n" };
+    }
     desk.write("rows.csv", rows);
     for (mask, mode) in [("022", 0o644), ("027", 0o640), ("077", 0o600)] {
         std::fs::create_dir(desk.path(mask)).unwrap();
         let program = env!("CARGO_BIN_EXE_gpulogit");
         let script = format!(
-            "umask {mask} && cd {mask} && export TMPDIR=. && {program} train ../rows.csv --target y --features a,b --memory 64M --cache-dir kept \
+            "umask {mask} && cd {mask} && export TMPDIR=. && {program} train ../rows.csv --target y --memory 64M --cache-dir kept \
              --inference --report page.html --quiet --device cpu > told && {program} predict model.json {} --output predictions.csv --quiet \
              && {program} export model.json --to c --output model.c && {program} cache --cache-dir kept",
             desk.path("rows.csv").display(),

@@ -19,7 +19,11 @@ fn write(desk: &Desk, name: &str, model: &Value) {
 
 /// The set and target of fits that have an optimum, with options of every sort.
 const FITS: [(&str, &str, &[&str]); 12] = [
-    ("titanic.csv", "survived", &["--missing", "mean", "--holdout=0.2", "--seed", "7", "--drop", "sex , passengerClass"]),
+    (
+        "titanic.csv",
+        "survived",
+        &["--missing", "mean", "--holdout=0.2", "--seed", "7", "--drop", "sex , passengerClass"],
+    ),
     (
         "titanic.csv",
         "survived",

@@ -4,12 +4,13 @@
 //! target, weight and offset. It is the same for any number of threads, size of blocks and place of the rows, and changes with the
 //! order of rows or columns. It tells accidents, not forgeries.
 //!
-//! With `mix` of [`hash`], and a value's bits those of its f32 or f64 (0 for −0):
+//! With `mix` of [`hash`], and a value's bits those of its f32 or f64 (0 for −0 and for padding):
 //!
 //! ```text
-//! row i    hᵢ = mix(Σⱼ κⱼ·bits(xᵢⱼ), i), each half of 32 bits times the one of κⱼ = mix(seed, j)
-//!          gᵢ = the same of target, weight and offset (0 without one)
-//! data     mix over the name, centre and scale of each column in order, from n + Σ hᵢ + Σ gᵢ               all modulo 2⁶⁴
+//! row i      uᵢ = Σⱼ κⱼ·bits(xᵢⱼ), each half of 32 bits times the one of κⱼ = mix(seed, j)
+//! group g    h = mix(Σᵢ λᵢ·uᵢ, g) over its 32 rows, λᵢ odd
+//! vectors    the same of the columns target, weight and offset (0 without one)
+//! data       mix over the name, centre and scale of each column in order, from n + Σ h of both         all modulo 2⁶⁴
 //! ```
 
 use std::fmt;
@@ -48,74 +49,88 @@ impl TryFrom<String> for Fingerprint {
     }
 }
 
-/// Seeds of the factors of the columns of X, and of target, weight and offset.
+/// Seeds of the factors of the columns of X, of target, weight and offset, and of the rows of a group.
 const OF_X: u64 = 1;
 const OF_VECTORS: u64 = 2;
+const OF_ROWS: u64 = 3;
 /// Half of 64 bits.
 const LOW: u64 = 0xffff_ffff;
 /// Groups of vectors that one task takes.
 const TASK_GROUPS: usize = 64;
 
-/// The factors κ of `columns` columns of X.
-pub(super) fn factors(columns: usize) -> Vec<u64> {
-    (0..columns as u64).map(|j| hash::mix(OF_X, j)).collect()
+/// The factors κ of columns and λ of rows.
+pub(super) struct Factors {
+    columns: Vec<u64>,
+    rows: [u64; LANES],
 }
 
-/// Σ hᵢ of some groups of rows.
-pub(super) struct RowHashes<'a, T> {
-    /// Interleaved by [`LANES`].
+impl Factors {
+    /// Those of `columns` columns of X.
+    pub(super) fn of_x(columns: usize) -> Self {
+        Factors::new(OF_X, columns)
+    }
+
+    fn new(seed: u64, columns: usize) -> Self {
+        let columns = (0..columns as u64).map(|j| hash::mix(seed, j)).collect();
+        Factors { columns, rows: std::array::from_fn(|lane| hash::mix(OF_ROWS, lane as u64) | 1) }
+    }
+}
+
+/// Σ h of some groups of rows.
+pub(super) struct GroupHashes<'a, T> {
+    /// Interleaved by [`LANES`], with zeros for padding.
     pub(super) values: &'a [T],
-    /// One for each column.
-    pub(super) factors: &'a [u64],
-    /// The number of the first row.
+    pub(super) factors: &'a Factors,
+    /// The number of the first group.
     pub(super) first: usize,
-    /// Rows that are no padding.
-    pub(super) present: usize,
 }
 
-impl<T: Stored> Work for RowHashes<'_, T> {
+impl<T: Stored> Work for GroupHashes<'_, T> {
     type Output = u64;
 
     #[inline(always)]
     fn run<O: Octet>(self, _: O) -> u64 {
-        let RowHashes { values, factors, first, present } = self;
+        let GroupHashes { values, factors, first } = self;
+        let columns = factors.columns.len();
         let mut sum = 0u64;
-        for (g, group) in values.chunks_exact(LANES * factors.len()).enumerate() {
+        // Loops without closures, which are not compiled for the instructions of `O` where they are not inlined.
+        for g in 0..values.len() / (LANES * columns) {
             let mut rows = [0u64; LANES];
-            for (factor, values) in factors.iter().zip(group.as_chunks::<LANES>().0) {
-                for (row, value) in rows.iter_mut().zip(values) {
-                    let bits = value.bits();
-                    let halves = [(bits & LOW) * (factor & LOW), (bits >> 32) * (factor >> 32)];
-                    *row = row.wrapping_add(halves[0]).wrapping_add(halves[1]);
+            for j in 0..columns {
+                let (low, high) = (factors.columns[j] & LOW, factors.columns[j] >> 32);
+                let lanes = &values[(g * columns + j) * LANES..][..LANES];
+                for i in 0..LANES {
+                    let bits = lanes[i].bits();
+                    rows[i] = rows[i].wrapping_add((bits & LOW) * low).wrapping_add((bits >> 32) * high);
                 }
             }
-            for (row, i) in rows.iter().zip(g * LANES..present) {
-                sum = sum.wrapping_add(hash::mix(*row, (first + i) as u64));
+            let mut all = 0u64;
+            for i in 0..LANES {
+                all = all.wrapping_add(rows[i].wrapping_mul(factors.rows[i]));
             }
+            sum = sum.wrapping_add(hash::mix(all, (first + g) as u64));
         }
         sum
     }
 }
 
-/// Σ gᵢ of vectors, the first of which are row `first`'s.
+/// Σ h of vectors, the first of which are those of row `first`, which begins a group.
 pub(super) fn of_vectors(vectors: &RowVectors, first: usize) -> u64 {
-    let factors: [u64; 3] = std::array::from_fn(|j| hash::mix(OF_VECTORS, j as u64));
+    let factors = Factors::new(OF_VECTORS, 3);
     let tasks = (0..vectors.groups()).into_par_iter().step_by(TASK_GROUPS).map(|task| {
         let groups = task..vectors.groups().min(task + TASK_GROUPS);
-        let mut values = Vec::with_capacity(groups.len() * factors.len() * LANES);
+        let mut values = Vec::with_capacity(groups.len() * factors.columns.len() * LANES);
         for g in groups {
             values.extend(vectors.target.group(g).lanes());
             values.extend(vectors.weight.group(g).lanes());
             values.extend(vectors.offset.as_ref().map_or([0.0; LANES], |offset| offset.group(g).lanes()));
         }
-        let rows = task * LANES;
-        let present = vectors.target.rows() - rows;
-        dispatch(RowHashes { values: &values, factors: &factors, first: first + rows, present })
+        dispatch(GroupHashes { values: &values, factors: &factors, first: first / LANES + task })
     });
     tasks.reduce(|| 0, u64::wrapping_add)
 }
 
-/// The fingerprint of `rows` rows whose hᵢ and gᵢ add up to `hashes`.
+/// The fingerprint of `rows` rows whose h add up to `hashes`, those of vectors among them.
 pub(super) fn of_data(features: &[String], columns: &[StoredColumn], rows: usize, hashes: u64) -> Fingerprint {
     let parts = |(name, column): (&String, &StoredColumn)| {
         [hash::of_bytes(name.bytes()), column.centre.bits(), column.scale.bits()]
@@ -203,9 +218,9 @@ mod tests {
         type Output = [u64; 2];
         #[inline(always)]
         fn run<O: Octet>(self, o: O) -> [u64; 2] {
-            let factors = factors(3);
-            let wide = RowHashes { values: self.0, factors: &factors, first: 7, present: 40 }.run(o);
-            [wide, RowHashes { values: self.1, factors: &factors, first: 7, present: 40 }.run(o)]
+            let factors = Factors::of_x(3);
+            let wide = GroupHashes { values: self.0, factors: &factors, first: 7 }.run(o);
+            [wide, GroupHashes { values: self.1, factors: &factors, first: 7 }.run(o)]
         }
     }
 
@@ -213,14 +228,16 @@ mod tests {
     fn every_processor_takes_the_same_one_and_it_is_what_the_formula_says() {
         let wide: Vec<f64> = (0..6 * LANES).map(|i| hash::unit_interval(5, i as u64) - 0.5).collect();
         let narrow: Vec<f32> = wide.iter().map(|x| *x as f32).collect();
-        let factors = factors(3);
+        let factors = Factors::of_x(3);
         let formula = |bits: &dyn Fn(usize) -> u64| {
+            let part = |x: u64, k: u64| ((x & LOW) * (k & LOW)).wrapping_add((x >> 32) * (k >> 32));
             let row = |i: usize| {
-                let of = |j: usize| (bits((i / LANES * 3 + j) * LANES + i % LANES), factors[j]);
-                let part = |(x, k): (u64, u64)| ((x & LOW) * (k & LOW)).wrapping_add((x >> 32) * (k >> 32));
-                hash::mix((0..3).map(|j| part(of(j))).fold(0, u64::wrapping_add), 7 + i as u64)
+                let parts = (0..3).map(|j| part(bits((i / LANES * 3 + j) * LANES + i % LANES), factors.columns[j]));
+                parts.fold(0, u64::wrapping_add).wrapping_mul(factors.rows[i % LANES])
             };
-            (0..40).map(row).fold(0, u64::wrapping_add)
+            let group =
+                |g: usize| hash::mix((g * LANES..(g + 1) * LANES).map(row).fold(0, u64::wrapping_add), 7 + g as u64);
+            group(0).wrapping_add(group(1))
         };
         let expected = [formula(&|at| wide[at].to_bits()), formula(&|at| u64::from(narrow[at].to_bits()))];
         let found = on_each(&Hashed(&wide, &narrow));

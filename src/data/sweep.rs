@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
-use super::fingerprint::{self, RowHashes};
+use super::fingerprint::{Factors, GroupHashes};
 use super::panel::{Affine, Store, Sums};
 use super::sample::{self, Gathering, Pick};
 use super::scaling::Moments;
@@ -50,7 +50,7 @@ pub(super) struct Storing<'a, T> {
     samples: Vec<Gathering<'a, T>>,
     vectors: &'a dyn VectorSource,
     /// Those of the columns in the fingerprint.
-    factors: Vec<u64>,
+    factors: Factors,
     /// The sums of what was stored.
     parts: Vec<TaskSums>,
 }
@@ -62,7 +62,7 @@ impl<'a, T: Stored> Storing<'a, T> {
     /// As [`Storage::zeros`](super::storage::Storage::zeros).
     pub(super) fn new(vectors: &'a dyn VectorSource, features: usize, picks: &'a [Pick]) -> Result<Self> {
         let samples = picks.iter().map(|pick| Gathering::new(pick, features)).collect::<Result<_>>()?;
-        Ok(Storing { samples, vectors, factors: fingerprint::factors(features), parts: Vec::new() })
+        Ok(Storing { samples, vectors, factors: Factors::of_x(features), parts: Vec::new() })
     }
 
     /// Stores the rows from `first_row` on, which begins a group and whose weight is the first of `weight`, in `out`, interleaved
@@ -108,8 +108,8 @@ impl<'a, T: Stored> Storing<'a, T> {
                     let (place, stride) = (&mut out[j * LANES..], features * LANES);
                     dispatch(Store { raw, present, all_count, weight, affine, out: place, stride, sums });
                 }
-                part.hashes =
-                    part.hashes.wrapping_add(dispatch(RowHashes { values: out, factors, first: start, present }));
+                let hashes = dispatch(GroupHashes { values: out, factors, first: start / LANES });
+                part.hashes = part.hashes.wrapping_add(hashes);
                 samples.iter_mut().for_each(|sample| sample.take(start, out, features));
             }
             part
@@ -126,7 +126,7 @@ impl<'a, T: Stored> Storing<'a, T> {
         (0..features).map(|j| moments(&self.parts, j)).collect()
     }
 
-    /// Σ hᵢ of [`fingerprint`] over what was stored.
+    /// Σ h of [`fingerprint`](super::fingerprint) over what was stored.
     pub(super) fn hashes(&self) -> u64 {
         self.parts.iter().map(|part| part.hashes).fold(0, u64::wrapping_add)
     }
@@ -150,7 +150,7 @@ impl<'a, T: Stored> Storing<'a, T> {
 struct TaskSums {
     /// Σ s.
     weight: f64,
-    /// Σ hᵢ of [`fingerprint`].
+    /// Σ h of [`fingerprint`](super::fingerprint).
     hashes: u64,
     /// Sums of each column.
     sums: Vec<Sums>,

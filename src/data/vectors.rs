@@ -48,7 +48,7 @@ pub struct RowSums {
     pub weight_sum: f64,
     /// Two, or as many as the targets number.
     pub classes: usize,
-    /// Σ gᵢ of [`fingerprint`].
+    /// Σ h of [`fingerprint`] over them.
     pub hashes: u64,
 }
 
