@@ -48,7 +48,7 @@ pub enum Error {
     #[error("{0}")]
     NoDevice(String),
     /// A device failed while it was computing: lost, out of memory, timed out, or a driver error.
-    #[error("device failure: {0}")]
+    #[error("device failure: {0}; --device cpu does without it")]
     Device(String),
     /// The numbers left the range that can be computed with.
     #[error("{0}")]

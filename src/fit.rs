@@ -9,6 +9,7 @@ mod inference;
 mod many;
 mod options;
 mod path;
+mod solve;
 mod sparse;
 mod unpenalised;
 
@@ -18,16 +19,16 @@ use serde::Serialize;
 
 use crate::certificate::{self, Certificate, Problem, Status};
 use crate::data::{Dataset, Design, hash};
-use crate::engine::cpu::{CpuEngine, Host};
+use crate::engine::cpu::Host;
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{self, Cost, DeviceInfo, DeviceKind};
+use crate::engine::{self, Cost, DeviceInfo};
 use crate::error::{Error, Result};
 use crate::model::{Coefficient, FORMAT_VERSION, Intercept, Model, ObjectiveRecord, TrainingRecord};
 use crate::monitor::Monitor;
-use crate::objective::{Coordinates, Objective};
+use crate::objective::Coordinates;
 use crate::separation::Separation;
-use crate::solver::newton::{self, SampleFit};
-use crate::solver::{RELATIVE_DECREASE, Solution, Solver, StopReason, StopRule, gradient_descent, lbfgs};
+use crate::solver::newton::SampleFit;
+use crate::solver::{Solver, StopReason};
 
 pub use bootstrap::{Bootstrap, Interval, Resampling, bootstrap};
 pub use classes::{ClassFit, fit_one_vs_rest, fit_softmax};
@@ -38,6 +39,7 @@ pub use many::{ManyFits, MemberFit, fit_many};
 pub use options::{FitOptions, Init};
 use options::{check, check_options};
 pub use path::{Path, path};
+use solve::{Solved, Task};
 
 /// Predicted decrease, as a part of max(J, S/1000), at which a solver stops whose gradients are good to the last.
 const LEAST_DECREASE: f64 = 1e-16;
@@ -182,7 +184,7 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
     }
     let start = Instant::now();
     // First of all, so that a device that is not there costs nobody a wait.
-    let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
+    let (engine, opening) = engine::open(&options.device, data, 1, gpu)?;
     let solving = Instant::now();
     let host = Host::new(data);
     let full = Coordinates::new(data, options.intercept, &options.penalty_factors);
@@ -200,43 +202,19 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
             coordinates.len()
         )));
     }
-    // What comes after is cheaper on the host than shaders that a CPU computes. Elsewhere the engine goes on as long as it gets
-    // anywhere, but for a last step that the verification takes with its own pass.
-    let goes_on = options.verify && engine.device().kind != DeviceKind::SoftwareGpu;
-    let rule = StopRule {
-        tolerance: options.tolerance,
-        max_iterations: options.max_iterations.unwrap_or(solver.default_max_iterations()),
-        relative_decrease: if goes_on { LEAST_DECREASE } else { RELATIVE_DECREASE },
-        leave_last_step: goes_on,
-    };
-    let theta = starting_point(coordinates, &options.init);
-    let mut objective = Objective::new(engine.as_mut(), &host, coordinates.clone(), options.l2);
-    let mut samples = Vec::new();
-    let solution = match solver {
-        Solver::Gd => gradient_descent::minimise(&mut objective, theta, options.learning_rate, rule, monitor)?,
-        Solver::Lbfgs => {
-            let start = objective.evaluate(theta)?;
-            lbfgs::minimise(&mut objective, start, rule, monitor)?
-        }
-        Solver::Newton if data.samples.is_empty() => newton::minimise(&mut objective, theta, rule, monitor)?,
-        Solver::Newton | Solver::ProximalNewton => {
-            let solution;
-            (solution, samples) = sampled_newton(&mut objective, data, options, theta, rule, monitor)?;
-            solution
-        }
-    };
-    let engine_norms = objective.gradient_norms(&solution.at);
+    let device = engine.device().clone();
+    let task = Task { data, host: &host, coordinates, solver, options };
+    let solved = task.solve(engine, starting_point(coordinates, &options.init), monitor)?;
+    let Solved { solution, norms: engine_norms, kind, samples, cost } = solved;
     let (iterations, reason) = (solution.iterations, solution.reason);
     let (engine_value, engine_loss) = (solution.at.value, solution.at.loss);
     let solve = solving.elapsed().as_secs_f64();
-    let (device, cost) = (engine.device().clone(), engine.cost());
-    drop(engine);
 
     let verifying = Instant::now();
     let stopped_early = matches!(reason, StopReason::MaxIterations | StopReason::Interrupted | StopReason::Diverged);
     let engine_coefficients = problem.shortest_coefficients(&solution.at.theta);
     let certified = if options.verify {
-        Some(problem.certify(solution, device.kind, !stopped_early, options.tolerance, monitor)?)
+        Some(problem.certify(solution, kind, !stopped_early, options.tolerance, monitor)?)
     } else {
         None
     };
@@ -285,26 +263,6 @@ pub fn fit_with(data: &Dataset, options: &FitOptions, gpu: &GpuOptions, monitor:
         },
         cost,
     })
-}
-
-/// Newton's method on the row samples of `data`, then on all rows.
-fn sampled_newton(
-    objective: &mut Objective<'_>,
-    data: &Dataset,
-    options: &FitOptions,
-    theta: Vec<f64>,
-    rule: StopRule,
-    monitor: &dyn Monitor,
-) -> Result<(Solution, Vec<SampleFit>)> {
-    let coordinates = objective.coordinates().clone();
-    let hosts: Vec<Host<'_>> = data.samples.iter().map(Host::new).collect();
-    let mut engines: Vec<CpuEngine<'_>> = hosts.iter().map(Host::engine).collect();
-    let pairs = hosts.iter().zip(&mut engines);
-    let mut samples: Vec<Objective<'_>> =
-        pairs.map(|(host, engine)| Objective::of_sample(engine, host, coordinates.clone(), options.l2)).collect();
-    let warm = matches!(options.init, Init::Coefficients(..));
-    let exact = certificate::affordable(data.rows, coordinates.len());
-    newton::minimise_sampled(objective, &mut samples, theta, warm, exact, rule, monitor)
 }
 
 /// Newton where there are row samples to begin with, or its matrix is cheap beside the reading of data; else L-BFGS.

@@ -104,6 +104,19 @@ impl Cholesky {
     }
 }
 
+/// A power of two of the size of the largest of `values`: what they are divided by before they are squared, so that squares neither
+/// overflow nor underflow.
+pub fn unit_of(values: impl Iterator<Item = f64>) -> f64 {
+    let largest = values.fold(0f64, |largest, value| largest.max(value.abs()));
+    largest.log2().floor().clamp(-1000.0, 1000.0).exp2()
+}
+
+/// √Σ v², whatever the size of the `values`.
+pub fn length(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let unit = unit_of(values.clone());
+    values.map(|value| (value / unit).powi(2)).sum::<f64>().sqrt() * unit
+}
+
 /// Eigenvalues of a symmetric matrix, ascending; nothing where they were not found.
 pub fn eigenvalues(matrix: &Mat<f64>) -> Option<Vec<f64>> {
     matrix.self_adjoint_eigenvalues(Side::Lower).ok()
@@ -226,6 +239,16 @@ pub fn independent_columns(gram: &Mat<f64>, tolerance: f64) -> Independence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_are_those_of_numbers_whose_squares_are_none() {
+        for unit in [1.0, 1e-160, 1e-310, 1e160, 1e307] {
+            let found = length([3.0 * unit, -4.0 * unit, 0.0].into_iter());
+            assert!((found / (5.0 * unit) - 1.0).abs() < 1e-13, "{found:e}");
+        }
+        assert_eq!(length([0.0, -0.0].into_iter()), 0.0);
+        assert!(length([0.0, f64::NAN].into_iter()).is_nan() && length([1.0, f64::INFINITY].into_iter()).is_infinite());
+    }
 
     #[test]
     fn a_sum_of_columns_is_named_with_its_coefficients() {

@@ -151,6 +151,18 @@ fn rows_keep_the_numbers_that_the_file_gives_them() {
     assert_eq!(numbers.len() as u64, found["rows"].as_u64().unwrap());
     assert!(numbers.len() < 601 && numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
 
+    // Where there is no optimum no row can move it, and that is said of the file too.
+    desk.write("apart.csv", "x,y\n1,0\n2,0\n3,0\n5,1\n6,1\n7,1\n");
+    let line = "train apart.csv --target y --inference --influence none.csv";
+    let ended = desk.run(&line.split(' ').collect::<Vec<_>>());
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(
+        ended.err.contains("warning: none.csv was not written, for there are no finite estimates"),
+        "{}",
+        ended.err
+    );
+    assert!(!desk.path("none.csv").exists());
+
     let titanic = data("titanic.csv");
     let line = format!("train {titanic} --target survived --missing drop --inference --influence rows2.csv");
     desk.run(&line.split(' ').collect::<Vec<_>>()).fails(2, &["--influence", "263 rows"]);

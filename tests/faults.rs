@@ -4,6 +4,9 @@
 
 #[path = "common/desk.rs"]
 mod desk;
+#[cfg(target_os = "linux")]
+#[path = "faults/device.rs"]
+mod device;
 #[path = "common/tables.rs"]
 mod tables;
 
@@ -144,6 +147,36 @@ fn a_file_that_changes_while_it_is_read_is_noticed() {
     }
     let mut stream = RowStream::open(&[desk.path("rows.csv")], design.as_ref().unwrap(), &read).unwrap();
     while stream.next(&Silent).unwrap().is_some() {}
+}
+
+#[test]
+fn a_file_beside_an_array_that_changes_while_it_is_read_is_noticed() {
+    let desk = Desk::new();
+    arrays(&desk, 700_000);
+    let weights: Vec<u8> = (0..700_000).flat_map(|i| [1.0f32, 2.0][i % 2].to_le_bytes()).collect();
+    let weights = tables::npy("<f4", false, "700000,", &weights);
+    let matrix = [desk.path("x.npy")];
+    let load = |changes: &str, meddle: fn(&Path)| {
+        desk.write("w.npy", &weights);
+        let options = DataOptions {
+            target_file: Some(desk.path("y.npy")),
+            weight_file: Some(desk.path("w.npy")),
+            no_cache: true,
+            ..DataOptions::default()
+        };
+        let monitor = Meddler { path: desk.path(changes), done: AtomicBool::new(false), meddle };
+        load_training(&matrix, &options, &monitor).map(|training| training.train.rows)
+    };
+    assert_eq!(load("w.npy", |_| ()).unwrap(), 700_000);
+    // The same values once more, at another time.
+    let touch = |path: &Path| {
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(10)).unwrap();
+    };
+    for changes in ["w.npy", "y.npy"] {
+        let message = load(changes, touch).unwrap_err().to_string();
+        assert!(message.contains(&format!("{changes}: the file changed while it was read")), "{message}");
+    }
 }
 
 #[test]

@@ -3,12 +3,15 @@
 mod common;
 
 use common::Rows;
+use gpulogit::certificate::Status;
 use gpulogit::data::{Dataset, PackOptions};
 use gpulogit::engine::DeviceRequest;
 use gpulogit::engine::gpu::tuning::{self, DeviceClass};
 use gpulogit::engine::gpu::{GpuOptions, ShaderSources, common, kernels};
-use gpulogit::fit::{FitOptions, fit_with};
+use gpulogit::error::Error;
+use gpulogit::fit::{FitOptions, Init, fit_with};
 use gpulogit::monitor::Silent;
+use gpulogit::solver::Solver;
 use gpulogit::validate::{Validation, awkward, validate};
 
 const CLASSES: [DeviceClass; 2] = [DeviceClass::Hardware, DeviceClass::Software];
@@ -205,4 +208,60 @@ fn a_fit_on_a_broken_gradient_is_mended_on_the_host_and_the_certificate_says_by_
     let unverified = FitOptions { verify: false, ..options };
     let trusted = fit_with(&data, &unverified, &broken, &Silent).unwrap();
     assert!((trusted.intercept - sound.intercept).abs() > 1e-3, "the fault matters");
+}
+
+#[test]
+fn a_driver_that_returns_no_numbers_spoils_no_model() {
+    let data = Rows::random(2000, 5, 21).pack(PackOptions::default());
+    let not_a_number = "bitcast<f32>(local | 0x7fc00000u)";
+    let faults = [
+        ("loss_gradient", "sums[first + j] = sum", format!("sums[first + j] = {not_a_number}")),
+        // One tile's loss alone.
+        (
+            "loss_gradient",
+            "sums[first + p + local] = sum",
+            format!("sums[first + p + local] = select(sum, {not_a_number}, tile == 3u && local == 1u)"),
+        ),
+        ("line_probe", "fn line_probe(", "fn line_probe(".to_owned()),
+        (
+            "line_probe",
+            "sums[piece * 2u * probe.count + k] = sum",
+            format!("sums[piece * 2u * probe.count + k] = Models({not_a_number})"),
+        ),
+    ];
+    let solvers = [None, Some(Solver::Lbfgs), Some(Solver::Gd), Some(Solver::ProximalNewton)];
+    let (mut right, mut refused, mut failures) = (0, 0, 0);
+    for solver in solvers {
+        let l1 = if solver == Some(Solver::ProximalNewton) { 1.0 } else { 0.0 };
+        // Far out, so that steps are searched for along lines.
+        let init = Init::Random { seed: 3 };
+        let device = DeviceRequest::Gpu;
+        let options = FitOptions { device, solver: solver.filter(|_| l1 == 0.0), l1, init, ..FitOptions::default() };
+        let sound = fit_with(&data, &options, &GpuOptions::default(), &Silent).unwrap();
+        for (stem, from, to) in &faults {
+            for verify in [true, false] {
+                let options = FitOptions { verify, ..options.clone() };
+                match fit_with(&data, &options, &doctored(DeviceClass::Software, stem, from, to), &Silent) {
+                    Ok(fitted) => {
+                        failures += usize::from(fitted.cost.failure.is_some());
+                        let off = fitted.coefficients.iter().zip(&sound.coefficients).map(|(a, b)| (a - b).abs());
+                        let off = off.fold((fitted.intercept - sound.intercept).abs(), f64::max);
+                        assert!(off.is_finite() && fitted.objective.is_finite(), "{solver:?}, {to}: {fitted:?}");
+                        let tolerance = if verify { 1e-6 } else { 1e-3 };
+                        assert!(
+                            off <= tolerance || fitted.status == Status::Stalled,
+                            "{solver:?}, {to}: off by {off:e}"
+                        );
+                        right += 1;
+                    }
+                    Err(error) => {
+                        assert!(!verify && matches!(error, Error::Numerics(_)), "{solver:?}, {to}: {error}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("{right} {refused} {failures}");
+    assert_eq!(right + refused, solvers.len() * faults.len() * 2);
 }

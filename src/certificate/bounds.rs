@@ -1,6 +1,6 @@
 //! What the gradient at a point proves of the optimum.
 
-use crate::linalg::Cholesky;
+use crate::linalg::{Cholesky, length};
 
 /// Largest λ·R/√μ for which a [`Basin`] is proved; what J can be above its minimum then, as a multiple of λ²; and how
 /// far away that can be, as a multiple of λ.
@@ -64,7 +64,7 @@ pub(super) struct Penalised<'a> {
 /// The length of slopes ∂J/∂γⱼ, or of spreads of the columns that belong to them, for γⱼ = √fⱼ·βⱼ: a penalty ½·l2·Σ fⱼβⱼ² is ½·l2·‖γ‖².
 /// There may be those of several classes, one after the other.
 fn scaled_norm(values: &[f64], factors: &[f64]) -> f64 {
-    values.iter().zip(factors.iter().cycle()).map(|(v, f)| v * v / f).sum::<f64>().sqrt()
+    length(values.iter().zip(factors.iter().cycle()).map(|(v, f)| v / f.sqrt()))
 }
 
 /// No distance in β is more than this many times the one in γ.

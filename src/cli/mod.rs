@@ -44,7 +44,7 @@ const MOST_THREADS: usize = 1024;
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
     quieten_mesa();
-    quieten_decoders();
+    quieten_caught_panics();
     let (cli, matches) = parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let common = cli.command.common();
     let terminal = Terminal::new(common.quiet, common.verbose);
@@ -99,11 +99,11 @@ fn quieten_mesa() {
     }
 }
 
-/// Keeps silent about panics of decoders on damaged files: those end in an error of their own.
-fn quieten_decoders() {
+/// Keeps silent about panics of decoders on damaged files, and of waits for devices that are lost: those end in an error of their own.
+fn quieten_caught_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !crate::data::is_decoding() {
+        if !(crate::data::is_decoding() || crate::engine::gpu::is_waiting()) {
             report(info);
         }
     }));

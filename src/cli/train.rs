@@ -27,6 +27,7 @@ use super::progress::Terminal;
 use super::summary::DEFAULT_LEVEL;
 use crate::certificate::Status;
 use crate::data::{DataOptions, ReadOptions, RowStream, Training, files_of, load_training};
+use crate::engine::DeviceRequest;
 use crate::engine::gpu::GpuOptions;
 use crate::error::{Error, Result};
 use crate::fit::{Bootstrap, Fit, FitOptions, Init, Resampling, bootstrap, check_inference, fit, infer};
@@ -128,7 +129,8 @@ fn fit_files(args: &TrainArgs, matches: &ArgMatches, replay: Option<&Replay>, te
     let (checkpoints, options) = checkpoints(args, &training, options, terminal)?;
     let monitor: &dyn Monitor = checkpoints.as_ref().map_or(terminal, |checkpoints| checkpoints);
     let history = History::new(monitor);
-    let mut fit = fit(&training.train, &options, &history)?;
+    let mut fit = fit(&training.train, &options, &history)
+        .inspect_err(|_| checkpoints.iter().for_each(Checkpoints::write_latest))?;
     let runs = history.runs();
     fit.seconds.add_reading(read, packed);
     fit.seconds.total += cv.as_ref().map_or(0.0, |(cv, _)| cv.seconds().total);
@@ -175,7 +177,7 @@ fn fit_files(args: &TrainArgs, matches: &ArgMatches, replay: Option<&Replay>, te
         terminal.warn(&format!("whether the classes are separated was not checked: {why}."));
     }
     if let (Some(_), Ok(inferred)) = (&inferring, &inferred) {
-        warn_of_inference(&fit, inferred.as_ref(), terminal);
+        warn_of_inference(args, &fit, inferred.as_ref(), terminal);
     }
 
     let compared = replay.map(|replay| replay.compared(&model, terminal));
@@ -193,7 +195,8 @@ fn fit_files(args: &TrainArgs, matches: &ArgMatches, replay: Option<&Replay>, te
     }
     // What goes wrong now must not take the report of the fit along.
     let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
-    let scores = Scores::new(&model, &options.device, &gpu, 0.5, &args.judging)?;
+    let device = if fit.cost.failure.is_some() { &DeviceRequest::Cpu } else { &options.device };
+    let scores = Scores::new(&model, device, &gpu, 0.5, &args.judging)?;
     let judged = judge(scores, unseen, training.holdout.as_ref(), terminal);
     if args.common.json {
         let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
@@ -318,14 +321,24 @@ fn warn_of_bootstrap(args: &TrainArgs, fit: &Fit, replicates: Option<&Bootstrap>
 }
 
 /// What a person must know about the inference that was asked for, or why there is none.
-fn warn_of_inference(fit: &Fit, inferred: Option<&Inference>, terminal: &Terminal) {
-    match (inferred, fit.status) {
-        (Some(found), _) => found.warnings.iter().for_each(|warning| terminal.warn(warning)),
-        (None, Status::Converged) => terminal.warn("interrupted: the fit is whole, but there are no standard errors."),
+fn warn_of_inference(args: &TrainArgs, fit: &Fit, inferred: Option<&Inference>, terminal: &Terminal) {
+    let why = match (inferred, fit.status) {
+        (Some(found), _) => return found.warnings.iter().for_each(|warning| terminal.warn(warning)),
+        (None, Status::Converged) => {
+            terminal.warn("interrupted: the fit is whole, but there are no standard errors.");
+            "the work was interrupted"
+        }
         (None, Status::Separated) => {
             terminal.warn("no standard errors: the classes are separated, so that there are no finite estimates.");
+            "there are no finite estimates that rows could move"
         }
-        (None, _) => terminal.warn("no standard errors, for the fit did not converge."),
+        (None, _) => {
+            terminal.warn("no standard errors, for the fit did not converge.");
+            "the fit did not converge"
+        }
+    };
+    if let Some(path) = &args.inference.influence {
+        terminal.warn(&format!("{} was not written, for {why}.", path.display()));
     }
 }
 

@@ -82,6 +82,14 @@ impl Beside {
         }
         Ok((labels, weights, groups))
     }
+
+    /// Holds the files to be as they were found.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Data`] when one of them was written to since.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        self.vectors.iter().try_for_each(|(_, vector)| vector.source().check_unchanged())
+    }
 }
 
 /// The next values of a vector.
@@ -93,5 +101,5 @@ fn next(wanted: &Wanted, vector: &mut npy::Vector, rows: usize) -> Result<Vec<f6
     let x = values[row];
     let message =
         if x.is_infinite() { format!("'{x}' is infinite or too large for a number") } else { not_a_weight(x) };
-    Err(error_at(vector.path(), Some((first + row) as u64 + 1), Some(&wanted.name), message))
+    Err(error_at(&vector.source().path, Some((first + row) as u64 + 1), Some(&wanted.name), message))
 }

@@ -270,7 +270,8 @@ fn as_it_lies(
     if features.len() != columns || rows.saturating_mul(columns) <= SMALL_DATA || !fits {
         return Ok(None);
     }
-    let (target, weight, group) = Beside::open(files, wanted.iter())?.whole(rows)?;
+    let mut beside = Beside::open(files, wanted.iter())?;
+    let (target, weight, group) = beside.whole(rows)?;
     let weight = weight.unwrap_or_default();
     let missing = |text: &Text| text.codes.contains(&MISSING);
     if missing(&target) || group.as_ref().is_some_and(missing) || weight.iter().any(|s| s.is_nan()) {
@@ -281,6 +282,7 @@ fn as_it_lies(
         return Ok(None);
     };
     source.check_unchanged()?;
+    beside.check_unchanged()?;
     let (file, bytes) = (source.path.as_path(), source.bytes_read());
     monitor.event(Event::Reading { file, rows: rows as u64, bytes, total_bytes: bytes });
     let mut sums = ClassSums::default();

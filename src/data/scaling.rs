@@ -9,6 +9,7 @@ use super::hash;
 use super::panel::Affine;
 use super::source::ColumnSource;
 use crate::error::{Error, Result};
+use crate::linalg::length;
 
 /// Rows, scattered in groups among the first ones, that suggest a column's centre and scale, and the seed of where they lie:
 /// any number does.
@@ -94,7 +95,7 @@ pub(super) fn suggest_all(source: &impl ColumnSource, first_rows: usize) -> Resu
         looked_at.retain(|x| !x.is_nan());
         let n = looked_at.len().max(1) as f64;
         let mean = looked_at.iter().map(|x| x / n).sum::<f64>();
-        let sd = looked_at.iter().map(|x| (x - mean).powi(2) / n).sum::<f64>().sqrt();
+        let sd = length(looked_at.iter().map(|x| x - mean)) / n.sqrt();
         if mean.is_finite() {
             return Ok(stored_column(mean, sd));
         }

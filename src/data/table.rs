@@ -306,6 +306,7 @@ impl Reading {
             }
             if self.file + 1 == self.files.sources.len() {
                 self.files.sources.iter().try_for_each(Source::check_unchanged)?;
+                self.beside.check_unchanged()?;
                 return Ok(None);
             }
             self.file += 1;

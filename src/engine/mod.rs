@@ -122,6 +122,8 @@ pub struct Cost {
     pub device_peak: u64,
     /// Seconds and calls of each kernel, by kernel name.
     pub kernels: Vec<KernelCost>,
+    /// How a device failed where the CPU engine went on in its place.
+    pub failure: Option<String>,
 }
 
 /// The share of one kernel in a [`Cost`].
@@ -149,6 +151,7 @@ impl Cost {
             sum.seconds += kernel.seconds;
             sum.bytes += kernel.bytes;
         }
+        self.failure = self.failure.take().or_else(|| other.failure.clone());
     }
 
     /// Counts one full read of X, `x` bytes, by the kernel `kernel`, which moved `bytes` in all.

@@ -174,7 +174,7 @@ fn inferred(
     };
     let estimate = |(name, place, estimate): Coefficient<'_>| Estimate {
         name: name.to_owned(),
-        value: place.map(|k| Value { estimate, se: variances.of(&coordinates.original_of(k)).sqrt() }),
+        value: place.map(|k| Value { estimate, se: variances.standard_error(&coordinates.original_of(k)) }),
     };
     Ok(Some(Inference {
         covariance: how.covariance.record(),

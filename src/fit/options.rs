@@ -165,5 +165,25 @@ pub(super) fn check_options(data: &Dataset, options: &FitOptions) -> Result<()> 
     if options.learning_rate.is_some() && options.solver != Some(Solver::Gd) {
         return usage("--learning-rate is gradient descent's: add --solver gd, or leave it out");
     }
+    check_spreads(data, options)
+}
+
+/// Holds the columns to vary by so much that f64 has numbers for their coefficients and penalties.
+fn check_spreads(data: &Dataset, options: &FitOptions) -> Result<()> {
+    for (j, (column, moments)) in data.columns.iter().zip(&data.moments).enumerate() {
+        let sd = column.scale * moments.sd;
+        let penalty = options.l2 * options.penalty_factors.get(j).copied().unwrap_or(1.0);
+        let beside = match penalty > 0.0 {
+            _ if !(sd.is_normal() && sd.recip().is_finite()) => "for its coefficient to be a number of f64",
+            true if !(penalty / sd / sd).is_finite() => "beside the penalty l2",
+            _ => continue,
+        };
+        if !moments.is_constant() {
+            return Err(Error::Usage(format!(
+                "feature '{}' varies by {sd:.0e} only, too little {beside}; multiply it by a power of ten, or leave it out (--drop)",
+                data.features[j]
+            )));
+        }
+    }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::{Covariance, factor};
 use crate::data::Clusters;
 use crate::engine::cpu::{Curvature, Host, RowSample};
 use crate::error::{Error, Result};
-use crate::linalg::Cholesky;
+use crate::linalg::{Cholesky, unit_of};
 use crate::objective::{Coordinates, Precision};
 
 /// How the covariance of the estimates is to be estimated.
@@ -80,16 +80,18 @@ impl Variances {
         Ok(Variances { bread, filling, correction })
     }
 
-    /// The variance of Σ cⱼθⱼ.
-    pub fn of(&self, c: &[f64]) -> f64 {
-        let slice = self.bread.solve(c);
+    /// The standard error of Σ cⱼθⱼ.
+    pub fn standard_error(&self, c: &[f64]) -> f64 {
+        let unit = unit_of(c.iter().copied());
+        let c: Vec<f64> = c.iter().map(|c| c / unit).collect();
+        let slice = self.bread.solve(&c);
         let sum: f64 = match &self.filling {
-            None => slice.iter().zip(c).map(|(s, c)| s * c).sum(),
+            None => slice.iter().zip(&c).map(|(s, c)| s * c).sum(),
             Some(filling) => {
                 let row = |j: usize| filling.col(j).iter().zip(&slice).map(|(b, s)| b * s).sum::<f64>();
                 slice.iter().enumerate().map(|(j, s)| s * row(j)).sum()
             }
         };
-        sum * self.correction
+        (sum * self.correction).sqrt() * unit
     }
 }

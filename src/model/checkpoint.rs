@@ -122,6 +122,8 @@ pub struct Checkpoints<'a> {
 struct State {
     written: Option<Instant>,
     failed: bool,
+    /// The latest point, where it is not written yet: the iterations, J, β and β₀.
+    waiting: Option<(usize, f64, (Vec<f64>, f64))>,
 }
 
 impl<'a> Checkpoints<'a> {
@@ -138,6 +140,21 @@ impl<'a> Checkpoints<'a> {
         match std::fs::remove_file(&self.path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&self.path, e)),
             _ => Ok(()),
+        }
+    }
+
+    /// Writes the latest point, where that was put off: the fit has ended without being done.
+    pub fn write_latest(&self) {
+        self.write_waiting(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn write_waiting(&self, state: &mut State) {
+        let Some((iteration, objective, point)) = state.waiting.take() else { return };
+        state.written = Some(Instant::now());
+        if let Err(error) = self.write(iteration, objective, point) {
+            // The fit is worth more than its checkpoints.
+            state.failed = true;
+            self.inner.event(Event::Note(format!("no checkpoint can be written any more ({error}); the fit goes on")));
         }
     }
 
@@ -160,17 +177,12 @@ impl Monitor for Checkpoints<'_> {
     fn event(&self, event: Event<'_>) {
         if let Event::Iteration { iteration, objective, point: Some(point), .. } = event {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if !state.failed && objective.is_finite() {
+                state.waiting = Some((iteration, objective, point()));
+            }
             // At once where the user asked to stop: there may be no further one.
-            let due = state.written.is_none_or(|written| written.elapsed() >= INTERVAL) || self.interrupted();
-            if due && !state.failed && objective.is_finite() {
-                state.written = Some(Instant::now());
-                if let Err(error) = self.write(iteration, objective, point()) {
-                    // The fit is worth more than its checkpoints.
-                    state.failed = true;
-                    self.inner.event(Event::Note(format!(
-                        "no checkpoint can be written any more ({error}); the fit goes on"
-                    )));
-                }
+            if state.written.is_none_or(|written| written.elapsed() >= INTERVAL) || self.interrupted() {
+                self.write_waiting(&mut state);
             }
         }
         self.inner.event(event);
@@ -219,6 +231,9 @@ mod tests {
         iterate(&checkpoints, 1, 2.5);
         let read = Checkpoint::load(&path, &fit()).unwrap().unwrap();
         assert_eq!((read.iterations, read.coefficients, read.beta0), (5, vec![1.5, 0.1 + 0.2], -1.5));
+        checkpoints.write_latest();
+        let read = Checkpoint::load(&path, &fit()).unwrap().unwrap();
+        assert_eq!((read.iterations, read.beta0), (6, -2.5));
         checkpoints.remove().unwrap();
         checkpoints.remove().unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

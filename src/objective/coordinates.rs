@@ -3,6 +3,7 @@
 use crate::data::{Dataset, Moments};
 use crate::engine::Params;
 use crate::engine::cpu::ColumnMap;
+use crate::linalg::length;
 
 /// θ, the solver's parameters, in terms of the stored columns z, and of the original ones x.
 ///
@@ -101,7 +102,7 @@ impl Coordinates {
 
     /// √Σ varⱼ/unitⱼ² over the features: the length on the original columns of a vector whose square in θⱼ is varⱼ.
     pub fn length_on_original(&self, squares: &[f64]) -> f64 {
-        squares.iter().zip(&self.unit).map(|(square, unit)| square / (unit * unit)).sum::<f64>().sqrt()
+        length(squares.iter().zip(&self.unit).map(|(square, unit)| square.sqrt() / unit))
     }
 
     /// x̃ in terms of the stored columns.
@@ -126,7 +127,7 @@ impl Coordinates {
 
     /// Curvature of the penalty ½·l2·Σ fⱼβⱼ² in θ: l2·f/unit², 0 for the intercept.
     pub fn penalty_curvature(&self, l2: f64) -> Vec<f64> {
-        self.penalty_of(|unit| l2 / (unit * unit))
+        self.penalty_of(|unit| l2 / unit / unit)
     }
 
     /// Weights of |θⱼ| in the penalty l1·Σ fⱼ|βⱼ|: l1·f/unit, 0 for the intercept.
@@ -264,24 +265,25 @@ impl Coordinates {
     /// slope plus wⱼ·sign θⱼ, and where θⱼ = 0 what of |slope| goes beyond wⱼ. 0 in both is a minimum.
     pub fn subgradient_norms(&self, gradient: &[f64], theta: &[f64], weights: &[f64], weight_sum: f64) -> (f64, f64) {
         self.norms(gradient, weight_sum, |k, slope| {
-            // The weight of |βⱼ|.
-            let weight = weights[k] * self.unit[k];
+            // The weight of |βⱼ|/sdⱼ.
+            let weight = weights[k] * (self.unit[k] / self.spread[k]);
             if theta[k] == 0.0 { (slope.abs() - weight).max(0.0) } else { (slope + weight.copysign(theta[k])).abs() }
         })
     }
 
     /// Largest sizes of the slopes ∂/∂βⱼ on the original columns, over sdⱼ and as they are, both over S; `size` is given the number
-    /// of the coordinate and the slope.
+    /// of the coordinate and the slope over sdⱼ.
     fn norms(&self, gradient: &[f64], weight_sum: f64, size: impl Fn(usize, f64) -> f64) -> (f64, f64) {
         let ones = self.intercept_of(gradient);
         let (mut scaled, mut raw) = (ones.abs(), ones.abs());
         let columns = gradient.iter().zip(&self.unit).zip(&self.centre).zip(&self.spread);
         for (k, (((g, unit), centre), spread)) in columns.enumerate() {
-            let slope = size(k, unit * g + centre * ones);
+            // The slope itself may be beyond f64 where its share of the spread is not.
+            let slope = size(k, unit / spread * g + centre / spread * ones);
             // Unlike `f64::max` this keeps what is not a number.
             let larger = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
-            scaled = larger(scaled, slope / spread);
-            raw = larger(raw, slope);
+            scaled = larger(scaled, slope);
+            raw = larger(raw, slope * spread);
         }
         (scaled / weight_sum, raw / weight_sum)
     }

@@ -16,7 +16,7 @@ use super::page::{Story, Work, certificate_of_classes, coefficients_of_classes};
 use super::replay::{Compared, Replay, add_comparison, recorded_arguments};
 use super::report::{
     MOST_PRINTED, bytes_json, kernels_json, model_text, number, penalty_text, redundant_json, redundant_text,
-    warn_of_interruption, warn_of_stall,
+    warn_of_failure, warn_of_interruption, warn_of_stall,
 };
 use super::{outcome, save};
 use crate::certificate::Status;
@@ -153,6 +153,7 @@ fn warn(fit: &ClassFit, training: &Training, terminal: &Terminal) {
     if !fit.redundant.is_empty() {
         terminal.warn(&redundant_text(&fit.redundant));
     }
+    warn_of_failure(&fit.cost, terminal);
     match fit.status {
         Status::MaxIterations => terminal.warn(&format!(
             "not converged: the {} allowed are used up, largest slope {:.1e}; raise --max-iter.",
@@ -186,6 +187,7 @@ fn report(
         "rows_dropped": training.summary.dropped_rows,
         "cells_filled": training.summary.filled_cells,
         "device": fit.device,
+        "device_failure": fit.cost.failure,
         "solver": model.training.solver,
         "l2": model.objective.l2,
         "status": fit.status,

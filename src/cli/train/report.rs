@@ -93,9 +93,11 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
     if !fit.redundant.is_empty() {
         terminal.warn(&redundant_text(&fit.redundant));
     }
+    warn_of_failure(&fit.cost, terminal);
     if let Some(c) = &fit.certificate {
         let scale = fit.objective.max(data.weight_sum / 1000.0);
-        let expected = fit.device.kind == DeviceKind::Cpu || tolerance > 1e-6 || fit.separation.is_some();
+        let by_host = fit.device.kind == DeviceKind::Cpu || fit.cost.failure.is_some();
+        let expected = by_host || tolerance > 1e-6 || fit.separation.is_some();
         if !expected && c.polish_steps > 0 && c.polish_decrease > MISTRUSTED * scale {
             terminal.warn(&format!(
                 "J at the point that {} ended at was {:.1e} times too large, more than its arithmetic explains; the \
@@ -118,6 +120,13 @@ pub(in crate::cli) fn warn(fit: &Fit, data: &Dataset, tolerance: f64, terminal: 
         Status::Stalled => warn_of_stall(fit.gradient_inf_norm, terminal),
         Status::Interrupted => warn_of_interruption(terminal),
         Status::Converged | Status::Separated => {}
+    }
+}
+
+/// What a person must know of a device that left the work to the host.
+pub(super) fn warn_of_failure(cost: &Cost, terminal: &Terminal) {
+    if let Some(failure) = &cost.failure {
+        terminal.warn(&format!("{failure}; the native CPU engine went on from there, and what is returned holds."));
     }
 }
 
@@ -157,6 +166,7 @@ pub(super) fn report(
         "rows_dropped": training.summary.dropped_rows,
         "cells_filled": training.summary.filled_cells,
         "device": fit.device,
+        "device_failure": fit.cost.failure,
         "solver": fit.solver,
         "l1": options.l1,
         "l2": options.l2,

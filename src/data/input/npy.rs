@@ -299,6 +299,7 @@ pub(in crate::data) fn rows_of_f32(source: &Source) -> Result<Option<Storage<f32
 #[derive(Debug)]
 pub(in crate::data) struct Vector {
     array: Array,
+    source: Source,
     next: usize,
     bytes: Vec<u8>,
 }
@@ -309,19 +310,20 @@ impl Vector {
     /// # Errors
     /// As of the file's reading; [`Error::Data`] when it has another length.
     pub(in crate::data) fn open(path: &Path, rows: usize) -> Result<Self> {
-        let array = Array::open(&Source::new(path))?;
+        let source = Source::new(path);
+        let array = Array::open(&source)?;
         if array.columns != 1 {
             return Err(Error::data(path, format!("expected one column, found {}", array.columns)));
         }
         if array.rows != rows {
             return Err(Error::data(path, format!("{} values, but the data has {rows} rows", array.rows)));
         }
-        Ok(Vector { array, next: 0, bytes: Vec::new() })
+        Ok(Vector { array, source, next: 0, bytes: Vec::new() })
     }
 
     /// The file.
-    pub(in crate::data) fn path(&self) -> &Path {
-        &self.array.path
+    pub(in crate::data) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The row of the next value.

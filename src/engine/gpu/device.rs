@@ -12,6 +12,15 @@ use crate::error::{Error, Result};
 const COPIED_BYTES: u64 = 64 << 20;
 const COPIES: u64 = 4;
 
+thread_local! {
+    static WAITING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread waits for a device: wgpu panics where that is lost meanwhile, which is caught and told as any other fault.
+pub fn is_waiting() -> bool {
+    WAITING.get()
+}
+
 /// The first fault that the device reported outside of any error scope.
 type Fault = Arc<Mutex<Option<String>>>;
 
@@ -52,11 +61,7 @@ impl Gpu {
         let uncaptured = Arc::clone(&fault);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| record(&uncaptured, error.to_string())));
         let lost = Arc::clone(&fault);
-        device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                record(&lost, format!("the device was lost: {message}"));
-            }
-        });
+        device.set_device_lost_callback(move |_, message| record(&lost, format!("the device was lost: {message}")));
         Ok(Gpu { device, queue, timeout, fault, held: Cell::new(0), peak: Cell::new(0) })
     }
 
@@ -79,7 +84,7 @@ impl Gpu {
         match failure {
             None => self.check().map(|()| made),
             Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::Device(format!(
-                "out of memory for the {what} ({} MiB are held already)",
+                "out of memory for the {what} ({} MiB are held already); a smaller --device-memory sends the rows in turn",
                 self.held.get() >> 20
             ))),
             Some(error) => Err(Error::Device(format!("the {what} was refused: {}", one_line(&error.to_string())))),
@@ -144,7 +149,10 @@ impl Gpu {
         self.check()?;
         let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(self.timeout) };
         // wgpu panics when a device is lost during a wait; that is a fault like any other.
-        let Ok(polled) = catch_unwind(AssertUnwindSafe(|| self.device.poll(poll))) else {
+        WAITING.set(true);
+        let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(poll)));
+        WAITING.set(false);
+        let Ok(polled) = polled else {
             record(&self.fault, "the device was lost".into());
             return self.check();
         };

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 pub use adapter::{AdapterReport, adapters, choose_real};
 pub use choose::GpuRequest;
+pub use device::is_waiting;
 pub use kernels::{Binding, BindingKind, Kernel, ShaderSources, common, kernels};
 pub use memory::IMAGE_LINE;
 pub(super) use open::Device;
