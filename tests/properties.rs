@@ -177,9 +177,12 @@ fn hostile_column(rows: usize) -> impl Strategy<Value = Vec<f64>> {
         6 => Just(1.0),
         1 => Just(0.0),
         1 => Just(1e-310),
+        1 => Just(1e-200),
+        1 => Just(1e-150),
         1 => Just(1e-38),
         1 => Just(1e38),
         1 => Just(1e150),
+        1 => Just(1e160),
         1 => Just(1e300),
     ];
     let values = prop::collection::vec(-4i32..=4, rows);
@@ -232,8 +235,8 @@ fn slope(columns: &[Vec<f64>], target: &[f64], weight: &[f64], l2: f64, fit: &Fi
         let unit: Vec<f64> = column.iter().map(|x| x / largest).collect();
         let mean: f64 = (0..rows).map(|row| share[row] * unit[row]).sum();
         let sd = (0..rows).map(|row| share[row] * (unit[row] - mean).powi(2)).sum::<f64>().sqrt();
-        // Smaller numbers, and smaller weights below, are a known limit (docs/reliability.md).
-        if sd > 1e-12 && largest > 1e-150 {
+        // Where rounding leaves something of the column's spread.
+        if sd > 1e-12 {
             let data: f64 = (0..rows).map(|row| share[row] * residual[row] * unit[row]).sum();
             worst = worst.max((data + l2 * beta / total / largest).abs() / sd);
             doubt = doubt.max((rounding + 1e-13) / sd);
@@ -242,34 +245,89 @@ fn slope(columns: &[Vec<f64>], target: &[f64], weight: &[f64], l2: f64, fit: &Fi
     (worst, doubt)
 }
 
+/// That a fit ends in an error, or at a point and in predictions that hold; whether it converged by its slope, which plain loops confirm.
+fn end_in_a_proof_or_in_words(
+    columns: &[Vec<f64>],
+    target: &[f64],
+    weight: &[f64],
+    l2: f64,
+) -> Result<bool, TestCaseError> {
+    let (rows, features) = (target.len(), columns.len());
+    let values: Vec<f64> = (0..rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect();
+    let vectors = RowVectors { target: target.to_vec().into(), weight: weight.to_vec().into(), offset: None };
+    let names = (0..features).map(|j| format!("x{j}")).collect();
+    let source = RowMajor { values: &values, features, rows };
+    let packed = Dataset::pack(names, &source, &vectors, PackOptions::default());
+    // Where a number is none that is said.
+    prop_assert!(packed.is_err() || values.iter().all(|x| x.is_finite()));
+    let Ok(data) = packed else { return Ok(false) };
+    let options = FitOptions { device: DeviceRequest::Cpu, l2, ..FitOptions::default() };
+    let Ok(fitted) = fit(&data, &options, &Silent) else { return Ok(false) };
+    prop_assert!(fitted.coefficients.iter().all(|beta| beta.is_finite()) && fitted.intercept.is_finite());
+    let total: f64 = weight.iter().sum();
+    let proved = fitted.status == Status::Converged && fitted.stopped_by == "gradient";
+    if proved && total > 1e-290 {
+        let (slope, doubt) = slope(columns, target, weight, l2, &fitted);
+        prop_assert!(slope <= 1.001e-8 + doubt, "slope {slope:e}, doubt {doubt:e}: {fitted:?}");
+    }
+    let model = fitted.model(&data, &numeric(features), &options, 0);
+    let device = Device::open(&DeviceRequest::Cpu, &GpuOptions::default()).unwrap();
+    let (predictors, _) = model.linear_predictors(&data, &device).unwrap();
+    for a in predictors {
+        let y = model.log_probabilities(&[a])[1].exp();
+        prop_assert!((0.0..=1.0).contains(&y), "{y} for {a}");
+    }
+    Ok(proved)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, rng_seed: seed(), ..ProptestConfig::default() })]
 
     #[test]
     fn hostile_floats_end_in_a_proof_or_in_words((columns, target, weight) in hostile_table(), l2 in prop_oneof![Just(0.0), Just(1.0), Just(1e-300), Just(1e300)]) {
-        let (rows, features) = (target.len(), columns.len());
-        let values: Vec<f64> = (0..rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect();
-        let vectors = RowVectors { target: target.clone().into(), weight: weight.clone().into(), offset: None };
-        let names = (0..features).map(|j| format!("x{j}")).collect();
-        let source = RowMajor { values: &values, features, rows };
-        let packed = Dataset::pack(names, &source, &vectors, PackOptions::default());
-        // Where a number is none that is said.
-        prop_assert!(packed.is_err() || values.iter().all(|x| x.is_finite()));
-        let Ok(data) = packed else { return Ok(()) };
-        let options = FitOptions { device: DeviceRequest::Cpu, l2, ..FitOptions::default() };
-        let Ok(fitted) = fit(&data, &options, &Silent) else { return Ok(()) };
-        prop_assert!(fitted.coefficients.iter().all(|beta| beta.is_finite()) && fitted.intercept.is_finite());
-        let total: f64 = weight.iter().sum();
-        if fitted.status == Status::Converged && fitted.stopped_by == "gradient" && total > 1e-290 {
-            let (slope, doubt) = slope(&columns, &target, &weight, l2, &fitted);
-            prop_assert!(slope <= 1.001e-8 + doubt, "slope {slope:e}, doubt {doubt:e}: {fitted:?}");
-        }
-        let model = fitted.model(&data, &numeric(features), &options, 0);
-        let device = Device::open(&DeviceRequest::Cpu, &GpuOptions::default()).unwrap();
-        let (predictors, _) = model.linear_predictors(&data, &device).unwrap();
-        for a in predictors {
-            let y = model.log_probabilities(&[a])[1].exp();
-            prop_assert!((0.0..=1.0).contains(&y), "{y} for {a}");
+        end_in_a_proof_or_in_words(&columns, &target, &weight, l2)?;
+    }
+}
+
+#[test]
+fn columns_of_any_size_are_fitted_or_refused_in_words() {
+    let target = [0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0];
+    let plain = [1.0, 2.0, 3.0, 4.0, 5.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+    let fitted = |scale: f64, l2: f64| {
+        let values: Vec<f64> = plain.iter().enumerate().flat_map(|(i, x)| [x * scale, (i % 3) as f64]).collect();
+        let data = Dataset::from_rows(&values, 2, &target, PackOptions::default()).unwrap();
+        fit(&data, &FitOptions { device: DeviceRequest::Cpu, l2, ..FitOptions::default() }, &Silent)
+    };
+    let right = fitted(1.0, 0.0).unwrap();
+    for scale in [1e-300, 1e-250, 1e-200, 1e-160, 1e-150, 1e150, 1e156, 1e200, 1e300] {
+        let found = fitted(scale, 0.0).unwrap();
+        assert!(found.status == Status::Converged && found.redundant.is_empty(), "{scale:e}: {found:?}");
+        let off = (found.coefficients[0] * scale - right.coefficients[0]).abs();
+        let off = off
+            .max((found.coefficients[1] - right.coefficients[1]).abs())
+            .max((found.intercept - right.intercept).abs());
+        assert!(off <= 1e-9, "{scale:e}: off by {off:e}");
+        // The penalty that is the same for numbers of this size; J has the same minimum then, but for the other column's.
+        let l2 = scale.min(1e150).powi(2);
+        let columns = [plain.map(|x| x * scale).to_vec()];
+        if scale >= 1e-150 {
+            assert!(end_in_a_proof_or_in_words(&columns, &target, &[1.0; 10], l2).unwrap(), "{scale:e}");
         }
     }
+    for (scale, l2, words) in [
+        (1e-309, 0.0, "feature 'x0' varies by 1e-309 only, too little for its coefficient"),
+        (5e-322, 0.0, "too little for its coefficient"),
+        (1e-160, 1.0, "feature 'x0' varies by 1e-160 only, too little beside the penalty l2"),
+    ] {
+        let message = fitted(scale, l2).unwrap_err().to_string();
+        assert!(message.contains(words) && message.contains("multiply it by a power of ten"), "{message}");
+    }
+}
+
+#[test]
+fn a_penalty_of_a_column_whose_square_is_beyond_f64_counts() {
+    let mut column = vec![1e156; 13];
+    (column[4], column[11]) = (0.0, 1.000001e156);
+    let target: Vec<f64> = (0..13).map(|row| f64::from(u8::from([0, 1, 2, 4].contains(&row)))).collect();
+    assert!(end_in_a_proof_or_in_words(&[column], &target, &[1.0; 13], 1e300).unwrap());
 }

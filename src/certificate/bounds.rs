@@ -87,7 +87,7 @@ pub(super) fn penalised(at: Penalised<'_>) -> Option<(f64, f64)> {
     let norm = |values| scaled_norm(values, at.factors);
     let slope = norm(at.slopes) + 0.25 * shift * at.weight_sum * norm(at.spreads);
     let lost = at.intercept.map_or(0.0, |(slope, _)| slope.abs() * shift);
-    Some((slope * slope / (2.0 * at.l2) + lost, slope / at.l2 * back_to_original(at.factors)))
+    Some((slope / (2.0 * at.l2) * slope + lost, slope / at.l2 * back_to_original(at.factors)))
 }
 
 /// What the bounds of a penalised fit of several classes are computed from.
@@ -126,7 +126,7 @@ pub(super) fn penalised_classes(at: PenalisedClasses<'_>) -> Option<(f64, f64)> 
         }
     };
     let all = norm(at.slopes) + 0.5 * shift * at.weight_sum * norm(at.spreads);
-    Some((all * all / (2.0 * at.l2) + slope * shift, all / at.l2 * back_to_original(at.factors)))
+    Some((all / (2.0 * at.l2) * all + slope * shift, all / at.l2 * back_to_original(at.factors)))
 }
 
 #[cfg(test)]
