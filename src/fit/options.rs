@@ -173,17 +173,19 @@ fn check_spreads(data: &Dataset, options: &FitOptions) -> Result<()> {
     for (j, (column, moments)) in data.columns.iter().zip(&data.moments).enumerate() {
         let sd = column.scale * moments.sd;
         let penalty = options.l2 * options.penalty_factors.get(j).copied().unwrap_or(1.0);
-        let beside = match penalty > 0.0 {
-            _ if !(sd.is_normal() && sd.recip().is_finite()) => "for its coefficient to be a number of f64",
-            true if !(penalty / sd / sd).is_finite() => "beside the penalty l2",
-            _ => continue,
+        let too_little = if moments.is_constant() {
+            continue;
+        } else if !(sd.is_normal() && sd.recip().is_finite()) {
+            "for its coefficient to be a number of f64"
+        } else if !(penalty / sd / sd).is_finite() {
+            "beside the penalty l2"
+        } else {
+            continue;
         };
-        if !moments.is_constant() {
-            return Err(Error::Usage(format!(
-                "feature '{}' varies by {sd:.0e} only, too little {beside}; multiply it by a power of ten, or leave it out (--drop)",
-                data.features[j]
-            )));
-        }
+        return Err(Error::Usage(format!(
+            "feature '{}' varies by {sd:.0e} only, too little {too_little}; multiply it by a power of ten, or leave it out (--drop)",
+            data.features[j]
+        )));
     }
     Ok(())
 }

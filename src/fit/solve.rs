@@ -39,7 +39,7 @@ impl Task<'_> {
     /// latest point, so that nothing computed is lost, and the [`Cost`] says so.
     ///
     /// # Errors
-    /// As [`Engine::loss_gradient`]; [`Error::Device`] only where no iteration was finished before.
+    /// As [`Engine::loss_gradient`]; [`Error::Device`] only where no iteration was finished before, or nothing is to be verified.
     pub(super) fn solve(
         &self,
         mut engine: Box<dyn Engine + '_>,
@@ -52,22 +52,18 @@ impl Task<'_> {
             Err(failed) => failed,
             solved => return solved,
         };
+        let (Error::Device(why) | Error::Numerics(why)) = &failed else { return Err(failed) };
         let reached = latest.point.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Without the words of an error, and its remedy.
-        let why = match &failed {
-            Error::Device(why) | Error::Numerics(why) => why.clone(),
-            _ => return Err(failed),
-        };
-        let (done, from) = match (&failed, reached) {
+        let (done, from) = match reached {
             _ if !self.options.verify || engine.device().kind == DeviceKind::Cpu => return Err(failed),
-            (_, Some((done, beta, intercept))) if done > 0 => (done, self.coordinates.from_original(&beta, intercept)),
+            Some((done, beta, intercept)) if done > 0 => (done, self.coordinates.from_original(&beta, intercept)),
             // Numbers that are none where nothing was done yet: f64 may have them.
-            (Error::Numerics(_), _) => (0, theta),
+            _ if matches!(failed, Error::Numerics(_)) => (0, theta),
             _ => return Err(failed),
         };
         let (cost, device) = (engine.cost(), engine.device().id.clone());
         drop(engine);
-        let failure = format!("{device} failed after {done} iterations ({why})");
+        let failure = format!("{device} failed after iteration {done} ({why})");
         monitor.event(Event::Note(format!("{failure}; the native CPU engine goes on from there")));
         let (mut host, _) = engine::open(&DeviceRequest::Cpu, self.data, 1, &GpuOptions::default())?;
         let mut solved = self.solve_on(host.as_mut(), from, (warm || done > 0, done), monitor)?;

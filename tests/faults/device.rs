@@ -46,8 +46,8 @@ fn a_device_lost_on_the_way_takes_nothing_along() {
         let report = ended.succeeds();
         assert_eq!(report["status"], "converged");
         let failure = report["device_failure"].as_str().unwrap();
-        assert!(failure.contains(" failed after ") && failure.contains("the device was lost"), "{failure}");
-        assert!(!failure.contains(" after 0 "), "{failure}");
+        assert!(failure.contains(" failed after iteration ") && failure.contains("the device was lost"), "{failure}");
+        assert!(!failure.contains("iteration 0 "), "{failure}");
         assert!(ended.err.contains(&format!("warning: {failure}; the native CPU engine went on")), "{}", ended.err);
         assert!(!ended.err.contains("panicked"), "{}", ended.err);
         let found = fitted(&desk, "model.json");

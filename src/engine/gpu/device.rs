@@ -55,7 +55,11 @@ impl Gpu {
             ..Default::default()
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
-            Error::NoDevice(format!("{} does not open: {}; try --device cpu", adapter.get_info().name, one_line(&error.to_string())))
+            Error::NoDevice(format!(
+                "{} does not open: {}; try --device cpu",
+                adapter.get_info().name,
+                one_line(&error.to_string())
+            ))
         })?;
         let fault = Fault::default();
         let uncaptured = Arc::clone(&fault);
