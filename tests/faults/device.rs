@@ -66,6 +66,13 @@ fn a_device_lost_on_the_way_takes_nothing_along() {
             resumed.err
         );
 
+        // Likewise with an l1, where nothing goes on.
+        let sparse = ["train", &set, "--target", "y", "--l1", "1", "--checkpoint", "point", "--json"];
+        with_fault(&desk, fault, 4, &sparse).fails(1, &["device failure: the device was lost"]);
+        let resumed = desk.run(&[&sparse[..], &["--resume", "--device", "cpu"]].concat());
+        assert_eq!(resumed.succeeds()["status"], "converged");
+        assert!(resumed.err.contains("going on from point after "), "{}", resumed.err);
+
         // There is nothing to go on from where it is lost at once.
         with_fault(&desk, fault, 0, &train).fails(1, &["device failure: the device was lost", "--device cpu"]);
     }
