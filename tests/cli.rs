@@ -394,7 +394,7 @@ fn results_have_the_permissions_that_the_umask_gives_and_kept_rows_are_the_users
     let mut rows = String::from("a,b,c,d,e,f,y\n");
     for i in 0..1_500_000u64 {
         [7, 5, 11, 3, 9, 13].iter().for_each(|n| rows += &format!("{},", i % n));
-        rows += if i % 7 + i % 3 > 3 { "1\n" } else { "0\n" };
+        rows += if gpulogit::data::hash::mix(1, i) % 5 > i % 3 { "1\n" } else { "0\n" };
     }
     desk.write("rows.csv", rows);
     for (mask, mode) in [("022", 0o644), ("027", 0o640), ("077", 0o600)] {

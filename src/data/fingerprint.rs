@@ -105,8 +105,8 @@ impl<T: Stored> Work for GroupHashes<'_, T> {
                 }
             }
             let mut all = 0u64;
-            for i in 0..LANES {
-                all = all.wrapping_add(rows[i].wrapping_mul(factors.rows[i]));
+            for (i, u) in rows.iter().enumerate() {
+                all = all.wrapping_add(u.wrapping_mul(factors.rows[i]));
             }
             sum = sum.wrapping_add(hash::mix(all, (first + g) as u64));
         }

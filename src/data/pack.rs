@@ -67,7 +67,7 @@ pub struct Packed {
     pub moments: Vec<Moments>,
     /// What targets and weights come to.
     pub sums: RowSums,
-    /// Σ h of [`fingerprint`](super::fingerprint) over X.
+    /// Σ h of `fingerprint.rs` over X.
     pub hashes: u64,
     /// Row samples, smallest first, stored as the rows are.
     pub samples: Vec<RowBlock>,

@@ -126,7 +126,7 @@ impl<'a, T: Stored> Storing<'a, T> {
         (0..features).map(|j| moments(&self.parts, j)).collect()
     }
 
-    /// Σ h of [`fingerprint`](super::fingerprint) over what was stored.
+    /// Σ h of `fingerprint.rs` over what was stored.
     pub(super) fn hashes(&self) -> u64 {
         self.parts.iter().map(|part| part.hashes).fold(0, u64::wrapping_add)
     }
@@ -150,7 +150,7 @@ impl<'a, T: Stored> Storing<'a, T> {
 struct TaskSums {
     /// Σ s.
     weight: f64,
-    /// Σ h of [`fingerprint`](super::fingerprint).
+    /// Σ h of `fingerprint.rs`.
     hashes: u64,
     /// Sums of each column.
     sums: Vec<Sums>,

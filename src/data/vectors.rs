@@ -48,7 +48,7 @@ pub struct RowSums {
     pub weight_sum: f64,
     /// Two, or as many as the targets number.
     pub classes: usize,
-    /// Σ h of [`fingerprint`] over them.
+    /// Σ h of `fingerprint.rs` over them.
     pub hashes: u64,
 }
 
