@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all of them. The GPU tests need a Vulkan driver; where none is installed and
-# apt is at hand, Mesa's software driver is installed. The tests of exports need a C compiler and python3, and for two of them
+# apt is at hand, Mesa's software driver is installed. Those of several ranks need an MPI and libclang. The tests of exports need a C compiler and python3, and for two of them
 # packages of Python, which go to a folder below target/. Those of the pages of --report and of WebGPU need Chromium (CHROMIUM names
 # another one than `chromium`).
 set -euo pipefail
@@ -19,6 +19,9 @@ if [ "$(uname)" = Linux ]; then
     command -v cc >/dev/null || lacking+=(gcc libc6-dev)
     python3 -c 'import ensurepip, sqlite3' 2>/dev/null || lacking+=(python3 python3-venv)
     command -v "${CHROMIUM:-chromium}" >/dev/null || lacking+=(chromium)
+    # Several ranks: an MPI, its compiler's wrapper, and what its bindings are made with.
+    command -v mpirun >/dev/null && command -v mpicc >/dev/null || lacking+=(openmpi-bin libopenmpi-dev)
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || lacking+=(libclang-dev)
 fi
 if [ ${#lacking[@]} -gt 0 ]; then
     if command -v apt-get >/dev/null; then
@@ -36,6 +39,9 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 # Mesa's device-select layer prints an error for every look at the adapters where there is no desktop.
 export NODEVICE_SELECT=1
 cargo test --locked
+cargo clippy --locked --features mpi --all-targets -- -D warnings
+cargo test --locked --features mpi --lib engine::ranked
+cargo test --locked --features mpi --test mpi -- --test-threads 2
 
 runtimes="$PWD/target/export-runtimes"
 python3 -m venv "$runtimes"

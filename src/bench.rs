@@ -170,7 +170,7 @@ pub fn bench(
         let (engine, opening) = engine::open(device, data, 1, &GpuOptions::default())?;
         measured.push(Measured::new(engine, opening));
     }
-    let reference = Host::new(data).engine().loss_gradient(&w[0])?;
+    let reference = Host::new(data).engine()?.loss_gradient(&w[0])?;
     for one in &mut measured {
         one.disagreement = disagreement(data, &reference, &one.engine.loss_gradient(&w[0])?);
     }
@@ -374,7 +374,7 @@ mod tests {
     fn an_engine_that_is_wrong_anywhere_disagrees() {
         let data = synthetic(500, 3, 7).unwrap();
         let w = parameters(&data, 0);
-        let evaluate = || Host::new(&data).engine().loss_gradient(&w).unwrap();
+        let evaluate = || Host::new(&data).engine().unwrap().loss_gradient(&w).unwrap();
         let reference = evaluate();
         assert_eq!(disagreement(&data, &reference, &evaluate()), 0.0);
         let least = 1.5 * AGREEMENT * data.weight_sum;

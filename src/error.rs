@@ -53,6 +53,9 @@ pub enum Error {
     /// The numbers left the range that can be computed with.
     #[error("{0}")]
     Numerics(String),
+    /// The processes that share the job cannot reach each other any more.
+    #[error("the ranks of this job cannot go on: {0}")]
+    Rank(String),
 }
 
 impl Error {

@@ -157,7 +157,8 @@ impl Fit {
             inference: None,
             design: design.clone(),
         };
-        model.with_fingerprints(data.fingerprint, options.fingerprint())
+        // Ranks store rows each in units of their own, so that theirs do not tell what one process's does.
+        if data.ranks() > 1 { model } else { model.with_fingerprints(data.fingerprint, options.fingerprint()) }
     }
 }
 

@@ -31,7 +31,7 @@
 //! - [`objective`]: loss + penalty + standardised columns over an engine
 //! - [`engine`]: all that a solver may ask of the data; [`engine::gpu`] is the only room that names wgpu
 //! - [`data`]: files to blocks of rows
-//! - [`linalg`], [`logistic`], [`octet`], `disk`, [`monitor`], [`error`]: what all of them use
+//! - [`linalg`], [`logistic`], [`octet`], [`ranks`], `disk`, [`monitor`], [`error`]: what all of them use
 //! - [`mod@reference`]: J, ∇J and H in plain f64; shares no code with the engines
 //!
 //! `docs/architecture.md` is the map with the reasons.
@@ -54,6 +54,7 @@ pub mod model;
 pub mod monitor;
 pub mod objective;
 pub mod octet;
+pub mod ranks;
 pub mod reference;
 pub mod report;
 pub mod separation;

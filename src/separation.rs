@@ -192,17 +192,8 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(host: &'a Host<'a>) -> Result<Self> {
-        let mut sides = Vec::new();
-        let mut first = 0;
-        for block in &host.data().blocks {
-            let vectors = block.vectors()?;
-            for i in 0..block.rows() {
-                if vectors.weight.at(i) > 0.0 {
-                    sides.push((first + i, 2.0 * vectors.target.at(i) - 1.0));
-                }
-            }
-            first += block.rows();
-        }
+        let vectors = host.vectors()?.into_iter().enumerate();
+        let sides = vectors.filter(|(_, (_, s))| *s > 0.0).map(|(row, (t, _))| (row, 2.0 * t - 1.0)).collect();
         Ok(Rows { host, sides })
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 /// it, never in a circle. A new room is an error until it is placed here.
 const LAYERS: &[&[&str]] = &[
     &["error"],
-    &["monitor", "linalg", "octet"],
+    &["monitor", "linalg", "octet", "ranks"],
     &["disk"],
     &["logistic"],
     &["data"],

@@ -6,8 +6,8 @@ use faer::Side;
 
 use super::Problem;
 use super::bounds::{self, PenalisedClasses};
+use crate::engine::Params;
 use crate::engine::cpu::ColumnMap;
-use crate::engine::{Engine, Params};
 use crate::error::Result;
 use crate::linalg::Cholesky;
 use crate::objective::{ClassEvaluation, ClassObjective};
@@ -62,8 +62,8 @@ impl Problem<'_> {
         let mut coefficients = self.shortest_of_classes(theta, classes);
         let in_full = |(beta, intercept): &(Vec<f64>, f64)| self.full.from_original(beta, *intercept);
         let theta: Vec<f64> = coefficients.iter().flat_map(in_full).collect();
-        let mut engine = self.host.engine();
-        let mut objective = ClassObjective::new(&mut engine, self.host, self.full.clone(), classes, self.l2);
+        let mut engine = self.host.engine()?;
+        let mut objective = ClassObjective::new(engine.as_mut(), self.host, self.full.clone(), classes, self.l2)?;
         let mut at = objective.evaluate(theta)?;
         let mut least = None;
         if self.penalises_all() && self.full.map().intercept {
@@ -81,6 +81,7 @@ impl Problem<'_> {
         }
         let gradient_norms = objective.gradient_norms(&at.gradient);
         let bounds = if self.penalises_all() { self.class_bounds(&at.gradient, least) } else { None };
+        drop(objective);
         Ok(CertifiedClasses {
             coefficients,
             objective: at.value,
@@ -129,16 +130,12 @@ impl Problem<'_> {
             let w = self.coordinates.to_params(step);
             moved.push(self.host.products(w.model(0), w.model(0))?);
         }
-        let (mut least, mut most, mut row) = (0f64, 0f64, 0);
-        for block in &self.host.data().blocks {
-            let vectors = block.vectors()?;
-            for (t, s) in vectors.target.iter().zip(vectors.weight.iter()) {
-                let own = moved[t as usize][row].0;
-                for of_class in moved.iter().filter(|_| s > 0.0) {
-                    let raised = own - of_class[row].0;
-                    (least, most) = (least.min(raised), most.max(raised));
-                }
-                row += 1;
+        let (mut least, mut most) = (0f64, 0f64);
+        for (row, (t, s)) in self.host.vectors()?.into_iter().enumerate() {
+            let own = moved[t as usize][row].0;
+            for of_class in moved.iter().filter(|_| s > 0.0) {
+                let raised = own - of_class[row].0;
+                (least, most) = (least.min(raised), most.max(raised));
             }
         }
         Ok(most > MOVING && least >= -UNMOVED * most)

@@ -8,8 +8,8 @@ mod polish;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Dataset, Precision};
-use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, Host, RowSample, gram_cost};
-use crate::engine::{DeviceKind, Engine};
+use crate::engine::DeviceKind;
+use crate::engine::cpu::{ColumnMap, Curvature, Host, HostEngine, RowSample, gram_cost};
 use crate::error::Result;
 use crate::linalg::{Cholesky, Independence, MAX_COLUMNS, independent_columns};
 use crate::monitor::Monitor;
@@ -270,8 +270,8 @@ impl<'a> Problem<'a> {
         tolerance: f64,
         monitor: &dyn Monitor,
     ) -> Result<Certified> {
-        let mut host_engine = self.host.engine();
-        let mut objective = Objective::new(&mut host_engine, self.host, self.coordinates.clone(), self.l2);
+        let mut host_engine = self.host.engine()?;
+        let mut objective = Objective::new(host_engine.as_mut(), self.host, self.coordinates.clone(), self.l2);
         let polished = self.polish(&mut objective, end, engine, steps_allowed, tolerance, monitor)?;
         let separation = polished.proof.map(|proof| Separation {
             complete: proof.complete,
@@ -279,7 +279,7 @@ impl<'a> Problem<'a> {
             rows: proof.rows,
         });
         let (polished_norms, polished_value) = (objective.gradient_norms(&polished.at), polished.at.value);
-        let mut objective = Objective::new(&mut host_engine, self.host, self.full.clone(), self.l2);
+        let mut objective = Objective::new(host_engine.as_mut(), self.host, self.full.clone(), self.l2);
         // The coefficients as they will be written down are what is certified, redundant columns and all.
         let mut certify = |(coefficients, intercept): (Vec<f64>, f64)| -> Result<_> {
             let at = objective.evaluate(self.full.from_original(&coefficients, intercept))?;
@@ -299,7 +299,7 @@ impl<'a> Problem<'a> {
                 shortest
             }
         };
-        let bounds = if self.penalises_all() { self.penalised_bounds(&mut host_engine, &at)? } else { None };
+        let bounds = if self.penalises_all() { self.penalised_bounds(host_engine.as_mut(), &at)? } else { None };
         let basin = polished.basin.as_ref();
         // What was proved of the point that the polish ended at, and what writing that down cost.
         let written = (at.value - polished_value).max(0.0);
@@ -335,7 +335,7 @@ impl<'a> Problem<'a> {
     }
 
     /// What the penalty proves of the point `at`, in the full coordinates and still held by `engine`.
-    fn penalised_bounds(&self, engine: &mut CpuEngine<'_>, at: &Evaluation) -> Result<Option<(f64, f64)>> {
+    fn penalised_bounds(&self, engine: &mut dyn HostEngine, at: &Evaluation) -> Result<Option<(f64, f64)>> {
         let spreads = self.full.units();
         let slopes: Vec<f64> = at.gradient.iter().zip(spreads).map(|(g, unit)| g * unit).collect();
         let intercept = match self.full.map().intercept {

@@ -11,7 +11,7 @@ use crate::error::Result;
 
 pub(super) fn run(args: &DevicesArgs) -> Result<Outcome> {
     let adapters = gpu::adapters();
-    let real = gpu::choose_real();
+    let real = gpu::choose_real(0);
     let (auto, why) = match &real {
         Some(id) => (id.as_str(), "a real GPU that can compute"),
         None if adapters.is_empty() => ("cpu", "no GPU adapter answers (is a Vulkan, Metal or DX12 driver installed?)"),

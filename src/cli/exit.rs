@@ -33,15 +33,22 @@ impl Outcome {
     }
 }
 
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        ExitCode::from(match outcome {
+impl Outcome {
+    /// Its exit code.
+    pub(super) fn code(self) -> u8 {
+        match self {
             Outcome::Done => 0,
             Outcome::NotGood => 1,
             Outcome::BadInput => 2,
             Outcome::NoDevice => 3,
             Outcome::Interrupted => 130,
-        })
+        }
+    }
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        ExitCode::from(outcome.code())
     }
 }
 
@@ -50,7 +57,7 @@ impl From<&Error> for Outcome {
         match error {
             Error::Io { .. } | Error::Data { .. } | Error::Usage(_) | Error::Model { .. } => Outcome::BadInput,
             Error::NoDevice(_) => Outcome::NoDevice,
-            Error::Device(_) | Error::Numerics(_) | Error::Write { .. } => Outcome::NotGood,
+            Error::Device(_) | Error::Numerics(_) | Error::Rank(_) | Error::Write { .. } => Outcome::NotGood,
         }
     }
 }

@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod export;
 mod invocation;
+mod job;
 mod manual;
 mod metrics;
 mod output;
@@ -34,9 +35,11 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use args::{Cli, Command, Common};
 use exit::Outcome;
+use job::Job;
 use progress::Terminal;
 
 use crate::error::{Error, Result};
+use crate::ranks::Team;
 
 /// Threads that anybody could have a use for.
 const MOST_THREADS: usize = 1024;
@@ -46,10 +49,19 @@ pub fn main() -> ExitCode {
     quieten_mesa();
     quieten_caught_panics();
     let (cli, matches) = parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    let common = cli.command.common();
-    let terminal = Terminal::new(common.quiet, common.verbose);
-    let result = prepare(common).and_then(|()| match &cli.command {
-        Command::Train(args) => train::run(args, &matches, &terminal),
+    let job = match Job::join() {
+        Ok(job) => job,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Outcome::from(&error).into();
+        }
+    };
+    let (common, team) = (cli.command.common(), job.team.clone());
+    let leads = team.as_ref().is_none_or(|team| team.leads());
+    let terminal = if leads { Terminal::new(common.quiet, common.verbose) } else { Terminal::mute() };
+    let ready = job::check(team.as_ref(), &cli.command).and_then(|()| prepare(common, team.as_deref()));
+    let result = agreed(team.as_deref(), ready).and_then(|()| match &cli.command {
+        Command::Train(args) => train::run(args, &matches, &terminal, team.as_ref()),
         Command::Cv(args) => cv::run(args, &terminal),
         Command::Path(args) => path::run(args, &terminal),
         Command::Summary(args) => summary::run(args, &terminal),
@@ -65,14 +77,29 @@ pub fn main() -> ExitCode {
         Command::Man(args) => manual::man(args, &terminal),
     });
     terminal.clear();
-    match result {
-        Ok(outcome) => outcome.into(),
+    let knows = team.as_ref().is_some_and(|team| team.has_failed());
+    let outcome = match &result {
+        Ok(outcome) => *outcome,
         // The reader of our output has gone (`gpulogit ... | head`): nothing is left to do.
-        Err(Error::Write { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Outcome::Done.into(),
+        Err(Error::Write { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Outcome::Done,
         Err(error) => {
-            eprintln!("error: {error}");
-            Outcome::from(&error).into()
+            // What all ranks know of one tells.
+            if leads || !knows {
+                eprintln!("error: {error}");
+            }
+            Outcome::from(error)
         }
+    };
+    drop(team);
+    job.leave(leads || knows || result.is_ok(), outcome.code());
+    outcome.into()
+}
+
+/// What all ranks make of `ready`, where there are several.
+fn agreed(team: Option<&Team>, ready: Result<()>) -> Result<()> {
+    match team {
+        Some(team) => team.agree(ready),
+        None => ready,
     }
 }
 
@@ -110,8 +137,8 @@ fn quieten_caught_panics() {
 }
 
 /// Sets the number of threads and the way Ctrl-C works.
-fn prepare(common: &Common) -> Result<()> {
-    if let Some(threads) = common.threads {
+fn prepare(common: &Common, team: Option<&Team>) -> Result<()> {
+    if let Some(threads) = common.threads.or_else(|| team.map(job::threads)) {
         if !(1..=MOST_THREADS).contains(&threads) {
             return Err(Error::Usage(format!("--threads must be between 1 and {MOST_THREADS}")));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::job;
 use crate::monitor::{Event, Monitor, Pass};
 
 /// Set by the first Ctrl-C.
@@ -16,13 +17,17 @@ static FITTING: AtomicBool = AtomicBool::new(false);
 /// The handler of Ctrl-C. While a fit runs the first one asks it to stop with the best point so far; another one, or
 /// one while nothing is computed yet, ends the program.
 pub(super) fn interrupt() {
-    if INTERRUPTED.swap(true, Ordering::SeqCst) || !FITTING.load(Ordering::SeqCst) {
+    let again = INTERRUPTED.swap(true, Ordering::SeqCst);
+    job::end_by_signal();
+    if again || !FITTING.load(Ordering::SeqCst) {
         std::process::exit(130);
     }
 }
 
 /// Shows long work on stderr: a line that renews itself on a terminal, a line an iteration with `-v`.
 pub(super) struct Terminal {
+    /// Whether not even warnings are shown.
+    mute: bool,
     quiet: bool,
     verbose: bool,
     bar: ProgressBar,
@@ -39,6 +44,7 @@ impl Terminal {
         // indicatif draws nothing where stderr is no terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         Terminal {
+            mute: false,
             quiet,
             verbose,
             bar: ProgressBar::with_draw_target(None, target),
@@ -46,6 +52,11 @@ impl Terminal {
             pass: Arc::default(),
             warnings: Mutex::default(),
         }
+    }
+
+    /// That of a rank that has nothing to say: rank 0 does.
+    pub(super) fn mute() -> Self {
+        Terminal { mute: true, ..Terminal::new(true, false) }
     }
 
     /// Takes the line away.
@@ -62,7 +73,9 @@ impl Terminal {
 
     /// Warns, even when quiet.
     pub(super) fn warn(&self, message: &str) {
-        self.bar.suspend(|| eprintln!("warning: {message}"));
+        if !self.mute {
+            self.bar.suspend(|| eprintln!("warning: {message}"));
+        }
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(message.to_owned());
     }
 

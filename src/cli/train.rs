@@ -2,16 +2,19 @@
 
 mod classes;
 mod diagnostics;
+mod load;
 mod page;
 mod replay;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::ArgMatches;
 
 use diagnostics::{Diagnostics, Influence, check_numbered};
+use load::{Loaded, load};
 use page::{Story, Work, certificate_of_two, coefficients_of_two};
 use replay::{Compared, Replay, add_comparison, recorded_arguments};
 pub(super) use report::warn;
@@ -21,43 +24,70 @@ use super::args::{L2Arg, SolverArg, TrainArgs};
 use super::curve::warn as warn_of_curve;
 use super::evaluate::{HELD_OUT, Scores, Unseen, judge};
 use super::exit::Outcome;
+use super::job;
 use super::metrics::text as metrics_text;
 use super::output::{json, plural, short, stdout};
 use super::progress::Terminal;
 use super::summary::DEFAULT_LEVEL;
 use crate::certificate::Status;
-use crate::data::{DataOptions, ReadOptions, RowStream, Training, files_of, load_training};
+use crate::data::{ReadOptions, RowStream, Training};
 use crate::engine::DeviceRequest;
 use crate::engine::gpu::GpuOptions;
+use crate::engine::{dismiss, serve};
 use crate::error::{Error, Result};
 use crate::fit::{Bootstrap, Fit, FitOptions, Init, Resampling, bootstrap, check_inference, fit, infer};
 use crate::inference::{Inference, check_level};
-use crate::model::{Checkpoint, Checkpoints, FitIdentity, Model, check_output};
+use crate::model::{Checkpoint, Checkpoints, FitIdentity, Model};
 use crate::monitor::Monitor;
+use crate::ranks::Team;
 use crate::report::History;
 use crate::solver::Solver;
 
-pub(super) fn run(args: &TrainArgs, matches: &ArgMatches, terminal: &Terminal) -> Result<Outcome> {
-    let Some(path) = &args.replay else { return fit_files(args, matches, None, terminal) };
+pub(super) fn run(
+    args: &TrainArgs,
+    matches: &ArgMatches,
+    terminal: &Terminal,
+    team: Option<&Arc<Team>>,
+) -> Result<Outcome> {
+    let Some(path) = &args.replay else { return fit_files(args, matches, None, terminal, team) };
     let replay = Replay::load(path)?;
     let (args, matches) = replay.arguments(matches)?;
-    fit_files(&args, &matches, Some(&replay), terminal)
+    fit_files(&args, &matches, Some(&replay), terminal, team)
 }
 
 /// The fit that `args` ask for, compared with the one that is to be repeated, if one is.
-fn fit_files(args: &TrainArgs, matches: &ArgMatches, replay: Option<&Replay>, terminal: &Terminal) -> Result<Outcome> {
+fn fit_files(
+    args: &TrainArgs,
+    matches: &ArgMatches,
+    replay: Option<&Replay>,
+    terminal: &Terminal,
+    team: Option<&Arc<Team>>,
+) -> Result<Outcome> {
     let reading = Instant::now();
-    let penalised = match args.fit.l2 {
-        L2Arg::Auto => args.grid.penalties.is_penalised(),
-        L2Arg::Is(l2) => l2 > 0.0 || args.fit.l1 > 0.0,
-    };
-    let level = check(args)?;
-    let mut data_options = args.data.options(penalised, args.holdout, args.fit.optimum.seed)?;
-    args.grid.read_folds(&mut data_options);
-    args.inference.read_clusters(&mut data_options);
-    let inputs = inputs(args, &data_options)?;
-    check_outputs(args, &inputs)?;
-    let training = load_training(&args.data.files, &data_options, terminal)?;
+    let loaded = load(args, terminal, team);
+    let Some(team) = team else { return fit_loaded(args, matches, replay, terminal, loaded?, reading) };
+    job::note_remedy(args);
+    let loaded = team.agree(loaded)?;
+    if !team.leads() {
+        let gpu = GpuOptions { device_memory: args.fit.optimum.device_memory, ..GpuOptions::default() };
+        serve(&loaded.training.train, &args.common.device(), &gpu)?;
+        return Ok(Outcome::Done);
+    }
+    let done = fit_loaded(args, matches, replay, terminal, loaded, reading);
+    dismiss(team)?;
+    done
+}
+
+/// Fits what was loaded since `reading`.
+fn fit_loaded(
+    args: &TrainArgs,
+    matches: &ArgMatches,
+    replay: Option<&Replay>,
+    terminal: &Terminal,
+    loaded: Loaded,
+    reading: Instant,
+) -> Result<Outcome> {
+    let Loaded { training, inputs, level } = loaded;
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let unseen_options = ReadOptions {
         format: args.data.format.map(Into::into),
@@ -280,34 +310,6 @@ fn check(args: &TrainArgs) -> Result<f64> {
     Ok(level)
 }
 
-/// Holds the files that are written to be none of those that are read, nor each other.
-fn check_outputs(args: &TrainArgs, inputs: &[PathBuf]) -> Result<()> {
-    let outputs = [
-        ("--model", args.model()),
-        ("--checkpoint", args.checkpoint.as_deref()),
-        ("--influence", args.inference.influence.as_deref()),
-        ("--report", args.page.report.as_deref()),
-    ];
-    let mut taken: Vec<(&str, PathBuf)> = Vec::new();
-    for (option, path) in outputs.into_iter().filter_map(|(option, path)| Some((option, path?))) {
-        check_output(path, inputs)?;
-        let real = real_path(path);
-        if let Some((other, _)) = taken.iter().find(|(_, other)| *other == real) {
-            let what = other.trim_start_matches('-');
-            return Err(Error::Usage(format!("{option} {}: the {what} goes there; name another file", path.display())));
-        }
-        taken.push((option, real));
-    }
-    Ok(())
-}
-
-/// The one name of a file, which need not be there yet.
-fn real_path(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = || Some(std::fs::canonicalize(folder).ok()?.join(path.file_name()?));
-    std::fs::canonicalize(path).ok().or_else(beside).unwrap_or_else(|| path.to_path_buf())
-}
-
 /// What a person must know about the replicates, or why there are none.
 fn warn_of_bootstrap(args: &TrainArgs, fit: &Fit, replicates: Option<&Bootstrap>, terminal: &Terminal) {
     match replicates {
@@ -392,15 +394,6 @@ fn checkpoints<'a>(
         None => {}
     }
     Ok((Some(Checkpoints::new(path, fit, before, terminal)), options))
-}
-
-/// Every file that is read.
-fn inputs(args: &TrainArgs, data: &DataOptions) -> Result<Vec<PathBuf>> {
-    let mut inputs = files_of(&args.data.files)?;
-    inputs.extend(data.files_beside().chain(&args.test).chain(&args.replay).cloned());
-    // A start that is no file does no harm here.
-    inputs.push(PathBuf::from(&args.fit.init));
-    Ok(inputs)
 }
 
 /// Opens the rows to judge the model on, and reads the first: what is wrong with them should show before the fit.

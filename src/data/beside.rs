@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::files::Files;
 use super::input::{Batch, Cells, Kind, Text, error_at, npy};
-use super::table::{Files, Use, Wanted, not_a_weight};
+use super::table::{Use, Wanted, not_a_weight};
 use crate::error::Result;
 
 /// What is wanted of files beside the matrices.
@@ -27,6 +28,9 @@ pub(super) fn wanted(
 /// The files beside the matrices, read as these are.
 pub(super) struct Beside {
     vectors: Vec<(Wanted, npy::Vector)>,
+    /// Rows of the matrices before the first that is read here, and before the first row that is.
+    pub(super) rows_before: u64,
+    pub(super) first_row: u64,
 }
 
 impl Beside {
@@ -35,17 +39,21 @@ impl Beside {
     /// # Errors
     /// As [`npy::Vector::open`].
     pub(super) fn open<'a>(files: &Files, wanted: impl Iterator<Item = &'a Wanted>) -> Result<Self> {
-        let mut beside = Beside { vectors: Vec::new() };
+        let mut beside = Beside { vectors: Vec::new(), rows_before: 0, first_row: 0 };
         let with_files: Vec<_> = wanted.filter_map(|wanted| Some((wanted.clone(), wanted.file.as_ref()?))).collect();
         if with_files.is_empty() {
             return Ok(beside);
         }
-        let mut rows = 0;
-        for source in &files.sources {
+        let (mut rows, mut first) = (0, 0);
+        for (file, source) in files.sources.iter().enumerate() {
+            if file == files.here.start && !files.here.is_empty() {
+                first = rows + npy::first_row(source)?;
+                (beside.rows_before, beside.first_row) = (rows as u64, first as u64);
+            }
             rows += npy::shape(source)?.0;
         }
         for (wanted, path) in with_files {
-            let vector = npy::Vector::open(path, rows)?;
+            let vector = npy::Vector::open(path, rows)?.from_row(first);
             beside.vectors.push((wanted, vector));
         }
         Ok(beside)

@@ -17,10 +17,11 @@ use tempfile::TempPath;
 pub use folder::{CacheState, CachedFile, cached_files, clear_cache};
 use manifest::Manifest;
 
+use super::files::Files;
 use super::hash;
 use super::intake::Intake;
 use super::options::{DataOptions, folder_with_room};
-use super::table::{Files, Wanted};
+use super::table::Wanted;
 use crate::disk::{DiskFile, MORE_ROOM};
 use crate::error::{Error, Result};
 

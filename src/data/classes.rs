@@ -1,9 +1,9 @@
 //! The classes of the rows to train on, and what labels and weights come to.
 
 use super::cut::Cut;
+use super::files::Files;
 use super::options::{ClassWeight, DataOptions, Format, SVMLIGHT_LABEL};
 use super::part::{ClassSums, MANY_LABELS};
-use super::table::Files;
 use super::target::Target;
 use super::vector::RowVector;
 use super::vectors::RowVectors;

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::agree;
 use super::cache::Cache;
 use super::frames::Chosen;
 use super::input::{Batch, Cells, Kind, MISSING, Text};
@@ -10,7 +11,7 @@ use super::options::{DataOptions, Missing};
 use super::pack::SMALL_DATA;
 use super::part::{Dictionary, Labels, MANY_LABELS, Part, label_code};
 use super::split::is_held_out;
-use super::table::{Reading, Stop, Use};
+use super::table::{Halt, Reading, Stop, Use};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
@@ -104,11 +105,13 @@ impl Intake {
             dropped: 0,
             missing: reading.columns.iter().map(|column| (column.wanted.name.clone(), 0)).collect(),
         };
-        while let Some((file, batches)) = reading.next(monitor)? {
-            for batch in batches {
-                intake.take(reading, &policy, file, batch)?;
+        let taken = intake.take_all(reading, &policy, cache, monitor);
+        match reading.files.team.clone() {
+            None => taken.map_err(|halt| reading.settled(halt, &[]))?,
+            Some(team) => {
+                agree::settle(&team, reading, taken)?;
+                agree::merge(&mut intake, &team, options)?;
             }
-            intake.spill(options, cache, false)?;
         }
         if intake.rows == 0 {
             return Err(reading.whole("there is a header but no row").into());
@@ -120,7 +123,7 @@ impl Intake {
                 return Err(super::input::error_at(reading.files.first(), None, Some(name), message).into());
             }
         }
-        if intake.parts().all(|part| part.rows == 0) {
+        if intake.parts().all(|part| part.classes.rows.is_empty()) {
             let worst = intake.missing.iter().max_by_key(|(_, count)| *count);
             let hint = worst.map_or(String::new(), |(name, count)| {
                 format!("; column {name} lacks {count} of {} values (--drop {name})", intake.rows)
@@ -204,7 +207,24 @@ impl Intake {
         Ok(())
     }
 
-    fn take(&mut self, reading: &mut Reading, policy: &Policy<'_>, file: usize, mut batch: Batch) -> Result<(), Stop> {
+    /// Takes in all that `reading` has.
+    fn take_all(
+        &mut self,
+        reading: &mut Reading,
+        policy: &Policy<'_>,
+        cache: &mut Cache,
+        monitor: &dyn Monitor,
+    ) -> Result<(), Halt> {
+        while let Some((file, batches)) = reading.next(monitor)? {
+            for batch in batches {
+                self.take(reading, policy, file, batch)?;
+            }
+            self.spill(policy.options, cache, false)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, reading: &mut Reading, policy: &Policy<'_>, file: usize, mut batch: Batch) -> Result<(), Halt> {
         let (rows, first) = (batch.rows, self.rows as usize);
         let gaps = self.gaps_of(reading, policy, file, &batch)?;
         let target = self.target_codes(policy, &mut batch);
@@ -236,7 +256,7 @@ impl Intake {
         }
         self.rows += rows as u64;
         match batch.fault {
-            Some(fault) => Err(reading.stop(file, fault)),
+            Some(fault) => Err(Halt::Fault(file, fault)),
             None => Ok(()),
         }
     }

@@ -1,32 +1,37 @@
 //! Training data: files become a [`Dataset`] and the [`Design`] learnt from them.
 
-use std::collections::HashMap;
+mod arrays;
+
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Dataset;
-use super::beside::{self, Beside};
+use super::beside;
 use super::cache::{Cache, Found, Sources};
-use super::classes::{Classes, Labelled, check_part, check_sums, class_factors};
-use super::clusters::{self, Clusters};
+use super::classes::{Classes, check_part, check_sums, class_factors};
+use super::clusters::Clusters;
 use super::cut::Cut;
 use super::design::{Design, InputColumn, MAX_HASH_BITS};
-use super::folds::{self, Folds};
-use super::input::{MISSING, Text, npy};
+use super::files::Files;
+use super::folds::Folds;
+use super::input::MISSING;
 use super::intake::{Intake, Place};
 use super::learn;
 use super::matrix;
 use super::names;
 use super::options::{ClassWeight, DataOptions, Format, Missing, SVMLIGHT_LABEL};
-use super::pack::{BLOCK_BYTES, PackOptions, SMALL_DATA};
-use super::part::{ClassSums, Part, label_code};
+use super::pack::{BLOCK_BYTES, PackOptions};
+use super::part::{ClassSums, Part};
 use super::roles;
 use super::size;
-use super::table::{Files, Opened, Stop, Use, Wanted};
+use super::spread::spread;
+use super::table::{Opened, Stop, Use, Wanted};
 use super::target::Target;
 use crate::error::{Error, Place as At, Result};
 use crate::monitor::{Event, Monitor};
+use arrays::as_it_lies;
 
 /// Blocks that would fill memory, at the least.
 const BLOCKS_IN_MEMORY: u64 = 24;
@@ -91,7 +96,11 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
     let mut options = options.clone();
     // Asked once, for what is available shrinks while rows are read.
     options.memory = Some(options.memory());
-    let files = Files::new(paths, options.format, options.no_header, options.memory())?;
+    let team = options.team.clone();
+    // What a rank reads depends on how many there are.
+    options.no_cache |= team.is_some();
+    let mut files = Files::new(paths, options.format, options.no_header, options.memory(), team)?;
+    let mut undivided = HashSet::new();
     check_format(files.format, options.no_header, true, [&options.target_file, &options.weight_file])?;
     let mut text = HashMap::new();
     loop {
@@ -147,6 +156,10 @@ pub fn load_training(paths: &[PathBuf], options: &DataOptions, monitor: &dyn Mon
             // Its first cells misled: read once more, as text.
             Err(Stop::IsText(column, note)) => {
                 text.insert(column, note);
+            }
+            Err(Stop::Quoted(found)) => {
+                undivided.extend(found);
+                files.divide(&undivided)?;
             }
             Err(Stop::Error(error)) => return Err(error),
         }
@@ -253,75 +266,6 @@ fn plan(opened: &Opened, options: &DataOptions) -> Result<Vec<Wanted>> {
     Ok(wanted)
 }
 
-/// A matrix that is wanted as it lies (row by row, in f32, without gaps) is packed in the memory that it is read into.
-fn as_it_lies(
-    files: &Files,
-    wanted: &[Wanted],
-    options: &DataOptions,
-    monitor: &dyn Monitor,
-) -> Result<Option<Training>> {
-    let [source] = files.sources.as_slice() else { return Ok(None) };
-    if files.format != Format::Npy || options.holdout.is_some() || options.missing == Missing::Mean {
-        return Ok(None);
-    }
-    let (rows, columns) = npy::shape(source)?;
-    let fits = rows.saturating_mul(columns).saturating_mul(size_of::<f32>()) as u64 <= options.memory() / 2;
-    let features: Vec<&Wanted> = wanted.iter().filter(|wanted| wanted.purpose == Use::Feature).collect();
-    if features.len() != columns || rows.saturating_mul(columns) <= SMALL_DATA || !fits {
-        return Ok(None);
-    }
-    let mut beside = Beside::open(files, wanted.iter())?;
-    let (target, weight, group) = beside.whole(rows)?;
-    let weight = weight.unwrap_or_default();
-    let missing = |text: &Text| text.codes.contains(&MISSING);
-    if missing(&target) || group.as_ref().is_some_and(missing) || weight.iter().any(|s| s.is_nan()) {
-        return Ok(None);
-    }
-    let Some(values) = npy::rows_of_f32(source)? else {
-        source.rewind();
-        return Ok(None);
-    };
-    source.check_unchanged()?;
-    beside.check_unchanged()?;
-    let (file, bytes) = (source.path.as_path(), source.bytes_read());
-    monitor.event(Event::Reading { file, rows: rows as u64, bytes, total_bytes: bytes });
-    let mut sums = ClassSums::default();
-    let weigh = |row: usize| weight.get(row).copied().unwrap_or(1.0);
-    let codes: Vec<u8> = target.codes.iter().map(|code| label_code(*code)).collect();
-    codes.iter().enumerate().for_each(|(row, code)| sums.count(*code, weigh(row)));
-    let classes = Classes::learn(&target.values, &[&sums], files, options, None)?;
-    check_part(&sums, "training", &classes, files)?;
-    let (mut folds, mut clusters) = (None, None);
-    if let Some(group) = group {
-        let mut counts = vec![0; group.values.len()];
-        let counted = group.codes.iter().enumerate().filter(|(row, _)| weigh(*row) > 0.0);
-        counted.for_each(|(_, code)| counts[*code as usize] += 1);
-        if options.has_clusters() {
-            let (numbers, count) = clusters::of_labels(&counts)?;
-            let of_row = group.codes.iter().map(|code| numbers[*code as usize]).collect();
-            clusters = Some(Clusters { name: options.cluster_name(), of_row, count });
-        } else {
-            let (numbers, names) = folds::of_labels(&group.values, &counts)?;
-            let of_row = group.codes.iter().map(|code| numbers[*code as usize] as u8).collect();
-            folds = Some(Folds { of_row, names });
-        }
-    }
-    let names: Vec<String> = features.iter().map(|wanted| wanted.name.clone()).collect();
-    let column = |name: &String| InputColumn::Numeric { name: name.clone(), fill: None, date: false };
-    let design = design_of(names.iter().map(column).collect(), classes.target.clone(), options);
-    let packing = Instant::now();
-    let factors = class_factors(&options.class_weight, &sums, &classes)?;
-    let vectors = Labelled { rows, codes: &codes, weight: &weight, offset: &[] }.vectors(&classes, &factors);
-    let train = Dataset::pack_rows(names, values, &vectors, options.pack)?;
-    let summary = ReadSummary {
-        rows: rows as u64,
-        class_counts: classes.sums(&sums).into_iter().map(|(rows, _)| rows).collect(),
-        pack_seconds: packing.elapsed().as_secs_f64(),
-        ..ReadSummary::default()
-    };
-    Ok(Some(Training { train, holdout: None, folds, clusters, class_factors: factors, design, summary }))
-}
-
 fn design_of(columns: Vec<InputColumn>, target: Target, options: &DataOptions) -> Design {
     Design {
         columns,
@@ -354,12 +298,18 @@ fn assemble(
         return Err(Error::data(files.first(), message));
     }
     let mut pack = options.pack;
+    if let Some(team) = &files.team {
+        let features = design.columns.iter().map(InputColumn::features).sum();
+        let rows = team.exchange(&intake.train.rows)?.into_iter().sum();
+        // As one process would; samples are of all rows.
+        (pack.precision, pack.no_sample) = (Some(options.pack.precision_for(rows, features)), true);
+    }
     if intake.train.spilled.is_some() {
         // Made of levels when they are read, the features may be more than the columns.
         let features = design.columns.iter().map(InputColumn::features).sum();
         pack.block_rows = most_block_rows(features, options.memory()).or(pack.block_rows);
     }
-    let filled_cells = if options.missing == Missing::Mean { intake.filled_cells()? } else { 0 };
+    let mut filled_cells = if options.missing == Missing::Mean { intake.filled_cells()? } else { 0 };
     let places: Vec<Place> = intake.features.iter().map(|(_, place, _)| *place).collect();
     let folds = match options.fold.is_some() || options.fold_file.is_some() {
         true => Some(Folds::of_rows(&mut intake)?),
@@ -387,7 +337,12 @@ fn assemble(
         None => None,
     };
     let vectors = intake.train.vectors(&classes, Some(&factors));
-    let train = matrix::pack(&design, &places, &learnt.shares, &mut intake.train, vectors, pack)?;
+    let mut train = matrix::pack(&design, &places, &learnt.shares, &mut intake.train, vectors, pack);
+    if let Some(team) = &files.team {
+        train = spread(team.agree(train)?, team, options.pack.no_sample);
+        filled_cells = team.exchange(&filled_cells)?.into_iter().sum();
+    }
+    let train = train?;
     let summary = ReadSummary {
         rows: intake.rows,
         dropped_rows: intake.dropped,

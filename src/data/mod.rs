@@ -1,5 +1,6 @@
 //! Data in: files become a [`Dataset`] of standardised blocks, and the [`Design`] that a model keeps says how.
 
+mod agree;
 mod beside;
 pub mod block;
 mod blocks;
@@ -9,6 +10,7 @@ mod clusters;
 mod cut;
 mod design;
 mod expand;
+mod files;
 mod fingerprint;
 mod folds;
 mod frames;
@@ -27,10 +29,12 @@ mod roles;
 mod rows;
 mod sample;
 mod scaling;
+mod share;
 pub(crate) mod size;
 mod source;
 mod spill;
 mod split;
+mod spread;
 pub(crate) mod storage;
 mod sweep;
 mod table;
@@ -57,13 +61,17 @@ pub use rows::{RowStream, Rows, load_rows};
 pub use scaling::{Moments, StoredColumn};
 pub use source::{ColumnSource, RowMajor};
 pub use split::rows_to_fit;
+pub use spread::Spread;
+pub(crate) use spread::{Unit, alone};
 pub use target::{MOST_CLASSES, Target};
 pub use vector::{Group, RowVector, of_bits};
 pub use vectors::RowVectors;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::ranks::{Team, Traffic};
 use pack::Packed;
 use storage::Storage;
 
@@ -102,6 +110,8 @@ pub struct Dataset {
     pub fingerprint: Fingerprint,
     /// Nested row samples of this data, smallest first.
     pub samples: Vec<Dataset>,
+    /// Where several ranks share the rows, those here: all that stands above is of all rows then, and there are no blocks.
+    pub spread: Option<Box<Spread>>,
 }
 
 impl Dataset {
@@ -144,12 +154,43 @@ impl Dataset {
             fingerprint,
             blocks,
             samples,
+            spread: None,
         };
         let sample = |block: RowBlock| {
             let weight_sum = block.weight().add_to(0.0);
             data(vec![block.into()], weight_sum, Vec::new())
         };
         data(blocks, sums.weight_sum, samples.into_iter().map(sample).collect())
+    }
+
+    /// The rows of all ranks of `team`, of which this rank has these; every rank calls this. Rank 0 then fits them, and the others
+    /// serve it ([`crate::engine::serve`]).
+    ///
+    /// # Errors
+    /// Those of other ranks, and what reading rows that are not in memory fails with.
+    pub fn spread_over(self, team: &Arc<Team>) -> Result<Dataset> {
+        spread::spread(self, team, false)
+    }
+
+    /// Ranks that share the rows.
+    pub fn ranks(&self) -> usize {
+        self.spread.as_ref().map_or(1, |spread| spread.rows.len())
+    }
+
+    /// What went between the ranks that share the rows, so far.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.spread.as_ref().map(|spread| spread.team.traffic())
+    }
+
+    /// Refuses `what` where several ranks share the rows.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] then.
+    pub fn all_here(&self, what: &str) -> Result<()> {
+        match &self.spread {
+            None => Ok(()),
+            Some(_) => Err(alone(what)),
+        }
     }
 
     /// Largest rounding of a stored value, in standard deviations of its column.
@@ -169,6 +210,7 @@ impl Dataset {
             classes: 2,
             fingerprint: self.fingerprint,
             samples: Vec::new(),
+            spread: None,
         }
     }
 

@@ -1,11 +1,13 @@
 //! The options that decide how files become rows.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::pack::PackOptions;
 use super::size;
+use crate::ranks::Team;
 
 /// How the levels of a categorical column become indicator features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,6 +122,8 @@ pub struct DataOptions {
     pub no_cache: bool,
     /// How the rows are packed.
     pub pack: PackOptions,
+    /// The ranks that share the files, where there are several.
+    pub team: Option<Arc<Team>>,
 }
 
 /// Where rows go that memory does not hold: a folder of ours in the user's cache, or in that of temporary files where the user
@@ -137,7 +141,8 @@ pub(crate) fn folder_with_room() -> PathBuf {
 impl DataOptions {
     /// Bytes of memory that may be used.
     pub(super) fn memory(&self) -> u64 {
-        self.memory.unwrap_or_else(|| size::available() / 5 * 4)
+        let ranks = self.team.as_ref().map_or(1, |team| team.local().1.max(1)) as u64;
+        self.memory.unwrap_or_else(|| size::available() / 5 * 4 / ranks)
     }
 
     /// The files that lie beside a .npy matrix.
@@ -191,6 +196,7 @@ impl Default for DataOptions {
             cache_dir: None,
             no_cache: false,
             pack: PackOptions::default(),
+            team: None,
         }
     }
 }

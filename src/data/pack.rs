@@ -9,6 +9,8 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::block::{LANES, RowBlock, Stretch, Values};
 use super::blocks::Block;
 use super::panel::{Affine, Transpose};
@@ -40,7 +42,7 @@ pub struct PackOptions {
 }
 
 /// Precision of stored values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Precision {
     /// 24 bits.
     F32,
@@ -50,7 +52,7 @@ pub enum Precision {
 
 impl PackOptions {
     /// The precision that a matrix is stored in.
-    fn precision_for(&self, rows: usize, features: usize) -> Precision {
+    pub(super) fn precision_for(&self, rows: usize, features: usize) -> Precision {
         let small = rows.saturating_mul(features) <= SMALL_DATA;
         self.precision.unwrap_or(if small { Precision::F64 } else { Precision::F32 })
     }

@@ -69,12 +69,16 @@ pub(super) struct ClassSums {
 
 impl ClassSums {
     pub(super) fn count(&mut self, code: u8, weight: f64) {
-        let code = usize::from(code);
+        self.add(usize::from(code), 1, weight);
+    }
+
+    /// Counts `rows` rows of the label `code`, of so much weight together.
+    pub(super) fn add(&mut self, code: usize, rows: u64, weight: f64) {
         if self.rows.len() <= code {
             self.rows.resize(code + 1, 0);
             self.weight.resize(code + 1, 0.0);
         }
-        self.rows[code] += 1;
+        self.rows[code] += rows;
         self.weight[code] += weight;
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::Dataset;
 use super::classes::Classes;
 use super::design::{Design, InputColumn, hash_group};
+use super::files::Files;
 use super::frames::Chosen;
 use super::input::{Batch, Cells, MISSING, Text, cell};
 use super::intake::Place;
@@ -20,7 +21,7 @@ use super::part::{Dictionary, Part};
 use super::roles::{wanted_by_name, wanted_of_arrays};
 use super::size;
 use super::split::is_held_out;
-use super::table::{Files, Opened, Reading, Stop, Use};
+use super::table::{Opened, Reading, Stop, Use};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 
@@ -91,7 +92,7 @@ impl<'a> RowStream<'a> {
     pub fn open(paths: &[PathBuf], design: &'a Design, options: &'a ReadOptions) -> Result<Self> {
         design.validate().map_err(|message| Error::Usage(format!("the model's columns are unusable: {message}")))?;
         let no_header = options.no_header.unwrap_or(!design.header);
-        let mut files = Files::new(paths, options.format, no_header, u64::MAX)?;
+        let mut files = Files::new(paths, options.format, no_header, u64::MAX, None)?;
         let has_lines = matches!(files.format, Format::Csv | Format::Tsv);
         files.no_header &= has_lines;
         let asked_no_header = options.no_header == Some(true);
@@ -270,7 +271,7 @@ impl<'a> RowStream<'a> {
         chunk.unusable.append(&mut unusable);
         chunk.part.rows += rows;
         self.summary.rows += rows as u64;
-        match batch.fault.map(|fault| self.reading.stop(file, fault)) {
+        match batch.fault.map(|fault| self.reading.stop(file, fault, &[])) {
             Some(Stop::Error(error)) => Err(error),
             _ => Ok(()),
         }

@@ -5,6 +5,10 @@
 //! class. A small class stays whole. A row that stands for 2ᵏ rows of its class weighs 2ᵏ times as much, so the sample's J
 //! estimates that of all rows.
 
+mod ranks;
+
+pub(super) use ranks::{Drawn, of_ranks};
+
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
@@ -67,19 +71,31 @@ fn most_of_a_class(rows: usize, features: usize) -> Option<usize> {
 
 /// Samples of `most` rows of a class each, at the most; the last is the largest.
 fn pick_most<const N: usize>(vectors: &dyn VectorSource, most: [usize; N]) -> Result<Vec<Pick>> {
+    pick_among(vectors, 0, most, &|counts| Ok(counts.to_vec()))
+}
+
+/// As [`pick_most`], where row 0 of `vectors` is row `first` of all, and `all` makes counts of all rows of counts of these.
+fn pick_among<const N: usize>(
+    vectors: &dyn VectorSource,
+    first: usize,
+    most: [usize; N],
+    all: &dyn Fn(&[usize]) -> Result<Vec<usize>>,
+) -> Result<Vec<Pick>> {
     let counts = in_tasks(vectors, |_, vectors, rows| class_counts(vectors, rows))?.into_iter().fold([0; 2], sum);
+    let counts = all(&counts)?;
     if counts == [0; 2] {
         return Ok(Vec::new());
     }
     // After so many halvings, and no fewer, no more may be left than wanted: other rows need not be kept in mind.
-    let least = counts.map(|count| (count / most[N - 1].max(1)).checked_ilog2().unwrap_or(0));
-    let candidates = in_tasks(vectors, |first, vectors, rows| Candidates::among(vectors, first, rows, least))?;
-    let mut survivors = [[0; RANKS]; 2];
+    let least = [0, 1].map(|class| (counts[class] / most[N - 1].max(1)).checked_ilog2().unwrap_or(0));
+    let candidates = in_tasks(vectors, |start, vectors, rows| Candidates::among(vectors, first + start, rows, least))?;
+    let mut survivors = vec![0; 2 * RANKS];
     for task in &candidates {
-        survivors.iter_mut().zip(&task.of_halvings).for_each(|(all, here)| *all = sum(*all, *here));
+        survivors.iter_mut().zip(task.of_halvings.as_flattened()).for_each(|(all, here)| *all += here);
     }
+    let survivors = all(&survivors)?;
     let sample = |most| {
-        let thinning = [0, 1].map(|class| thinning(&survivors[class], least[class], most));
+        let thinning = [0, 1].map(|class| thinning(&survivors[class * RANKS..][..RANKS], least[class], most));
         let rows = candidates.par_iter().map(|task| task.surviving(thinning)).collect::<Vec<_>>().concat();
         Pick { rows, thinning }
     };
@@ -162,7 +178,7 @@ fn sum<const N: usize>(a: [usize; N], b: [usize; N]) -> [usize; N] {
 }
 
 /// Halvings, `least` or more, after which no more than `most` rows are left of those that survive so many.
-fn thinning(survivors: &[usize; RANKS], least: u32, most: usize) -> u32 {
+fn thinning(survivors: &[usize], least: u32, most: usize) -> u32 {
     let mut left: usize = survivors[least as usize..].iter().sum();
     let mut halvings = least;
     while left > most {

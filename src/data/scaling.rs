@@ -44,6 +44,51 @@ pub struct Moments {
     pub rounding: f64,
 }
 
+/// Moments of a column as parts of the rows are added, one after the other (Chan, Golub & LeVeque 1983, The American Statistician
+/// 37:242).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pooled {
+    weight: f64,
+    mean: f64,
+    spread: f64,
+    min: f64,
+    max: f64,
+    /// Largest |z − stored z|.
+    rounding: f64,
+}
+
+/// Part of max − min that a standard deviation is at the least: one row in 10¹⁶ makes as much.
+const LEAST_SPREAD: f64 = 1e-8;
+
+impl Pooled {
+    /// No rows.
+    pub(super) const NONE: Pooled =
+        Pooled { weight: 0.0, mean: 0.0, spread: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY, rounding: 0.0 };
+
+    /// Adds rows of so much weight, which have that mean and spread Σ s·(z − mean)².
+    pub(super) fn add(&mut self, weight: f64, mean: f64, spread: f64) {
+        if weight > 0.0 {
+            let apart = mean - self.mean;
+            self.spread += spread + apart * apart * self.weight * weight / (self.weight + weight);
+            self.weight += weight;
+            self.mean += apart * weight / self.weight;
+        }
+    }
+
+    /// Takes the smallest and largest z of some rows, and their largest |z − stored z|.
+    pub(super) fn reach(&mut self, min: f64, max: f64, rounding: f64) {
+        (self.min, self.max, self.rounding) = (self.min.min(min), self.max.max(max), self.rounding.max(rounding));
+    }
+
+    /// The moments of all of them.
+    pub(super) fn moments(&self) -> Moments {
+        let Pooled { weight, mean, spread, min, max, rounding } = *self;
+        // Where the mean is far out of proportion the spread is lost in rounding, but there is one.
+        let sd = if max > min { (spread / weight).sqrt().max(LEAST_SPREAD * (max - min)) } else { 0.0 };
+        Moments { mean, sd, min, max, rounding: if sd > 0.0 { rounding / sd } else { 0.0 } }
+    }
+}
+
 impl StoredColumn {
     /// x becomes z.
     pub(super) fn affine(&self) -> Affine {

@@ -6,7 +6,7 @@ use super::block::{LANES, RowBlock, Stretch, Values};
 use super::fingerprint::{Factors, GroupHashes};
 use super::panel::{Affine, Store, Sums};
 use super::sample::{self, Gathering, Pick};
-use super::scaling::Moments;
+use super::scaling::{Moments, Pooled};
 use super::vector::RowVector;
 use super::vectors::VectorSource;
 use crate::error::{Error, Result};
@@ -18,8 +18,6 @@ const PANEL_BYTES: usize = 256 << 10;
 /// Rows that one task packs at the least; more when there are so many that the tasks' sums would fill memory.
 const TASK_ROWS: usize = 2048;
 const MAX_TASKS: usize = 1024;
-/// Part of max − min that a standard deviation is at the least: one row in 10¹⁶ makes as much.
-const LEAST_SPREAD: f64 = 1e-8;
 
 /// Rows that are read and stored at a time.
 pub(super) struct Panel<'a, R, T> {
@@ -156,10 +154,9 @@ struct TaskSums {
     sums: Vec<Sums>,
 }
 
-/// The moments of column `j`, from those of the parts (Chan, Golub & LeVeque 1983, The American Statistician 37:242).
+/// The moments of column `j`, from those of the parts.
 fn moments(parts: &[TaskSums], j: usize) -> Result<Moments> {
-    let (mut weight, mut mean, mut spread) = (0.0, 0.0, 0.0);
-    let (mut min, mut max, mut rounding) = (f64::INFINITY, f64::NEG_INFINITY, 0f64);
+    let mut pooled = Pooled::NONE;
     for part in parts {
         let column = part.sums[j].finish(part.weight);
         if !column.in_range {
@@ -169,15 +166,8 @@ fn moments(parts: &[TaskSums], j: usize) -> Result<Moments> {
                 j + 1
             )));
         }
-        if part.weight > 0.0 {
-            let apart = column.first / part.weight - mean;
-            spread += column.spread + apart * apart * weight * part.weight / (weight + part.weight);
-            weight += part.weight;
-            mean += apart * part.weight / weight;
-        }
-        (min, max, rounding) = (min.min(column.min), max.max(column.max), rounding.max(column.rounding));
+        pooled.add(part.weight, column.first / part.weight, column.spread);
+        pooled.reach(column.min, column.max, column.rounding);
     }
-    // Where the mean is far out of proportion the spread is lost in rounding, but there is one.
-    let sd = if max > min { (spread / weight).sqrt().max(LEAST_SPREAD * (max - min)) } else { 0.0 };
-    Ok(Moments { mean, sd, min, max, rounding: if sd > 0.0 { rounding / sd } else { 0.0 } })
+    Ok(pooled.moments())
 }

@@ -1,20 +1,17 @@
 //! The columns that are wanted of the input, whatever its files and their format, as one stream of batches.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::beside::Beside;
 use super::cut::Cut;
-use super::input::{self, Batch, Declared, Fault, Field, Kind, Reader, Request, Source, cell, error_at};
+use super::files::Files;
+use super::input::{self, Batch, Declared, Fault, Field, Guess, Kind, Reader, Request, Source, cell, error_at};
 use super::names;
 use super::options::Format;
-use super::size;
 use crate::error::{Error, Result};
 use crate::monitor::{Event, Monitor};
 
-/// Columns that a model may ask for behind those of a svmlight file: so many for each that it names, and these at the least.
-const COLUMNS_OF_A_NAME: usize = 64;
-const COLUMNS_OF_NAMES: usize = 1 << 19;
 /// Rows between two reports.
 const REPORT_ROWS: u64 = 65_536;
 /// Cells that are not missing that settle what a column holds.
@@ -50,61 +47,6 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn new(name: &str, kind: Option<Kind>, purpose: Use, asker: &'static str) -> Self {
         Wanted { name: name.to_string(), kind, purpose, asker, cut: None, file: None }
-    }
-}
-
-/// The files of an input.
-#[derive(Debug, Clone)]
-pub(super) struct Files {
-    pub(super) sources: Vec<Source>,
-    pub(super) format: Format,
-    pub(super) no_header: bool,
-    extent: Option<input::Extent>,
-}
-
-impl Files {
-    /// The files that `paths` mean, to be read within so many bytes of memory.
-    pub(super) fn new(paths: &[PathBuf], asked: Option<Format>, no_header: bool, memory: u64) -> Result<Self> {
-        let paths = input::expand(paths)?;
-        let format = input::format_of(&paths, asked)?;
-        let sources: Vec<Source> = paths.iter().map(|path| Source::new(path).within(memory)).collect();
-        let extent = if format == Format::Svmlight { Some(input::extent(&sources)?) } else { None };
-        extent.map_or(Ok(()), |extent| size::check_columns(extent.most, memory))?;
-        Ok(Files { sources, format, no_header, extent })
-    }
-
-    /// Gives svmlight files, which do not say what is 0 in all rows, the columns up to those called `names`, if those are not far fewer.
-    pub(super) fn widen<'a>(&mut self, names: impl ExactSizeIterator<Item = &'a str>) {
-        let Some(extent) = &mut self.extent else { return };
-        let further = names.len().saturating_mul(COLUMNS_OF_A_NAME).max(COLUMNS_OF_NAMES);
-        let most = extent.most.saturating_add(further).min(input::MOST_COLUMNS);
-        let index = |name: &str| name.strip_prefix('x')?.parse().ok().filter(|index| *index <= most);
-        for index in names.filter_map(index) {
-            (extent.least, extent.most) = (extent.least.min(index), extent.most.max(index));
-        }
-    }
-
-    /// Rows, where they are known before anything is read although they may be far more than their text.
-    pub(super) fn sparse_rows(&self) -> Option<u64> {
-        self.extent.map(|extent| extent.rows)
-    }
-
-    /// The path of the first file.
-    pub(super) fn first(&self) -> &Path {
-        &self.sources[0].path
-    }
-
-    /// Whether they can be read but once.
-    pub(super) fn are_streams(&self) -> bool {
-        self.sources.iter().any(Source::is_stream)
-    }
-
-    fn open(&self, file: usize) -> Result<Box<dyn Reader>> {
-        input::open(&self.sources[file], self.format, self.no_header, self.extent)
-    }
-
-    fn path(&self, file: usize) -> &Path {
-        &self.sources[file].path
     }
 }
 
@@ -170,7 +112,7 @@ impl Opened {
             columns.push(Column { wanted, kind, guessed: false, present: 0 });
         }
         let fields: Vec<usize> = guessed.iter().map(|(_, field)| *field).collect();
-        let guesses = if fields.is_empty() { Vec::new() } else { self.reader.guess(&fields)? };
+        let guesses = if fields.is_empty() { Vec::new() } else { self.guesses(&fields)? };
         for ((column, _), guess) in guessed.iter().zip(guesses) {
             let column = &mut columns[*column];
             (column.kind, column.guessed) = (guess.kind(), true);
@@ -179,21 +121,38 @@ impl Opened {
             }
         }
         self.notes.extend(text.values().cloned());
+        let (file, reader) = match self.files.here.start {
+            0 => (0, self.reader),
+            first => (first, self.files.open(first)?),
+        };
         let mut reading = Reading {
             files: self.files,
-            reader: self.reader,
-            file: 0,
+            reader,
+            file,
             columns,
+            rows_before: beside.rows_before,
             beside,
             first_names,
             training,
             rows: 0,
-            rows_before: 0,
             notes: self.notes,
             reported: 0,
         };
         reading.request()?;
         Ok(reading)
+    }
+
+    /// What the columns seem to hold; of several ranks the first that has cells of a column says it.
+    fn guesses(&mut self, fields: &[usize]) -> Result<Vec<Guess>> {
+        let here = match self.files.here.start {
+            0 => self.reader.guess(fields),
+            first => self.files.open(first).and_then(|mut reader| reader.guess(fields)),
+        };
+        let Some(team) = &self.files.team else { return here };
+        let mut all = team.exchange(&team.agree(here)?)?;
+        let first = |column: usize| all.iter().position(|rank| rank[column].is_of_cells()).unwrap_or(0);
+        let chosen: Vec<usize> = (0..fields.len()).map(first).collect();
+        Ok(chosen.into_iter().enumerate().map(|(column, rank)| std::mem::take(&mut all[rank][column])).collect())
     }
 }
 
@@ -249,6 +208,21 @@ pub(super) enum Stop {
     Error(Error),
     /// A column that seemed to hold numbers or dates holds text: its name, and what to tell of it.
     IsText(String, String),
+    /// Files, by their numbers, that have quotes and so cannot be read in parts.
+    Quoted(BTreeSet<usize>),
+}
+
+/// What ended the taking in of rows, before it is known what it means.
+pub(super) enum Halt {
+    Error(Error),
+    /// What is wrong with a row of the file of this number.
+    Fault(usize, Fault),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Halt::Error(error)
+    }
 }
 
 impl From<Error> for Stop {
@@ -304,13 +278,13 @@ impl Reading {
             if self.rows > self.reported {
                 self.report(monitor);
             }
-            if self.file + 1 == self.files.sources.len() {
-                self.files.sources.iter().try_for_each(Source::check_unchanged)?;
+            if self.file + 1 >= self.files.here.end {
+                self.files.sources[self.files.here.clone()].iter().try_for_each(Source::check_unchanged)?;
                 self.beside.check_unchanged()?;
                 return Ok(None);
             }
             self.file += 1;
-            self.rows_before = self.rows;
+            self.rows_before = self.beside.first_row + self.rows;
             self.reader = self.files.open(self.file)?;
             self.request()?;
         }
@@ -319,7 +293,7 @@ impl Reading {
     fn report(&mut self, monitor: &dyn Monitor) {
         self.reported = self.rows;
         let (mut bytes, mut total_bytes) = (0, 0);
-        for source in &self.files.sources {
+        for source in &self.files.sources[self.files.here.clone()] {
             bytes += source.bytes_read();
             total_bytes += std::fs::metadata(&source.path).map_or(0, |m| m.len());
         }
@@ -338,7 +312,7 @@ impl Reading {
     ) -> Error {
         let (wanted, line) = (&self.columns[column].wanted, batch.lines.of(row));
         match &wanted.file {
-            None => error_at(self.files.path(file), Some(line), Some(&wanted.name), message),
+            None => error_at(self.files.path(file), Some(self.line(file, line)), Some(&wanted.name), message),
             Some(path) => error_at(path, Some(self.rows_before + line), Some(&wanted.name), message),
         }
     }
@@ -353,20 +327,47 @@ impl Reading {
         self.columns[column].present += present;
     }
 
-    /// What a fault behind the rows that were counted means.
-    pub(super) fn stop(&self, file: usize, fault: Fault) -> Stop {
+    /// What ends the reading, as [`Reading::stop`].
+    pub(super) fn settled(&self, halt: Halt, before: &[u64]) -> Stop {
+        match halt {
+            Halt::Error(error) => Stop::Error(error),
+            Halt::Fault(file, fault) => self.stop(file, fault, before),
+        }
+    }
+
+    /// Cells of each column that were not missing.
+    pub(super) fn present(&self) -> Vec<u64> {
+        self.columns.iter().map(|column| column.present).collect()
+    }
+
+    /// A line of the file `file`, the part of which that is read here counts it from 1 on.
+    fn line(&self, file: usize, line: u64) -> u64 {
+        match self.files.format {
+            Format::Csv | Format::Tsv | Format::Svmlight => line + self.files.sources[file].lines_before(),
+            Format::Parquet | Format::Arrow | Format::Npy => line,
+        }
+    }
+
+    /// What a fault behind the rows that were counted means, where `before` says how many cells of each column other ranks have
+    /// counted before these.
+    pub(super) fn stop(&self, file: usize, fault: Fault, before: &[u64]) -> Stop {
         let path = self.files.path(file);
-        let (column, line, text) = match fault {
-            Fault::Row { line, message } => return Stop::Error(error_at(path, line, None, message)),
-            Fault::Cell { column, line, text } => (&self.columns[column], line, text),
+        let (column, present, line, text) = match fault {
+            Fault::Row { line, message } => {
+                return Stop::Error(error_at(path, line.map(|line| self.line(file, line)), None, message));
+            }
+            Fault::Cell { column, line, text } => {
+                let earlier = before.get(column).copied().unwrap_or(0);
+                (&self.columns[column], self.columns[column].present + earlier, self.line(file, line), text)
+            }
         };
         let name = &column.wanted.name;
         let shown = cell::shown(&text);
         let is_number = cell::number(&text).is_some();
-        let undecided = column.guessed && column.present < DECIDING_CELLS && !is_number;
+        let undecided = column.guessed && present < DECIDING_CELLS && !is_number;
         if undecided && !self.files.are_streams() {
             let others = if column.kind == Kind::Date { "dates" } else { "numbers" };
-            let note = if column.present > 0 { text_among(others, name, line, &shown) } else { String::new() };
+            let note = if present > 0 { text_among(others, name, line, &shown) } else { String::new() };
             return Stop::IsText(name.clone(), note);
         }
         let infinite = format!("{shown} is infinite or too large for a number");
@@ -382,12 +383,12 @@ impl Reading {
             Kind::GuessedNumber => format!(
                 "{shown} is not a number, although the column's first {} are; mend it, or take the column as labels with \
                  --categorical {name}",
-                first_cells(column.present)
+                first_cells(present)
             ),
             Kind::Date if column.guessed => format!(
                 "{shown} is not a date, although the column's first {} are; mend it, or take the column as labels with \
                  --categorical {name}",
-                first_cells(column.present)
+                first_cells(present)
             ),
             Kind::Date => format!(
                 "{shown} is not a date (2013-01-31, 2013-01-31T10:00:00Z), and the model takes this column for dates"
@@ -414,7 +415,7 @@ pub(super) fn not_a_weight(shown: impl std::fmt::Display) -> String {
 /// Holds the columns of a further file against those of the first.
 fn compare_headers(first: &[String], other: &[String], first_path: &Path, path: &Path) -> Result<()> {
     let lacking = |a: &[String], b: &[String]| {
-        let there: std::collections::HashSet<&String> = b.iter().collect();
+        let there: HashSet<&String> = b.iter().collect();
         a.iter().filter(|name| !there.contains(name)).cloned().collect::<Vec<_>>()
     };
     let (missing, extra) = (lacking(first, other), lacking(other, first));

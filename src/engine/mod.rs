@@ -10,15 +10,16 @@
 mod batch;
 mod classes;
 pub mod cpu;
+mod device;
 pub mod gpu;
+mod ranked;
 
 pub use batch::{Batch, BatchSums, Draw};
 pub use classes::ClassSums;
+pub use device::{Device, DeviceRequest, Opening, open};
+pub use ranked::{RankedEngine, dismiss, serve};
 
-use crate::data::{Dataset, Precision};
 use crate::error::{Error, Result};
-use cpu::CpuEngine;
-use gpu::{GpuOptions, GpuRequest};
 
 /// Size of the problem an engine holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,82 +284,9 @@ pub trait Engine {
     fn bandwidth(&mut self) -> Result<f64>;
 }
 
-/// What `--device` asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeviceRequest {
-    /// A real GPU if there is one, else the CPU engine.
-    Auto,
-    /// The CPU engine.
-    Cpu,
-    /// A GPU: a real one if there is one, else a software one.
-    Gpu,
-    /// The adapter with this id or name.
-    Named(String),
-}
-
 /// [`Engine::resolution`] where the logits that are kept for lines are f32, and where they are f64.
 pub(crate) const F32_RESOLUTION: f64 = 1e-7;
 pub(crate) const F64_RESOLUTION: f64 = 1e-11;
-
-/// Seconds it took to open an engine.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Opening {
-    /// Adapter and pipelines.
-    pub setup: f64,
-    /// Copying rows to the device.
-    pub upload: f64,
-}
-
-/// A device that is ready to hold rows: one set after another, or several at once.
-pub struct Device {
-    gpu: Option<gpu::Device>,
-    options: GpuOptions,
-}
-
-impl Device {
-    /// The device that `request` asks for.
-    ///
-    /// # Errors
-    /// [`Error::NoDevice`] when nothing answers the request; [`Error::Device`] when what answers fails. What was asked for
-    /// is never exchanged for another.
-    pub fn open(request: &DeviceRequest, options: &GpuOptions) -> Result<Device> {
-        let request = match request {
-            DeviceRequest::Cpu => None,
-            DeviceRequest::Auto => gpu::choose_real().map(GpuRequest::Named),
-            DeviceRequest::Gpu => Some(GpuRequest::Any),
-            DeviceRequest::Named(name) => Some(GpuRequest::Named(name.clone())),
-        };
-        let gpu = request.map(|request| gpu::Device::open(&request, options)).transpose()?;
-        Ok(Device { gpu, options: options.clone() })
-    }
-
-    /// An engine that holds `data`, for `models` models at once, and the seconds it took to have it; those of the device itself
-    /// count for each.
-    ///
-    /// # Errors
-    /// [`Error::NoDevice`] when the problem cannot fit the device's limits; [`Error::Device`] when it fails or its memory does
-    /// not suffice.
-    pub fn hold<'a>(&self, data: &'a Dataset, models: usize) -> Result<(Box<dyn Engine + 'a>, Opening)> {
-        let features = data.features.len();
-        match &self.gpu {
-            None => Ok((Box::new(CpuEngine::new(&data.blocks, features, models, Precision::F32)), Opening::default())),
-            Some(device) => device.hold(&data.blocks, features, models, &self.options),
-        }
-    }
-}
-
-/// The engine on the device that `request` asks for, holding `data`, for `models` models at once.
-///
-/// # Errors
-/// As [`Device::open`] and [`Device::hold`].
-pub fn open<'a>(
-    request: &DeviceRequest,
-    data: &'a Dataset,
-    models: usize,
-    options: &GpuOptions,
-) -> Result<(Box<dyn Engine + 'a>, Opening)> {
-    Device::open(request, options)?.hold(data, models)
-}
 
 /// The stamps of an engine: which point is kept, which is the latest, which line is held.
 #[derive(Debug, Default)]

@@ -116,6 +116,9 @@ impl ClassFit {
             inference: None,
             design: design.clone(),
         };
+        if data.ranks() > 1 {
+            return model;
+        }
         // The two ways to model classes take the same options.
         let options = hash::of_words(options.fingerprint().0, [hash::of_bytes(multi.name().bytes())]);
         model.with_fingerprints(data.fingerprint, Fingerprint(options))
@@ -139,7 +142,7 @@ pub fn fit_softmax(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) 
     let problem = Problem::new(&host, full, independence, options.l2);
     let (coordinates, classes) = (problem.coordinates().clone(), data.classes);
     let theta = from_start(&coordinates, classes, &options.init);
-    let mut objective = ClassObjective::new(engine.as_mut(), &host, coordinates.clone(), classes, options.l2);
+    let mut objective = ClassObjective::new(engine.as_mut(), &host, coordinates.clone(), classes, options.l2)?;
     let finer = ClassRule {
         tolerance: options.tolerance,
         relative_decrease: EXACT,
@@ -197,6 +200,7 @@ pub fn fit_softmax(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) 
         _ => (Status::Stalled, "no-progress"),
     };
     let (coefficients, intercepts) = coefficients.into_iter().unzip();
+    drop(objective);
     let cost = engine.cost();
     Ok(ClassFit {
         coefficients,

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::{Fit, FitOptions, LEAST_DECREASE, Seconds, starting_point};
 use crate::certificate::{self, Certificate, Problem, Status};
 use crate::data::Dataset;
+use crate::engine::DeviceRequest;
 use crate::engine::cpu::Host;
-use crate::engine::{DeviceRequest, Engine};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::objective::{Coordinates, FirthObjective, Likelihood, Objective};
@@ -39,9 +39,9 @@ pub(super) fn fit(data: &Dataset, options: &FitOptions, monitor: &dyn Monitor) -
     }
     let independence = certificate::rank(&host, &full, 0.0)?;
     let problem = Problem::new(&host, full, independence, 0.0);
-    let mut engine = host.engine();
+    let mut engine = host.engine()?;
     let device = engine.device().clone();
-    let objective = Objective::new(&mut engine, &host, problem.coordinates().clone(), 0.0);
+    let objective = Objective::new(engine.as_mut(), &host, problem.coordinates().clone(), 0.0);
     let mut likelihood = FirthObjective::new(objective);
     let from = starting_point(problem.coordinates(), &options.init);
     let end = pointwise::solve(&mut likelihood, from, rule(options), data.weight_sum, monitor)?;

@@ -114,7 +114,7 @@ impl Null {
         let host = Host::new(data);
         let coordinates = Coordinates::new(data, options.intercept, &options.penalty_factors);
         let null = coordinates.restricted(&coordinates.unpenalised(1.0));
-        let mut engine = host.engine();
+        let mut engine = host.engine()?;
         let mut theta = vec![0.0; null.len()];
         if !null.is_empty() {
             if let (true, Some(intercept)) = (options.intercept, theta.last_mut()) {
@@ -126,11 +126,11 @@ impl Null {
                 relative_decrease: 0.0,
                 leave_last_step: false,
             };
-            let mut objective = Objective::new(&mut engine, &host, null.clone(), 0.0);
+            let mut objective = Objective::new(engine.as_mut(), &host, null.clone(), 0.0);
             theta = newton::minimise(&mut objective, theta, rule, &Silent)?.at.theta;
         }
         let (beta, intercept) = null.to_original(&theta);
-        let mut objective = Objective::new(&mut engine, &host, coordinates.clone(), 0.0);
+        let mut objective = Objective::new(engine.as_mut(), &host, coordinates.clone(), 0.0);
         let at = objective.evaluate(coordinates.from_original(&beta, intercept))?;
         let passes = objective.passes();
         Ok(Null {

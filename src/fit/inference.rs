@@ -125,8 +125,8 @@ fn at_estimates<T>(
     let is_kept = |k: &usize| !redundant.contains(data.features[all.map().features[*k]].as_str());
     let kept: Vec<usize> = (0..all.units().len()).filter(is_kept).collect();
     let coordinates = all.restricted(&kept);
-    let mut engine = host.engine();
-    let objective = Objective::new(&mut engine, &host, coordinates.clone(), 0.0);
+    let mut engine = host.engine()?;
+    let objective = Objective::new(engine.as_mut(), &host, coordinates.clone(), 0.0);
     let mut likelihood: Box<dyn Likelihood + '_> =
         if options.firth { Box::new(FirthObjective::new(objective)) } else { Box::new(objective) };
     let likelihood = likelihood.as_mut();
@@ -151,7 +151,7 @@ fn inferred(
 ) -> Result<Option<Inference>> {
     let Estimates { host, likelihood, at, original: (beta, intercept) } = estimates;
     let coordinates = likelihood.coordinates().clone();
-    let (rows, counts) = weights(data)?;
+    let (rows, fractions) = host.counts()?;
     let variances = Variances::new(host, &coordinates, &at.theta, rows, how.covariance)?;
     // The intercept first, then the features; each with its number among the coordinates.
     let numbered = options.intercept.then_some((INTERCEPT, Some(coordinates.units().len()), intercept));
@@ -178,7 +178,7 @@ fn inferred(
     };
     Ok(Some(Inference {
         covariance: how.covariance.record(),
-        warnings: warnings(&coefficients, counts),
+        warnings: warnings(&coefficients, fractions == 0),
         coefficients: coefficients.into_iter().map(estimate).collect(),
         rows,
         parameters: coordinates.len(),
@@ -263,16 +263,4 @@ fn warnings(coefficients: &[Coefficient<'_>], counts: bool) -> Vec<String> {
         );
     }
     warnings
-}
-
-/// How many rows have a positive weight, and whether all weights are counts.
-fn weights(data: &Dataset) -> Result<(usize, bool)> {
-    let (mut rows, mut counts) = (0, true);
-    for block in &data.blocks {
-        for s in block.vectors()?.weight.iter() {
-            rows += usize::from(s > 0.0);
-            counts &= s.fract() == 0.0;
-        }
-    }
-    Ok((rows, counts))
 }

@@ -9,7 +9,7 @@ use crate::certificate::{self, Status};
 use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{Curvature, Host, gram_cost};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{self, Cost, DeviceInfo, DeviceKind, Draw, Engine};
+use crate::engine::{self, Cost, DeviceInfo, DeviceKind, Draw};
 use crate::error::{Error, Result};
 use crate::linalg::MAX_COLUMNS;
 use crate::monitor::{Monitor, Unheard};
@@ -101,7 +101,7 @@ pub fn fit_many(
     let solving = Instant::now();
     let host = Host::new(data);
     let coordinates = Coordinates::new(data, options.intercept, &options.penalty_factors);
-    let mut host_engine = host.engine();
+    let mut host_engine = host.engine()?;
     let device = engine.device().clone();
     let cheap = gram_cost(data.rows, coordinates.len()) * members.len() as f64 <= CHEAP;
     let renewal = match cheap {
@@ -122,7 +122,7 @@ pub fn fit_many(
         renewal,
     };
     if direct {
-        let mut objective = BatchObjective::new(&mut host_engine, &host, &coordinates, members.clone(), folds);
+        let mut objective = BatchObjective::new(host_engine.as_mut(), &host, &coordinates, members.clone(), folds);
         minimise(&mut objective, &mut runners, &finer, monitor)?;
     } else {
         let software = device.kind == DeviceKind::SoftwareGpu;
@@ -142,7 +142,7 @@ pub fn fit_many(
     let interrupted = runners.iter().any(|runner| runner.reason == Some(StopReason::Interrupted));
     if options.verify && !direct && !interrupted {
         runners.iter_mut().for_each(Runner::resume);
-        let mut objective = BatchObjective::new(&mut host_engine, &host, &coordinates, members.clone(), folds);
+        let mut objective = BatchObjective::new(host_engine.as_mut(), &host, &coordinates, members.clone(), folds);
         minimise(&mut objective, &mut runners, &finer, monitor)?;
     }
     let verify = verifying.elapsed().as_secs_f64();
@@ -300,10 +300,10 @@ fn fit_samples(
     let mut shared: Option<Vec<Metric>> = None;
     for sample in &data.samples {
         let host = Host::new(sample);
-        let mut engine = host.engine();
+        let mut engine = host.engine()?;
         let member = |l2: &f64| Member { l1: 0.0, l2: *l2, draw: Draw::All, weight_sum: sample.weight_sum };
         let members: Vec<Member> = penalties.iter().map(member).collect();
-        let mut objective = BatchObjective::of_sample(&mut engine, &host, coordinates, members);
+        let mut objective = BatchObjective::of_sample(engine.as_mut(), &host, coordinates, members);
         // The curvature of a smaller sample serves a larger one well enough.
         let first = match shared.take() {
             Some(metrics) => metrics,

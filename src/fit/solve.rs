@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{FitOptions, Init, LEAST_DECREASE};
 use crate::certificate;
 use crate::data::Dataset;
-use crate::engine::cpu::{CpuEngine, Host};
+use crate::engine::cpu::Host;
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{self, Cost, DeviceKind, DeviceRequest, Engine};
 use crate::error::{Error, Result};
@@ -56,6 +56,8 @@ impl Task<'_> {
         let reached = latest.point.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (done, from) = match reached {
             _ if !self.options.verify || engine.device().kind == DeviceKind::Cpu => return Err(failed),
+            // Ranks go on from a checkpoint.
+            _ if self.data.ranks() > 1 => return Err(failed),
             Some((done, beta, intercept)) if done > 0 => (done, self.coordinates.from_original(&beta, intercept)),
             // Numbers that are none where nothing was done yet: f64 may have them.
             _ if matches!(failed, Error::Numerics(_)) => (0, theta),
@@ -122,10 +124,10 @@ impl Task<'_> {
     ) -> Result<(Solution, Vec<SampleFit>)> {
         let (data, coordinates) = (self.data, self.coordinates);
         let hosts: Vec<Host<'_>> = data.samples.iter().map(Host::new).collect();
-        let mut engines: Vec<CpuEngine<'_>> = hosts.iter().map(Host::engine).collect();
+        let mut engines = hosts.iter().map(Host::engine).collect::<Result<Vec<_>>>()?;
         let pairs = hosts.iter().zip(&mut engines);
         let mut samples: Vec<Objective<'_>> = pairs
-            .map(|(host, engine)| Objective::of_sample(engine, host, coordinates.clone(), self.options.l2))
+            .map(|(host, engine)| Objective::of_sample(engine.as_mut(), host, coordinates.clone(), self.options.l2))
             .collect();
         let exact = certificate::affordable(data.rows, coordinates.len());
         newton::minimise_sampled(objective, &mut samples, theta, warm, exact, rule, monitor)

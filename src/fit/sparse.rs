@@ -173,7 +173,7 @@ fn solve(task: Task<'_>, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn M
     let (mut engine, opening) = engine::open(&options.device, data, 1, gpu)?;
     let solving = Instant::now();
     let host = Host::new(data);
-    let mut host_engine = host.engine();
+    let mut host_engine = host.engine()?;
     let device = engine.device().clone();
     let curvature = gram_cost(data.rows, coordinates.len()) * members.len() as f64;
     let direct = device.kind == DeviceKind::Cpu && curvature <= CHEAP;
@@ -199,7 +199,7 @@ fn solve(task: Task<'_>, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn M
     };
     let rough = options.tolerance.max(F32_FLOOR);
     let mut runners = {
-        let solver: &mut dyn Engine = if direct { &mut host_engine } else { engine.as_mut() };
+        let solver: &mut dyn Engine = if direct { host_engine.as_mut() } else { engine.as_mut() };
         let mut objective = BatchObjective::new(solver, &host, coordinates, members.to_vec(), folds);
         let first = first_points(&host, task, options)?;
         in_stages(task, first, monitor, &mut |runners| {
@@ -215,7 +215,7 @@ fn solve(task: Task<'_>, options: &FitOptions, gpu: &GpuOptions, monitor: &dyn M
     let last = |reason: &StopReason| matches!(reason, StopReason::Interrupted | StopReason::MaxIterations);
     let ended: Vec<Option<StopReason>> = runners.iter().map(|runner| runner.reason.filter(last)).collect();
     let steps: Vec<usize> = runners.iter().map(|runner| runner.iterations).collect();
-    let mut objective = BatchObjective::new(&mut host_engine, &host, coordinates, members.to_vec(), folds);
+    let mut objective = BatchObjective::new(host_engine.as_mut(), &host, coordinates, members.to_vec(), folds);
     if goes_on {
         runners.iter_mut().for_each(|runner| runner.resume(finer_tolerance(runner)));
         let (mut over, mut going): (Vec<_>, Vec<_>) =

@@ -3,7 +3,7 @@
 use faer::Mat;
 
 use super::{Coordinates, Precision, penalised};
-use crate::engine::cpu::{CpuEngine, Curvature, Host};
+use crate::engine::cpu::{Curvature, Host, HostEngine};
 use crate::engine::{Engine, Params};
 use crate::error::{Error, Result};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// all steps, so from a start that does the θ of the classes go on summing to 0: of all θ that predict the same the shortest.
 pub struct ClassObjective<'a> {
     engine: &'a mut dyn Engine,
-    exact: CpuEngine<'a>,
+    exact: Box<dyn HostEngine + 'a>,
     host: &'a Host<'a>,
     coordinates: Coordinates,
     classes: usize,
@@ -38,15 +38,18 @@ pub struct ClassEvaluation {
 impl<'a> ClassObjective<'a> {
     /// The objective of the rows of `host`, whose targets number `classes` classes, with penalty `l2`, evaluated by `engine`, which
     /// holds the same rows.
+    ///
+    /// # Errors
+    /// As [`Host::engine`].
     pub fn new(
         engine: &'a mut dyn Engine,
         host: &'a Host<'a>,
         coordinates: Coordinates,
         classes: usize,
         l2: f64,
-    ) -> Self {
+    ) -> Result<Self> {
         let penalty = coordinates.penalty_curvature(l2);
-        ClassObjective { engine, exact: host.engine(), host, coordinates, classes, penalty, in_f64: false }
+        Ok(ClassObjective { engine, exact: host.engine()?, host, coordinates, classes, penalty, in_f64: false })
     }
 
     /// From now on J and ∇J are taken in f64 on the host; products with the Hessian stay with the engine.

@@ -162,6 +162,7 @@ impl DataArgs {
             cache_dir: self.cache_dir.clone(),
             no_cache: self.no_cache,
             pack: PackOptions::default(),
+            team: None,
         })
     }
 }

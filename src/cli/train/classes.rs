@@ -15,8 +15,8 @@ use super::diagnostics::Diagnostics;
 use super::page::{Story, Work, certificate_of_classes, coefficients_of_classes};
 use super::replay::{Compared, Replay, add_comparison, recorded_arguments};
 use super::report::{
-    MOST_PRINTED, bytes_json, kernels_json, model_text, number, penalty_text, redundant_json, redundant_text,
-    warn_of_failure, warn_of_interruption, warn_of_stall,
+    MOST_PRINTED, bytes_json, kernels_json, model_text, number, penalty_text, ranks_text, redundant_json,
+    redundant_text, warn_of_failure, warn_of_interruption, warn_of_stall,
 };
 use super::{outcome, save};
 use crate::certificate::Status;
@@ -76,6 +76,9 @@ pub(super) fn run(
     if args.common.json {
         let scored = judged.as_ref().ok().and_then(Option::as_ref).map(|(_, scored)| scored);
         let mut report = report(&fit, training, &model, scored, args);
+        if let Some(traffic) = data.traffic() {
+            report["communication"] = json!(traffic);
+        }
         if let Some(diagnostics) = diagnostics {
             report["diagnostics"] = diagnostics.json(training);
         }
@@ -178,7 +181,7 @@ fn report(
     let mut report = json!({
         "rows": training.train.rows,
         "features": training.train.features.len(),
-        "ranks": 1,
+        "ranks": training.train.ranks(),
         "weight_sum": training.train.weight_sum,
         "classes": classes,
         "class_rows": training.summary.class_counts,
@@ -225,9 +228,10 @@ fn text(fit: &ClassFit, training: &Training, model: &Model, args: &TrainArgs) ->
     let classes = &model.classes;
     let mut text = format!("device     {}\n", device_words(&fit.device));
     text += &format!(
-        "data       {} × {}; {target}: {} classes ({})\n",
+        "data       {} × {}{}; {target}: {} classes ({})\n",
         plural(data.rows as u64, "row"),
         plural(data.features.len() as u64, "feature"),
+        ranks_text(data),
         classes.len(),
         training.design.target.shown(),
     );

@@ -159,7 +159,7 @@ pub(super) fn report(
     let mut report = json!({
         "rows": training.train.rows,
         "features": training.train.features.len(),
-        "ranks": 1,
+        "ranks": training.train.ranks(),
         "weight_sum": training.train.weight_sum,
         "classes": training.design.target.classes,
         "rows_read": training.summary.rows,
@@ -197,6 +197,9 @@ pub(super) fn report(
         "bytes": bytes_json(&fit.cost),
         "kernels": kernels_json(&fit.cost),
     });
+    if let Some(traffic) = training.train.traffic() {
+        report["communication"] = json!(traffic);
+    }
     if options.firth {
         report["firth"] = json!(true);
     }
@@ -219,6 +222,11 @@ pub(super) fn report(
         report["influence"] = influence.json();
     }
     report
+}
+
+/// How many ranks share the rows, where several do.
+pub(super) fn ranks_text(data: &Dataset) -> String {
+    if data.ranks() > 1 { format!(" on {} ranks", data.ranks()) } else { String::new() }
 }
 
 /// Redundant columns, and what they are combinations of.
@@ -318,9 +326,10 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
     let mut text = extras.diagnostics.map_or(String::new(), |diagnostics| diagnostics.text(training));
     text += &format!("device     {}\n", device_words(&fit.device));
     text += &format!(
-        "data       {} × {}; {target}: {positive} is modelled as 1, {negative} as 0\n",
+        "data       {} × {}{}; {target}: {positive} is modelled as 1, {negative} as 0\n",
         plural(data.rows as u64, "row"),
         plural(data.features.len() as u64, "feature"),
+        ranks_text(data),
     );
     if fit.rounding > 0.0 {
         text += &format!(

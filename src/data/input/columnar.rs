@@ -8,6 +8,7 @@ mod tests;
 
 pub(super) use arrow::Arrow;
 pub(super) use parquet::Parquet;
+pub(in crate::data) use parquet::parquet_groups;
 
 use std::cell::Cell;
 use std::fmt::Display;

@@ -77,9 +77,8 @@ impl Delimited {
         let mut start = Vec::new();
         let mut whole = read_some(&mut input, &mut start, START_BYTES).map_err(|e| Error::io(path, e))?;
         refuse_known_binaries(path, &start)?;
-        if start.starts_with(b"\xef\xbb\xbf") {
-            start.drain(..3);
-        }
+        let mark = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        start.drain(..mark);
         let delimiter = if format == Format::Tsv { b'\t' } else { detect_delimiter(&start, whole) };
         let mut end = first_row_end(&start, delimiter);
         while end.is_none() && !whole {
@@ -100,13 +99,23 @@ impl Delimited {
             return Err(error_at(path, line, None, message));
         }
         let Some((line, cells)) = first else { return Err(Error::data(path, "the file is empty")) };
-        let mut first_line = 1;
-        if !no_header {
-            first_line += line_count(&start[..end]);
-            start.drain(..end);
-        }
+        let header = if no_header { 0 } else { end };
+        let mut first_line = 1 + line_count(&start[..header]);
         let at_a_time = source.at_a_time(PIECES_A_THREAD, MOST_PIECES, PIECE_COST);
-        let mut pieces = Pieces::new(input, delimiter, start, at_a_time);
+        let mut pieces = match &source.portion {
+            None => {
+                start.drain(..header);
+                Pieces::new(input, delimiter, start, at_a_time)
+            }
+            Some(portion) => {
+                // Lines are counted from where the part begins; the header's may be among them.
+                let from = start.len().min(portion.start.saturating_sub(mark as u64) as usize);
+                first_line = 1 + line_count(start.get(from..header).unwrap_or_default());
+                source.rewind();
+                let input = source.text_of_portion(portion, (mark + header) as u64)?;
+                Pieces::new(input, delimiter, Vec::new(), at_a_time).without_quotes(&source.quoted)
+            }
+        };
         let mut file = Delimited {
             path: path.clone(),
             delimiter,

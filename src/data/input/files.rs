@@ -1,10 +1,11 @@
 //! What is read: files, folders, patterns and standard input, with their compression looked through.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use super::zip;
@@ -31,11 +32,22 @@ pub(in crate::data) struct Source {
     memory: u64,
     /// Its length and when it was last written to, as it was found; nothing of a pipe.
     found: Option<(u64, SystemTime)>,
+    /// What is read of it, where that is not all: bytes of text from the start of a line to that of another, row groups, or rows.
+    pub(in crate::data) portion: Option<Range<u64>>,
+    /// Set where a part of its text is read and a quote is met: line ends may then be inside of cells.
+    pub(in crate::data) quoted: Arc<AtomicBool>,
 }
 
 impl Source {
     pub(in crate::data) fn new(path: &Path) -> Self {
-        Source { path: path.to_path_buf(), bytes: Arc::default(), memory: u64::MAX, found: state(path) }
+        Source {
+            path: path.to_path_buf(),
+            bytes: Arc::default(),
+            memory: u64::MAX,
+            found: state(path),
+            portion: None,
+            quoted: Arc::default(),
+        }
     }
 
     /// The same, within so many bytes of memory.
@@ -77,6 +89,61 @@ impl Source {
     /// It will be read from the start.
     pub(in crate::data) fn rewind(&self) {
         self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Its bytes, as it was found.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there is none; [`Error::Usage`] where it is no file.
+    pub(in crate::data) fn length(&self) -> Result<u64> {
+        match self.found {
+            Some((length, _)) => Ok(length),
+            None => {
+                self.file()?;
+                Err(Error::Usage(format!("{}: several ranks share files, and this is none", self.path.display())))
+            }
+        }
+    }
+
+    /// Whether its text is compressed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(in crate::data) fn is_compressed(&self) -> Result<bool> {
+        let mut start = Vec::new();
+        self.file()?.take(MAGIC_BYTES).read_to_end(&mut start).map_err(|e| Error::io(&self.path, e))?;
+        Ok([GZIP, ZSTD, ZIP].iter().any(|magic| start.starts_with(magic)))
+    }
+
+    /// Lines of its text before the part that is read, where that does not begin with the first.
+    pub(in crate::data) fn lines_before(&self) -> u64 {
+        let Some(portion) = &self.portion else { return 0 };
+        let mut bytes = vec![0; 1 << 20];
+        let (mut lines, mut left) = (0, portion.start);
+        let Ok(mut file) = self.file() else { return 0 };
+        while left > 0 {
+            let most = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match file.read(&mut bytes[..most]) {
+                Ok(read @ 1..) => {
+                    lines += memchr::memchr_iter(b'\n', &bytes[..read]).count() as u64;
+                    left -= read as u64;
+                }
+                _ => break,
+            }
+        }
+        lines
+    }
+
+    /// The part of its text that is read, behind the first `header` bytes, which belong to none.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(in crate::data) fn text_of_portion(&self, portion: &Range<u64>, header: u64) -> Result<Input> {
+        let io = |e| Error::io(&self.path, e);
+        let (from, to) = (portion.start.max(header), portion.end.max(header));
+        let mut file = self.file()?;
+        file.seek(SeekFrom::Start(from)).map_err(io)?;
+        Ok(Box::new(Counted { inner: Box::new(file.take(to - from)), bytes: Arc::clone(&self.bytes) }))
     }
 
     /// The file; a directory and standard input are errors.

@@ -1,12 +1,14 @@
 //! What a column of text seems to hold, by its first cells.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Kind, cell};
 
 /// Cells that are not missing that decide whether a column is numeric.
 pub(in crate::data) const DECIDING_CELLS: u64 = 10_000;
 
 /// What the first cells of a column were.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::data) struct Guess {
     present: u64,
     numbers: u64,
@@ -29,6 +31,11 @@ impl Guess {
         } else if self.first_text.is_none() && self.numbers + self.dates > 0 {
             self.first_text = Some((line, cell::shown(cell)));
         }
+    }
+
+    /// Whether there were any cells that are not missing.
+    pub(in crate::data) fn is_of_cells(&self) -> bool {
+        self.present > 0
     }
 
     /// Whether more cells would not change the guess.

@@ -12,7 +12,7 @@ mod pieces;
 mod svmlight;
 mod zip;
 
-pub(super) use columnar::is_decoding;
+pub(super) use columnar::{is_decoding, parquet_groups};
 pub(super) use files::{Source, expand, format_of};
 pub(super) use guess::{DECIDING_CELLS, Guess};
 pub(super) use svmlight::{Extent, MOST_COLUMNS, extent};

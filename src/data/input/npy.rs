@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -162,9 +163,15 @@ impl Array {
         columns.par_iter().map(column).collect()
     }
 
-    /// Rows of a batch that begins with row `first`.
-    fn batch_rows(&self, first: usize) -> usize {
-        (BATCH_VALUES / self.columns).max(LANES).min(self.rows - first)
+    /// Rows of a batch that begins with row `first`, of rows that end before row `end`.
+    fn batch_rows(&self, first: usize, end: usize) -> usize {
+        (BATCH_VALUES / self.columns).max(LANES).min(end - first)
+    }
+
+    /// The rows that `source` is read of.
+    fn rows_of(&self, source: &Source) -> Range<usize> {
+        let bound = |row: u64| usize::try_from(row).unwrap_or(usize::MAX).min(self.rows);
+        source.portion.as_ref().map_or(0..self.rows, |portion| bound(portion.start)..bound(portion.end))
     }
 }
 
@@ -174,6 +181,8 @@ pub(super) struct Matrix {
     source: Source,
     fields: Vec<Field>,
     wanted: Vec<Request>,
+    /// The rows that are read.
+    rows: Range<usize>,
     next: usize,
     /// The bytes of the next rows, where those lie together.
     ahead: Vec<u8>,
@@ -184,12 +193,14 @@ impl Matrix {
     pub(super) fn open(source: &Source) -> Result<Self> {
         let array = Array::open(source)?;
         let fields = (0..array.columns).map(|j| Field { name: format!("x{j}"), declared: Declared::Number });
+        let rows = array.rows_of(source);
         Ok(Matrix {
             fields: fields.collect(),
             array,
             source: source.clone(),
             wanted: Vec::new(),
-            next: 0,
+            next: rows.start,
+            rows,
             ahead: Vec::new(),
         })
     }
@@ -206,7 +217,8 @@ impl Reader for Matrix {
 
     fn next(&mut self) -> Result<Option<Vec<Batch>>> {
         let (array, first) = (&self.array, self.next);
-        let mut rows = array.batch_rows(first);
+        let (start, end) = (self.rows.start, self.rows.end);
+        let mut rows = array.batch_rows(first, end);
         if rows == 0 {
             return Ok(None);
         }
@@ -216,20 +228,20 @@ impl Reader for Matrix {
             array.fortran_columns(&columns, first, rows)?
         } else {
             let mut now = std::mem::take(&mut self.ahead);
-            if first == 0 {
-                array.read(0, rows * array.columns, &mut now)?;
+            if first == start {
+                array.read(first * array.columns, rows * array.columns, &mut now)?;
             }
             // The next rows are read while these become columns.
             let (next, ahead) = (self.next, &mut self.ahead);
             let (values, read) = rayon::join(
                 || array.columns_of(&columns, &now),
-                || array.read(next * array.columns, array.batch_rows(next) * array.columns, ahead),
+                || array.read(next * array.columns, array.batch_rows(next, end) * array.columns, ahead),
             );
             read?;
             values
         };
         let read = (rows * array.columns * array.element.size) as u64;
-        let before = if first == 0 { array.start } else { 0 };
+        let before = if first == start { array.start } else { 0 };
         self.source.bytes.fetch_add(read + before, Ordering::Relaxed);
         // The first value that is infinite, or negative where it must not be.
         let bad = |(c, values): (usize, &Vec<f64>)| {
@@ -260,6 +272,15 @@ impl Reader for Matrix {
 pub(in crate::data) fn shape(source: &Source) -> Result<(usize, usize)> {
     let array = Array::open(source)?;
     Ok((array.rows, array.columns))
+}
+
+/// The first row that is read of the matrix in `source`.
+///
+/// # Errors
+/// As of the file's reading.
+pub(in crate::data) fn first_row(source: &Source) -> Result<usize> {
+    let array = Array::open(source)?;
+    Ok(array.rows_of(source).start)
 }
 
 /// The values of a matrix row by row, and zeros up to a whole group of rows, if they lie so in f32 and all are finite.
@@ -319,6 +340,11 @@ impl Vector {
             return Err(Error::data(path, format!("{} values, but the data has {rows} rows", array.rows)));
         }
         Ok(Vector { array, source, next: 0, bytes: Vec::new() })
+    }
+
+    /// The same from row `row` on.
+    pub(in crate::data) fn from_row(self, row: usize) -> Self {
+        Vector { next: row, ..self }
     }
 
     /// The file.

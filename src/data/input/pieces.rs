@@ -4,6 +4,8 @@
 //! looked through, as [`super::lines`] reads it.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::{memchr, memchr_iter, memrchr};
 
@@ -41,6 +43,8 @@ pub(super) struct Pieces<R> {
     ended: bool,
     /// Pieces that are worked on at a time.
     at_a_time: usize,
+    /// Where a quote ends the text: what to set then.
+    quoted: Option<Arc<AtomicBool>>,
     /// Memory of pieces that are done with: to be given new pages for each piece would take longer than to read it.
     spare: Vec<Vec<u8>>,
 }
@@ -48,7 +52,12 @@ pub(super) struct Pieces<R> {
 impl<R: Read> Pieces<R> {
     /// Those of `input` behind `start`, `at_a_time` of which make a wave.
     pub(super) fn new(input: R, delimiter: u8, start: Vec<u8>, at_a_time: usize) -> Self {
-        Pieces { input, delimiter, rest: start, ended: false, at_a_time, spare: Vec::new() }
+        Pieces { input, delimiter, rest: start, ended: false, at_a_time, quoted: None, spare: Vec::new() }
+    }
+
+    /// The same, ended by the first quote, which sets `quoted`: what is a part of a file begins nobody knows where then.
+    pub(super) fn without_quotes(self, quoted: &Arc<AtomicBool>) -> Self {
+        Pieces { quoted: Some(Arc::clone(quoted)), ..self }
     }
 
     /// The pieces that are worked on at a time; none at the end.
@@ -91,6 +100,11 @@ impl<R: Read> Pieces<R> {
             let Marks { quote, cr } = Marks::of(&bytes);
             // Lines as records have no quotes.
             let quoted = self.delimiter != b'\n' && quote;
+            if let Some(met) = self.quoted.as_ref().filter(|_| quoted) {
+                met.store(true, Ordering::Relaxed);
+                self.ended = true;
+                return Ok(None);
+            }
             let end = if self.ended { Some(bytes.len()) } else { last_record_end(&bytes, self.delimiter, quoted) };
             if let Some(end) = end {
                 let mut rest = self.spare.pop().unwrap_or_default();

@@ -136,7 +136,11 @@ fn finite(cell: &[u8]) -> Option<f64> {
 
 /// The text of a source behind its byte order mark.
 fn pieces(source: &Source) -> Result<Pieces<Input>> {
-    let (mut input, mut start) = (source.text()?, Vec::new());
+    let mut input = match &source.portion {
+        None => source.text()?,
+        Some(portion) => source.text_of_portion(portion, 0)?,
+    };
+    let mut start = Vec::new();
     input.by_ref().take(3).read_to_end(&mut start).map_err(|e| Error::io(&source.path, e))?;
     if start == b"\xef\xbb\xbf" {
         start.clear();

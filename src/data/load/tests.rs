@@ -9,7 +9,7 @@ fn read(text: &str, options: &DataOptions, memory: u64) -> Training {
     let options = &DataOptions { memory: Some(memory), no_cache: true, ..options.clone() };
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    let files = Files::new(&[file.path().to_path_buf()], None, false, memory).unwrap();
+    let files = Files::new(&[file.path().to_path_buf()], None, false, memory, None).unwrap();
     let opened = Opened::new(&files).unwrap();
     let wanted = plan(&opened, options).unwrap();
     let mut cache = Cache::new(None, &files, &wanted, options);

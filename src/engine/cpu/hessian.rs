@@ -5,6 +5,7 @@ use faer::prelude::ReborrowMut;
 use faer::traits::ComplexField;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::class_hessian::{class_logits, shares};
 use super::draws::Drawn;
@@ -33,7 +34,7 @@ pub(super) const fn most_parts(width: usize) -> usize {
 const STRIP: usize = 64;
 
 /// Columns as the solver sees them: x̃ = factor·z + shift for the stored columns in `features`, the others left out.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ColumnMap {
     /// Indices of stored features, ascending.
     pub features: Vec<usize>,
@@ -80,7 +81,7 @@ pub enum Curvature<'a> {
 }
 
 /// Which rows take part.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum RowSample {
     /// All of them.
     All,

@@ -15,10 +15,31 @@ use super::products::InF64;
 use super::rows::logits;
 use super::scores::clustered_scores;
 use crate::data::{Clusters, Dataset, LANES, Precision, RowBlock, Values, each_block};
-use crate::engine::{Draw, Params};
+use crate::engine::{Draw, Engine, Params, PointId, RankedEngine};
 use crate::error::Result;
 use crate::linalg::Cholesky;
 use crate::octet::{Octet, Stored, Work, dispatch};
+
+/// An engine on the host.
+pub trait HostEngine: Engine {
+    /// Σ s·y(1−y) over the rows at `point`, of the first model: the curvature in the intercept. No pass over X.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Numerics`] when `point` is neither the kept nor the latest one, and what reading fails with.
+    fn curvature_sum(&mut self, point: PointId) -> Result<f64>;
+}
+
+impl HostEngine for CpuEngine<'_> {
+    fn curvature_sum(&mut self, point: PointId) -> Result<f64> {
+        CpuEngine::curvature_sum(self, point)
+    }
+}
+
+impl HostEngine for RankedEngine<'_> {
+    fn curvature_sum(&mut self, point: PointId) -> Result<f64> {
+        RankedEngine::curvature_sum(self, point)
+    }
+}
 
 /// A data set on the host, and how often it was read in full.
 #[derive(Debug)]
@@ -44,8 +65,14 @@ impl<'a> Host<'a> {
     }
 
     /// The CPU engine on these rows, for one model and all in f64; it counts its own passes.
-    pub fn engine(&self) -> CpuEngine<'a> {
-        CpuEngine::new(&self.data.blocks, self.data.features.len(), 1, Precision::F64)
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Rank`] where other ranks that have some of the rows cannot be reached.
+    pub fn engine(&self) -> Result<Box<dyn HostEngine + 'a>> {
+        Ok(match &self.data.spread {
+            Some(spread) => Box::new(RankedEngine::on_hosts(spread)?),
+            None => Box::new(CpuEngine::new(&self.data.blocks, self.data.features.len(), 1, Precision::F64)),
+        })
     }
 
     /// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, `width × width`, both triangles filled: with `products` in f64, or in f32 where
@@ -80,7 +107,10 @@ impl<'a> Host<'a> {
             if sample == RowSample::All {
                 self.count_pass();
             }
-            all.extend(hessians(&self.data.blocks, map, some, sample, products)?);
+            all.extend(match &self.data.spread {
+                Some(spread) => spread.hessians(map, some, sample, products)?,
+                None => hessians(&self.data.blocks, map, some, sample, products)?,
+            });
         }
         Ok(all)
     }
@@ -111,7 +141,10 @@ impl<'a> Host<'a> {
     /// As [`Host::hessian`].
     pub fn class_hessian(&self, map: &ColumnMap, w: &Params) -> Result<Mat<f64>> {
         self.count_pass();
-        class_hessian(&self.data.blocks, map, w, RowSample::All)
+        match &self.data.spread {
+            Some(spread) => spread.class_hessian(map, w),
+            None => class_hessian(&self.data.blocks, map, w, RowSample::All),
+        }
     }
 
     /// Σ_g u_g·u_gᵀ for u_g = Σ s·(y−t)·x̃ over the rows of cluster g, at the parameters `w` (stored units, p slopes and the
@@ -120,6 +153,7 @@ impl<'a> Host<'a> {
     /// # Errors
     /// [`crate::error::Error::Usage`] where the sums of so many clusters do not fit, and as [`Host::hessian`].
     pub fn clustered_scores(&self, map: &ColumnMap, w: &[f64], clusters: &Clusters) -> Result<Mat<f64>> {
+        self.data.all_here("the covariance of clustered rows")?;
         self.count_pass();
         clustered_scores(&self.data.blocks, map, w, clusters)
     }
@@ -130,6 +164,7 @@ impl<'a> Host<'a> {
     /// # Errors
     /// As [`Host::hessian`].
     pub fn leverages(&self, map: &ColumnMap, w: &[f64], information: &Cholesky) -> Result<Vec<f64>> {
+        self.data.all_here("the leverage of rows")?;
         self.count_pass();
         leverages(&self.data.blocks, map, w, information)
     }
@@ -139,14 +174,66 @@ impl<'a> Host<'a> {
     /// # Errors
     /// As [`Host::hessian`].
     pub fn weight_sums(&self, draws: &[Draw], folds: &[u8]) -> Result<Vec<WeightSums>> {
+        if let Some(spread) = &self.data.spread {
+            if draws.iter().any(|draw| *draw != Draw::All) {
+                self.data.all_here("the weights of resampled rows")?;
+            }
+            let all = WeightSums { classes: spread.class_weights()?, left_out: [0.0; 2] };
+            return Ok(vec![all; draws.len()]);
+        }
         weight_sums(&self.data.blocks, draws, folds)
+    }
+
+    /// Rows of positive weight, and rows whose weight is no whole number.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn counts(&self) -> Result<(usize, usize)> {
+        if let Some(spread) = &self.data.spread {
+            return spread.counts();
+        }
+        let (mut rows, mut fractions) = (0, 0);
+        for block in &self.data.blocks {
+            for s in block.vectors()?.weight.iter() {
+                rows += usize::from(s > 0.0);
+                fractions += usize::from(s.fract() != 0.0);
+            }
+        }
+        Ok((rows, fractions))
+    }
+
+    /// Target and weight of each row.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn vectors(&self) -> Result<Vec<(f64, f64)>> {
+        if let Some(spread) = &self.data.spread {
+            return spread.vectors();
+        }
+        let mut all = Vec::with_capacity(self.data.rows);
+        for block in &self.data.blocks {
+            let vectors = block.vectors()?;
+            all.extend(vectors.target.iter().zip(vectors.weight.iter()));
+        }
+        Ok(all)
+    }
+
+    /// Σ s of the rows in `sample`.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn weight_sum(&self, sample: RowSample) -> Result<f64> {
+        match &self.data.spread {
+            Some(spread) => spread.weight_sum(sample),
+            None => sample.weight_sum(&self.data.blocks),
+        }
     }
 
     /// The part of Σ s that the rows in `sample` have.
     pub fn share(&self, sample: RowSample) -> Result<f64> {
         match sample {
             RowSample::All => Ok(1.0),
-            RowSample::EveryNthGroup(_) => Ok(sample.weight_sum(&self.data.blocks)? / self.data.weight_sum),
+            RowSample::EveryNthGroup(_) => Ok(self.weight_sum(sample)? / self.data.weight_sum),
         }
     }
 
@@ -154,6 +241,9 @@ impl<'a> Host<'a> {
     /// intercept in `w` and in its magnitudes `m`, stored units; no offset).
     pub fn products(&self, w: &[f64], m: &[f64]) -> Result<Vec<(f64, f64)>> {
         self.count_pass();
+        if let Some(spread) = &self.data.spread {
+            return spread.products(w, m);
+        }
         let mut out = Vec::with_capacity(self.data.rows);
         each_block(&self.data.blocks, |_, block| {
             match block.x() {
@@ -168,6 +258,9 @@ impl<'a> Host<'a> {
     /// Zᵀr, and last Σ r, for `r` with one entry a row.
     pub fn transposed_products(&self, r: &[f64]) -> Result<Vec<f64>> {
         self.count_pass();
+        if let Some(spread) = &self.data.spread {
+            return spread.transposed_products(r);
+        }
         let mut sums = vec![0.0; self.data.features.len() + 1];
         let mut rest = r;
         each_block(&self.data.blocks, |_, block| {
@@ -193,6 +286,7 @@ impl<'a> Host<'a> {
         w: &Params,
         mut each: impl FnMut(usize, &dyn Fn(usize) -> f64, f64, f64) -> Result<()>,
     ) -> Result<()> {
+        self.data.all_here("the influence of each row")?;
         self.count_pass();
         let mut first = 0;
         each_block(&self.data.blocks, |_, block| {

@@ -22,7 +22,7 @@ use std::time::Instant;
 
 pub use draws::WeightSums;
 pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost};
-pub use host::Host;
+pub use host::{Host, HostEngine};
 pub use lines::Lines;
 use rows::{Held, Role, logits, sum};
 

@@ -50,9 +50,9 @@ pub fn adapters() -> Vec<AdapterReport> {
     reports(&behind(false).into_iter().chain(behind(true)).collect::<Vec<_>>())
 }
 
-/// The id of the real GPU that `--device auto` takes, if there is one.
-pub fn choose_real() -> Option<String> {
-    let (found, chosen) = find(&GpuRequest::RealOnly);
+/// The id of the real GPU that `--device auto` takes, if there is one; of several as good the one of this number, counted around.
+pub fn choose_real(number: usize) -> Option<String> {
+    let (found, chosen) = find(&GpuRequest::RealOnly(number));
     chosen.ok().map(|index| found[index].1.info.id.clone())
 }
 

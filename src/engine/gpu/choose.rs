@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 pub enum GpuRequest {
     /// The best real GPU, else a software one (`--device gpu`).
     Any,
-    /// The best real GPU or none (`--device auto`).
-    RealOnly,
+    /// The best real GPU or none (`--device auto`); of several as good the one of this number, counted around.
+    RealOnly(usize),
     /// An id, or a part of a name in any case.
     Named(String),
 }
@@ -22,16 +22,19 @@ pub(super) fn choose(reports: &[AdapterReport], request: &GpuRequest) -> Result<
     let taken = |report: &AdapterReport, real_only: bool| {
         report.info.kind != DeviceKind::SoftwareGpu || !(real_only || report.info.backend == "gl")
     };
-    let best = |real_only: bool| {
-        (0..reports.len())
+    let best = |real_only: bool, number: usize| {
+        let mut usable: Vec<usize> = (0..reports.len())
             .filter(|&i| reports[i].unusable.is_none() && reports[i].same_gpu_as.is_none())
             .filter(|&i| taken(&reports[i], real_only))
-            .min_by_key(|&i| rank(reports[i].info.kind))
+            .collect();
+        let least = usable.iter().map(|&i| rank(reports[i].info.kind)).min()?;
+        usable.retain(|&i| rank(reports[i].info.kind) == least);
+        Some(usable[number % usable.len()])
     };
     match request {
-        GpuRequest::Any => best(false)
+        GpuRequest::Any => best(false, 0)
             .ok_or_else(|| Error::NoDevice(format!("no usable GPU was found{}; try --device cpu", listed(reports)))),
-        GpuRequest::RealOnly => best(true)
+        GpuRequest::RealOnly(number) => best(true, *number)
             .ok_or_else(|| Error::NoDevice(format!("no real GPU was found{}; try --device cpu", listed(reports)))),
         GpuRequest::Named(name) => named(reports, name),
     }
@@ -132,9 +135,9 @@ mod tests {
     fn a_real_gpu_is_preferred_and_software_needs_asking() {
         let reports = desk();
         assert_eq!(choose(&reports, &GpuRequest::Any).unwrap(), 1);
-        assert_eq!(choose(&reports, &GpuRequest::RealOnly).unwrap(), 1);
+        assert_eq!(choose(&reports, &GpuRequest::RealOnly(0)).unwrap(), 1);
         assert_eq!(choose(&reports[..1], &GpuRequest::Any).unwrap(), 0);
-        assert!(matches!(choose(&reports[..1], &GpuRequest::RealOnly), Err(Error::NoDevice(_))));
+        assert!(matches!(choose(&reports[..1], &GpuRequest::RealOnly(0)), Err(Error::NoDevice(_))));
         assert!(matches!(choose(&[], &GpuRequest::Any), Err(Error::NoDevice(_))));
     }
 

@@ -204,7 +204,8 @@ impl Reader for Arrow {
     }
 
     fn next(&mut self) -> Result<Option<Vec<Batch>>> {
-        let Some(plan) = self.table.plan()? else { return Ok(None) };
+        // One rank reads all of it, and others none.
+        let Some(plan) = self.table.plan()?.filter(|_| self.table.source.portion.is_none()) else { return Ok(None) };
         let failed = self.read_ahead(&plan).err().map(|wrong| wrong.error(&self.table.source));
         let (mut slices, mut budget) = (Vec::new(), plan.wave_rows);
         // All of what comes before a failure is handed out.

@@ -31,8 +31,9 @@ pub(in crate::data) struct Parquet {
     table: Table,
     file: Places,
     metadata: ArrowReaderMetadata,
-    /// The row group to be opened next.
+    /// The row group to be opened next, and the one before which reading ends.
     next: usize,
+    end: usize,
     open: Option<RowGroup>,
     /// Rows of the whole file.
     rows: u64,
@@ -61,7 +62,7 @@ impl Parquet {
         let file = Places::open(source)?;
         let metadata = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()));
         let metadata = metadata.map_err(|e| damaged(source, FORMAT, e))?;
-        let table = Table::new(source, FORMAT, metadata.schema())?;
+        let mut table = Table::new(source, FORMAT, metadata.schema())?;
         let row_groups = metadata.metadata().row_groups();
         let lies = |column: &ColumnChunkMetaData| {
             let dictionary = column.dictionary_page_offset().unwrap_or(0);
@@ -73,7 +74,11 @@ impl Parquet {
         let rows =
             row_groups.iter().try_fold(0, |rows: u64, group| rows.checked_add(group.num_rows().try_into().ok()?));
         let rows = rows.ok_or_else(|| table.damaged("the numbers of rows are impossible"))?;
-        Ok(Parquet { table, file, metadata, next: 0, open: None, rows })
+        let bound = |group: u64| usize::try_from(group).unwrap_or(usize::MAX).min(row_groups.len());
+        let groups = source.portion.as_ref().map_or(0..row_groups.len(), |p| bound(p.start)..bound(p.end));
+        let before: i64 = row_groups[..groups.start].iter().map(RowGroupMetaData::num_rows).sum();
+        table.row += before.unsigned_abs();
+        Ok(Parquet { table, file, metadata, next: groups.start, end: groups.end, open: None, rows })
     }
 
     /// Reads strings that become codes with their dictionary, which spares the hashing of every cell.
@@ -101,7 +106,7 @@ impl Parquet {
             return Some(open);
         }
         let index = self.next;
-        let rows = self.metadata.metadata().row_groups().get(index)?.num_rows();
+        let rows = self.metadata.metadata().row_groups().get(index).filter(|_| index < self.end)?.num_rows();
         self.next += 1;
         let readers = plan.groups.iter().map(|_| None).collect();
         Some(RowGroup { index, left: usize::try_from(rows).unwrap_or(usize::MAX), readers })
@@ -132,6 +137,15 @@ impl Task {
         }
         Ok(slices)
     }
+}
+
+/// Bytes of each row group of the file in `source`.
+///
+/// # Errors
+/// As [`Parquet::open`].
+pub(in crate::data) fn parquet_groups(source: &Source) -> Result<Vec<u64>> {
+    let file = Parquet::open(source)?;
+    Ok(file.metadata.metadata().row_groups().iter().map(|group| group.compressed_size().unsigned_abs()).collect())
 }
 
 /// The rows of each slice of `rows`.

@@ -1,0 +1,127 @@
+//! Rows of which each of several ranks has a part: what all of them come to.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::sample::{self, Drawn};
+use super::scaling::{Moments, Pooled, StoredColumn};
+use super::{Dataset, Fingerprint};
+use crate::error::{Error, Result};
+use crate::ranks::{Bits, Team};
+
+/// The part of the rows that this rank has.
+#[derive(Debug)]
+pub struct Spread {
+    /// The ranks that have the others.
+    pub(crate) team: Arc<Team>,
+    /// The rows here, stored as suits them.
+    pub(crate) here: Dataset,
+    /// How a value as all would store it follows from the one stored here, for each feature.
+    pub(crate) units: Vec<Unit>,
+    /// Rows of each rank.
+    pub(crate) rows: Vec<usize>,
+}
+
+/// The error about something that only one process can do.
+pub(crate) fn alone(what: &str) -> Error {
+    Error::Usage(format!("{what} cannot be had of rows that several ranks share; run it without mpirun"))
+}
+
+/// z of all = factor·z here + shift.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Unit {
+    pub(crate) factor: f64,
+    pub(crate) shift: f64,
+}
+
+impl Unit {
+    fn of(here: StoredColumn, all: StoredColumn) -> Self {
+        Unit { factor: here.scale / all.scale, shift: (here.centre - all.centre) / all.scale }
+    }
+
+    /// These moments of the values here, as those of all would be: mean and standard deviation, ends, and largest rounding.
+    fn moments(self, m: &Moments) -> Moments {
+        let z = |z: f64| self.factor * z + self.shift;
+        Moments { mean: z(m.mean), sd: self.factor * m.sd, min: z(m.min), max: z(m.max), rounding: m.rounding }
+    }
+}
+
+/// What a rank tells of its rows.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    rows: usize,
+    weight_sum: Bits,
+    classes: usize,
+    fingerprint: u64,
+    /// Centre and scale of each column, and its five moments.
+    columns: Bits,
+}
+
+/// The rows of all ranks, of which each has those of `here`. They are in units that suit the first rank that has rows.
+///
+/// # Errors
+/// Those of other ranks, and what reading rows that are not in memory fails with.
+pub(super) fn spread(here: Dataset, team: &Arc<Team>, no_sample: bool) -> Result<Dataset> {
+    let columns = here.columns.iter().zip(&here.moments);
+    let numbers = columns.flat_map(|(column, m)| [column.centre, column.scale, m.mean, m.sd, m.min, m.max, m.rounding]);
+    let (rows, classes, weight_sum) = (here.rows, here.classes, Bits(vec![here.weight_sum]));
+    let (columns, fingerprint) = (Bits(numbers.collect()), here.fingerprint.0);
+    let told = team.exchange(&Told { rows, weight_sum, classes, fingerprint, columns })?;
+    let features = here.features.len();
+    let described: Vec<Vec<(StoredColumn, Moments)>> = told.iter().map(|rank| described(&rank.columns.0)).collect();
+    let first = told.iter().position(|rank| rank.rows > 0).unwrap_or(0);
+    let columns: Vec<StoredColumn> = described[first].iter().map(|(column, _)| *column).collect();
+    let moments = (0..features).map(|j| {
+        let mut pooled = Pooled::NONE;
+        for (rank, told) in described.iter().zip(&told).filter(|(_, told)| told.rows > 0) {
+            let (column, m) = &rank[j];
+            let m = Unit::of(*column, columns[j]).moments(m);
+            let weight = told.weight_sum.0[0];
+            pooled.add(weight, m.mean, weight * m.sd * m.sd);
+            pooled.reach(m.min, m.max, m.rounding * m.sd);
+        }
+        pooled.moments()
+    });
+    let moments: Vec<Moments> = moments.collect();
+    let rows: Vec<usize> = told.iter().map(|rank| rank.rows).collect();
+    let all = rows.iter().sum();
+    let weight_sum = told.iter().map(|rank| rank.weight_sum.0[0]).sum();
+    let classes = told.iter().map(|rank| rank.classes).max().unwrap_or(2);
+    let fingerprint = Fingerprint(told.iter().fold(0, |sum, rank| sum.wrapping_add(rank.fingerprint)));
+    let samples = match no_sample || classes > 2 {
+        true => Vec::new(),
+        false => sample::of_ranks(&here, &rows, team)?,
+    };
+    let data = |rows, weight_sum, blocks, samples| Dataset {
+        features: here.features.clone(),
+        blocks,
+        columns: columns.clone(),
+        moments: moments.clone(),
+        rows,
+        weight_sum,
+        classes,
+        samples,
+        fingerprint,
+        spread: None,
+    };
+    let sample = |drawn: Drawn| -> Result<Dataset> {
+        let block = drawn.block(&columns)?;
+        Ok(data(block.rows(), block.weight().add_to(0.0), vec![block.into()], Vec::new()))
+    };
+    let samples = samples.into_iter().map(sample).collect::<Result<Vec<Dataset>>>()?;
+    let mut whole = data(all, weight_sum, Vec::new(), samples);
+    let units = here.columns.iter().zip(&whole.columns).map(|(here, all)| Unit::of(*here, *all)).collect();
+    whole.spread = Some(Box::new(Spread { team: Arc::clone(team), here, units, rows }));
+    Ok(whole)
+}
+
+fn described(numbers: &[f64]) -> Vec<(StoredColumn, Moments)> {
+    let of = |[centre, scale, mean, sd, min, max, rounding]: &[f64; 7]| {
+        (
+            StoredColumn { centre: *centre, scale: *scale },
+            Moments { mean: *mean, sd: *sd, min: *min, max: *max, rounding: *rounding },
+        )
+    };
+    numbers.as_chunks::<7>().0.iter().map(of).collect()
+}

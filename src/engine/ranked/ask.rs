@@ -1,0 +1,112 @@
+//! What rank 0 asks of the rows of all ranks, as messages carry it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::Precision;
+use crate::engine::cpu::{ColumnMap, Curvature, RowSample};
+use crate::engine::{Draw, Params};
+use crate::ranks::Bits;
+
+/// A request to all ranks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::engine) enum Ask {
+    /// An engine of this number, on the device for so many models or, for one, on the host.
+    Open(u64, Option<usize>),
+    /// The engine of this number is no longer needed.
+    Close(u64),
+    /// A call of the engine of this number.
+    Engine(u64, Call),
+    /// What is asked of the rows themselves.
+    Rows(RowsCall),
+    /// What went wrong, from each rank on which it did.
+    Why,
+    /// There is nothing more to do.
+    Done,
+}
+
+/// A call of an engine; points and lines by the numbers that rank 0 gave them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::engine) enum Call {
+    LossGradient(u64, Columns),
+    LossGradients(Columns),
+    Softmax(Columns),
+    SoftmaxProduct(Columns, Columns),
+    Keep(u64),
+    StartLine { line: u64, kept: u64, latest: u64 },
+    Probe(u64, Bits),
+    CurvatureSum(u64),
+}
+
+/// What is asked of the rows on the host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::engine) enum RowsCall {
+    Hessians {
+        map: ColumnMap,
+        curvatures: Vec<Curved>,
+        sample: RowSample,
+        products: Precision,
+    },
+    ClassHessian(ColumnMap, Columns),
+    WeightSum(RowSample),
+    /// Σ s·(1−t) and Σ s·t.
+    ClassWeights,
+    /// Rows of positive weight, and rows whose weight is no whole number.
+    Counts,
+    /// Two numbers a row, which rank 0 gathers.
+    Products(Bits, Bits),
+    /// Target and weight of each row, which rank 0 gathers.
+    Vectors,
+    /// Zᵀr for an r of which rank 0 sends each rank its rows.
+    TransposedProducts,
+}
+
+/// Parameters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::engine) struct Columns {
+    models: usize,
+    values: Bits,
+}
+
+impl Columns {
+    pub(in crate::engine) fn of(w: &Params) -> Self {
+        Columns { models: w.models(), values: Bits((0..w.models()).flat_map(|k| w.model(k).to_vec()).collect()) }
+    }
+
+    pub(in crate::engine) fn params(&self) -> Params {
+        let width = self.values.0.len() / self.models.max(1);
+        let mut params = Params::zeros(width - 1, self.models);
+        for (k, values) in self.values.0.chunks(width).enumerate() {
+            params.model_mut(k).copy_from_slice(values);
+        }
+        params
+    }
+
+    pub(in crate::engine) fn models(&self) -> usize {
+        self.models
+    }
+}
+
+/// A [`Curvature`], of which rank 0 sends each rank the numbers of its rows, where it has a number a row.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::engine) enum Curved {
+    Gram,
+    Rows,
+    At(Bits),
+    Scores(Bits),
+    Class(Columns, usize),
+}
+
+impl Curved {
+    /// `None` for what is not asked of several ranks.
+    pub(in crate::engine) fn of(curvature: Curvature<'_>) -> Option<Self> {
+        Some(match curvature {
+            Curvature::Gram => Curved::Gram,
+            Curvature::Rows(_) => Curved::Rows,
+            Curvature::At(w) => Curved::At(Bits(w.to_vec())),
+            Curvature::Scores(w) => Curved::Scores(Bits(w.to_vec())),
+            Curvature::Class(w, class) => Curved::Class(Columns::of(w), class),
+            Curvature::Drawn(w, Draw::All, _) => Curved::At(Bits(w.to_vec())),
+            Curvature::Drawn(..) => return None,
+        })
+    }
+}

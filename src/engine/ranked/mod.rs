@@ -1,0 +1,364 @@
+//! Rows that several ranks share, as one engine: rank 0 says what is to be computed, every rank computes it of its own rows, and the sums
+//! are added in a fixed order ([`crate::ranks`]). One request and one sum a call, neither of which grows with the rows.
+//!
+//! Solvers and certificates run on rank 0 alone, so that no two ranks can come to different conclusions, whatever their processors
+//! round; the others serve it ([`serve`]).
+
+mod ask;
+mod held;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use serve::{dismiss, serve};
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use faer::Mat;
+use serde::{Deserialize, Serialize};
+
+use self::ask::{Ask, Call, Columns, Curved, RowsCall};
+use self::held::{Held, Local, answer_of_rows, symmetric};
+use super::cpu::{ColumnMap, CpuEngine, Curvature, RowSample};
+use super::{
+    Batch, BatchSums, ClassSums, Cost, DeviceInfo, Draw, Engine, LineId, LossGradient, LossSlope, Params, PointId,
+    Shape, Stamps, check_params,
+};
+use crate::data::{Precision, Spread, alone};
+use crate::error::{Error, Result};
+use crate::ranks::{Bits, Failure, Team};
+
+/// The number that the next engine gets.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
+
+/// What a rank says of an engine that it opened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Opened {
+    device: DeviceInfo,
+    resolution: Bits,
+    rows: usize,
+}
+
+impl Opened {
+    fn of(engine: &dyn Engine) -> Self {
+        Opened {
+            device: engine.device().clone(),
+            resolution: Bits(vec![engine.resolution(), engine.batch_resolution()]),
+            rows: engine.shape().rows,
+        }
+    }
+}
+
+/// An engine over the rows of all ranks, as rank 0 has it.
+pub struct RankedEngine<'a> {
+    number: u64,
+    spread: &'a Spread,
+    held: Held<'a>,
+    shape: Shape,
+    device: DeviceInfo,
+    /// The coarsest of any rank.
+    resolution: f64,
+    batch_resolution: f64,
+    stamps: Stamps,
+}
+
+impl<'a> RankedEngine<'a> {
+    /// One for `models` models on the device, of which `here` holds the rows here.
+    ///
+    /// # Errors
+    /// What any rank's engine fails with to open; [`Error::NoDevice`] where not all compute on the same sort of device.
+    pub(super) fn on_devices(
+        spread: &'a Spread,
+        models: usize,
+        here: impl FnOnce() -> Result<Box<dyn Engine + 'a>>,
+    ) -> Result<Self> {
+        RankedEngine::open(spread, Some(models), || here().map(Local::Device))
+    }
+
+    /// One on the hosts, for one model, in f64.
+    ///
+    /// # Errors
+    /// As [`RankedEngine::on_devices`].
+    pub(super) fn on_hosts(spread: &'a Spread) -> Result<Self> {
+        RankedEngine::open(spread, None, || Ok(Local::Host(on_host(spread))))
+    }
+
+    fn open(spread: &'a Spread, models: Option<usize>, here: impl FnOnce() -> Result<Local<'a>>) -> Result<Self> {
+        let number = ENGINES.fetch_add(1, Ordering::Relaxed);
+        spread.team.tell(&Ask::Open(number, models))?;
+        let held = here().map(|engine| Held::new(engine, &spread.units));
+        let mine = match &held {
+            Ok(held) => Ok(Opened::of(held.engine())),
+            Err(error) => Err(Failure::of(error, spread.team.rank())),
+        };
+        let opened: Result<Vec<Opened>, Failure> = spread.team.collect(&mine)?.into_iter().collect();
+        let opened = opened.map_err(Failure::error)?;
+        let busy = || opened.iter().enumerate().filter(|(_, one)| one.rows > 0);
+        let (first, device) = busy().next().map_or((0, opened[0].device.clone()), |(k, one)| (k, one.device.clone()));
+        if let Some((rank, other)) = busy().find(|(_, one)| one.device.kind != device.kind) {
+            return Err(Error::NoDevice(format!(
+                "rank {rank} would compute on {} and rank {first} on {}: name with --device what every rank has",
+                other.device.id, device.id
+            )));
+        }
+        let coarsest = |k: usize| busy().map(|(_, one)| one.resolution.0[k]).fold(0.0, f64::max);
+        Ok(RankedEngine {
+            number,
+            spread,
+            held: held?,
+            shape: Shape { rows: spread.rows.iter().sum(), features: spread.units.len(), models: models.unwrap_or(1) },
+            device,
+            resolution: coarsest(0),
+            batch_resolution: coarsest(1),
+            stamps: Stamps::default(),
+        })
+    }
+
+    /// What all ranks answer, added up.
+    fn ask(&mut self, call: Call) -> Result<Vec<f64>> {
+        let length = length_of(&call, self.shape);
+        let ask = Ask::Engine(self.number, call);
+        self.spread.team.tell(&ask)?;
+        let Ask::Engine(_, call) = &ask else { return Ok(Vec::new()) };
+        let mine = self.held.answer(call);
+        match length {
+            Some(length) => added_up(&self.spread.team, mine, length),
+            None => mine,
+        }
+    }
+
+    /// Σ s·y(1−y) over the rows at `point`; no pass over X.
+    ///
+    /// # Errors
+    /// As [`Engine::loss_gradient`].
+    pub(super) fn curvature_sum(&mut self, point: PointId) -> Result<f64> {
+        Ok(self.ask(Call::CurvatureSum(point.0))?[0])
+    }
+}
+
+/// The host's own engine over the rows of this rank.
+fn on_host(spread: &Spread) -> CpuEngine<'_> {
+    CpuEngine::new(&spread.here.blocks, spread.here.features.len(), 1, Precision::F64)
+}
+
+/// Numbers that the answer to a call has; none where nothing is added up.
+fn length_of(call: &Call, shape: Shape) -> Option<usize> {
+    let width = shape.features + 1;
+    match call {
+        Call::LossGradient(..) => Some(shape.models * (width + 1)),
+        Call::LossGradients(w) => Some(w.models() * (width + 1)),
+        Call::Softmax(w) => Some(1 + w.models() * width),
+        Call::SoftmaxProduct(w, _) => Some(w.models() * width),
+        Call::Keep(_) | Call::StartLine { .. } => None,
+        Call::Probe(_, steps) => Some(2 * steps.0.len() * shape.models),
+        Call::CurvatureSum(_) => Some(1),
+    }
+}
+
+/// Numbers that the answer to a call about rows has.
+fn length_of_rows(call: &RowsCall, features: usize) -> usize {
+    let triangle = |width: usize| width * (width + 1) / 2;
+    match call {
+        RowsCall::Hessians { map, curvatures, .. } => curvatures.len() * triangle(map.width()),
+        RowsCall::ClassHessian(map, w) => triangle(map.width() * w.models()),
+        RowsCall::WeightSum(_) => 1,
+        RowsCall::ClassWeights | RowsCall::Counts => 2,
+        RowsCall::Products(..) | RowsCall::Vectors => 0,
+        RowsCall::TransposedProducts => features + 1,
+    }
+}
+
+/// The sums of all ranks, or what the first of them failed with that did.
+fn added_up(team: &Team, mine: Result<Vec<f64>>, length: usize) -> Result<Vec<f64>> {
+    let (mine, failure) = match mine {
+        Ok(mine) => (Some(mine), None),
+        Err(error) => (None, Some(Failure::of(&error, team.rank()))),
+    };
+    if let Some(sums) = team.sum(mine, length)? {
+        return Ok(sums);
+    }
+    team.tell(&Ask::Why)?;
+    let failure = team.collect(&failure)?.into_iter().flatten().next();
+    Err(failure.map_or_else(|| Error::Rank("one of them has nothing to say".into()), Failure::error))
+}
+
+/// What all ranks answer of their rows: sums, or the numbers of all rows in order; `all` has a number a row where the call wants that.
+fn ask_of_rows(spread: &Spread, call: RowsCall, all: &[f64]) -> Result<Vec<f64>> {
+    let team = &spread.team;
+    let ask = Ask::Rows(call);
+    team.tell(&ask)?;
+    let Ask::Rows(call) = &ask else { return Ok(Vec::new()) };
+    let mine = answer_of_rows(spread, call, all);
+    if !is_of_rows(call) {
+        return added_up(team, mine, length_of_rows(call, spread.units.len()));
+    }
+    let gathered = gather(spread, &mine)?;
+    added_up(team, mine.map(|_| Vec::new()), 0)?;
+    Ok(gathered)
+}
+
+/// Whether the answer has two numbers a row.
+fn is_of_rows(call: &RowsCall) -> bool {
+    matches!(call, RowsCall::Products(..) | RowsCall::Vectors)
+}
+
+/// Two numbers a row of all ranks, on rank 0; of a rank that has failed zeros.
+fn gather(spread: &Spread, mine: &Result<Vec<f64>>) -> Result<Vec<f64>> {
+    let lengths: Vec<usize> = spread.rows.iter().map(|rows| 2 * rows).collect();
+    let nothing = || vec![0.0; lengths[spread.team.rank()]];
+    spread.team.gather_numbers(mine.as_ref().map_or_else(|_| nothing(), Clone::clone), &lengths)
+}
+
+/// Rows of which every rank has a part, as [`super::cpu::Host`] asks about them.
+impl Spread {
+    pub(super) fn hessians(
+        &self,
+        map: &ColumnMap,
+        curvatures: &[Curvature<'_>],
+        sample: RowSample,
+        products: Precision,
+    ) -> Result<Vec<Mat<f64>>> {
+        let rows = curvatures.iter().find_map(|c| if let Curvature::Rows(rows) = c { Some(*rows) } else { None });
+        let curved: Option<Vec<Curved>> = curvatures.iter().map(|c| Curved::of(*c)).collect();
+        let curvatures = curved.ok_or_else(|| alone("curvature of resampled rows"))?;
+        let call = RowsCall::Hessians { map: map.clone(), curvatures, sample, products };
+        let sums = ask_of_rows(self, call, rows.unwrap_or_default())?;
+        let width = map.width();
+        Ok(sums.chunks((width * (width + 1) / 2).max(1)).map(|triangle| symmetric(width, triangle)).collect())
+    }
+
+    pub(super) fn class_hessian(&self, map: &ColumnMap, w: &Params) -> Result<Mat<f64>> {
+        let sums = ask_of_rows(self, RowsCall::ClassHessian(map.clone(), Columns::of(w)), &[])?;
+        Ok(symmetric(map.width() * w.models(), &sums))
+    }
+
+    pub(super) fn weight_sum(&self, sample: RowSample) -> Result<f64> {
+        Ok(ask_of_rows(self, RowsCall::WeightSum(sample), &[])?[0])
+    }
+
+    pub(super) fn class_weights(&self) -> Result<[f64; 2]> {
+        let sums = ask_of_rows(self, RowsCall::ClassWeights, &[])?;
+        Ok([sums[0], sums[1]])
+    }
+
+    pub(super) fn counts(&self) -> Result<(usize, usize)> {
+        let counts = ask_of_rows(self, RowsCall::Counts, &[])?;
+        Ok((counts[0] as usize, counts[1] as usize))
+    }
+
+    pub(super) fn products(&self, w: &[f64], m: &[f64]) -> Result<Vec<(f64, f64)>> {
+        let all = ask_of_rows(self, RowsCall::Products(Bits(w.to_vec()), Bits(m.to_vec())), &[])?;
+        Ok(all.as_chunks().0.iter().map(|[value, size]| (*value, *size)).collect())
+    }
+
+    pub(super) fn vectors(&self) -> Result<Vec<(f64, f64)>> {
+        let all = ask_of_rows(self, RowsCall::Vectors, &[])?;
+        Ok(all.as_chunks().0.iter().map(|[target, weight]| (*target, *weight)).collect())
+    }
+
+    pub(super) fn transposed_products(&self, r: &[f64]) -> Result<Vec<f64>> {
+        ask_of_rows(self, RowsCall::TransposedProducts, r)
+    }
+}
+
+impl Drop for RankedEngine<'_> {
+    fn drop(&mut self) {
+        // Ranks that cannot be reached have nothing to let go of.
+        let _ = self.spread.team.tell(&Ask::Close(self.number));
+    }
+}
+
+impl Engine for RankedEngine<'_> {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn device(&self) -> &DeviceInfo {
+        &self.device
+    }
+
+    fn resolution(&self) -> f64 {
+        self.resolution
+    }
+
+    fn batch_resolution(&self) -> f64 {
+        self.batch_resolution
+    }
+
+    fn loss_gradient(&mut self, w: &Params) -> Result<LossGradient> {
+        check_params(w, self.shape)?;
+        let point = self.stamps.evaluated();
+        let sums = self.ask(Call::LossGradient(point.0, Columns::of(w)))?;
+        let (loss, gradient) = sums.split_at(self.shape.models);
+        Ok(LossGradient { point, loss: loss.to_vec(), gradient: params(self.shape.features, gradient) })
+    }
+
+    fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
+        check_params(batch.w, Shape { models: batch.draws.len(), ..self.shape })?;
+        if batch.draws.iter().any(|draw| *draw != Draw::All) {
+            return Err(alone("models of resampled rows"));
+        }
+        let width = self.shape.features + 2;
+        let sums = self.ask(Call::LossGradients(Columns::of(batch.w)))?;
+        let of_one =
+            |numbers: &[f64]| BatchSums { loss: numbers[0], loss_left_out: 0.0, gradient: numbers[1..].to_vec() };
+        Ok(sums.chunks(width).map(|numbers| of_one(numbers).checked()).collect())
+    }
+
+    fn softmax(&mut self, w: &Params) -> Result<ClassSums> {
+        check_params(w, Shape { models: w.models(), ..self.shape })?;
+        let sums = self.ask(Call::Softmax(Columns::of(w)))?;
+        Ok(ClassSums { loss: sums[0], gradient: params(self.shape.features, &sums[1..]) }.checked())
+    }
+
+    fn softmax_product(&mut self, w: &Params, v: &Params) -> Result<Params> {
+        for params in [w, v] {
+            check_params(params, Shape { models: w.models(), ..self.shape })?;
+        }
+        let sums = self.ask(Call::SoftmaxProduct(Columns::of(w), Columns::of(v)))?;
+        Ok(params(self.shape.features, &sums))
+    }
+
+    fn keep(&mut self, point: PointId) -> Result<()> {
+        self.stamps.keep(point)?;
+        self.ask(Call::Keep(point.0)).map(|_| ())
+    }
+
+    fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
+        let line = self.stamps.start_line(kept, latest)?;
+        self.ask(Call::StartLine { line: line.0, kept: kept.0, latest: latest.0 }).map(|_| line)
+    }
+
+    fn probe(&mut self, line: LineId, steps: &[f64]) -> Result<Vec<Vec<LossSlope>>> {
+        self.stamps.check_line(line)?;
+        let sums = self.ask(Call::Probe(line.0, Bits(steps.to_vec())))?;
+        let slope = |[loss, slope]: &[f64; 2]| match loss.is_finite() && slope.is_finite() {
+            true => LossSlope { loss: *loss, slope: *slope },
+            false => LossSlope::OUT_OF_RANGE,
+        };
+        let models = 2 * self.shape.models;
+        Ok(sums.chunks(models).map(|step| step.as_chunks().0.iter().map(slope).collect()).collect())
+    }
+
+    fn logits(&mut self, _: &Params) -> Result<Vec<f64>> {
+        Err(alone("the linear predictor of each row"))
+    }
+
+    fn cost(&self) -> Cost {
+        self.held.engine().cost()
+    }
+
+    fn bandwidth(&mut self) -> Result<f64> {
+        Err(alone("the bandwidth of a device"))
+    }
+}
+
+/// The parameters whose numbers follow one another.
+fn params(features: usize, numbers: &[f64]) -> Params {
+    let width = features + 1;
+    let mut params = Params::zeros(features, numbers.len() / width);
+    for (k, values) in numbers.chunks(width).enumerate() {
+        params.model_mut(k).copy_from_slice(values);
+    }
+    params
+}

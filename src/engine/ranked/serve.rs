@@ -1,0 +1,108 @@
+//! What the ranks but the first do while that one fits: they answer it.
+
+use std::collections::HashMap;
+
+use super::ask::{Ask, RowsCall};
+use super::held::{Held, Local, answer_of_rows};
+use super::{Opened, gather, is_of_rows, length_of, length_of_rows, on_host};
+use crate::data::{Dataset, Spread};
+use crate::engine::gpu::GpuOptions;
+use crate::engine::{Device, DeviceRequest, Shape};
+use crate::error::{Error, Result};
+use crate::ranks::{Failure, Team};
+
+/// Answers rank 0 about the rows of `data` here, on the device that `request` asks for, until it has no more to ask.
+///
+/// # Errors
+/// [`Error::Rank`] when rank 0 cannot be reached; what fails here is rank 0's to tell.
+pub fn serve(data: &Dataset, request: &DeviceRequest, options: &GpuOptions) -> Result<()> {
+    let Some(spread) = data.spread.as_deref() else { return Ok(()) };
+    let team = &spread.team;
+    let mut serving = Serving { spread, request, options, device: None, engines: HashMap::new(), failure: None };
+    loop {
+        match team.hear::<Ask>()? {
+            Ask::Open(number, models) => {
+                let opened = serving.open(models);
+                let told = match &opened {
+                    Ok(held) => Ok(Opened::of(held.engine())),
+                    Err(error) => Err(Failure::of(error, team.rank())),
+                };
+                team.collect::<Result<Opened, Failure>>(&told)?;
+                opened.into_iter().for_each(|held| drop(serving.engines.insert(number, held)));
+            }
+            Ask::Close(number) => drop(serving.engines.remove(&number)),
+            Ask::Engine(number, call) => {
+                let shape = Shape { rows: spread.here.rows, features: spread.units.len(), models: 1 };
+                let engine = serving.engines.get_mut(&number);
+                let shape = engine.as_ref().map_or(shape, |held| held.engine().shape());
+                let unknown = || Err(Error::Numerics("internal: an engine was asked for that is none".into()));
+                let mine = engine.map_or_else(unknown, |held| held.answer(&call));
+                match length_of(&call, shape) {
+                    Some(length) => serving.give(mine, length)?,
+                    None => serving.failure = mine.err().map(|error| Failure::of(&error, team.rank())),
+                }
+            }
+            Ask::Rows(call) => serving.answer_of_rows(&call)?,
+            Ask::Why => drop(team.collect(&serving.failure.take())?),
+            Ask::Done => return Ok(()),
+        }
+    }
+}
+
+/// Tells the other ranks of `team` that there is no more to answer.
+///
+/// # Errors
+/// [`Error::Rank`] when they cannot be reached.
+pub fn dismiss(team: &Team) -> Result<()> {
+    team.tell(&Ask::Done)
+}
+
+/// A rank that answers.
+struct Serving<'a> {
+    spread: &'a Spread,
+    request: &'a DeviceRequest,
+    options: &'a GpuOptions,
+    device: Option<Device>,
+    engines: HashMap<u64, Held<'a>>,
+    /// What the last call failed with.
+    failure: Option<Failure>,
+}
+
+impl<'a> Serving<'a> {
+    /// An engine over the rows here: the host's own, or the device's for so many models.
+    fn open(&mut self, models: Option<usize>) -> Result<Held<'a>> {
+        let spread = self.spread;
+        let local = match models {
+            None => Local::Host(on_host(spread)),
+            Some(models) => {
+                let device = match self.device.take() {
+                    Some(device) => device,
+                    None => Device::open_for_rank(self.request, self.options, spread.team.local().0)?,
+                };
+                let opened = device.hold_here(&spread.here, models);
+                self.device = Some(device);
+                Local::Device(opened?.0)
+            }
+        };
+        Ok(Held::new(local, &spread.units))
+    }
+
+    fn answer_of_rows(&mut self, call: &RowsCall) -> Result<()> {
+        let mine = answer_of_rows(self.spread, call, &[]);
+        if is_of_rows(call) {
+            gather(self.spread, &mine)?;
+            return self.give(mine.map(|_| Vec::new()), 0);
+        }
+        self.give(mine, length_of_rows(call, self.spread.units.len()))
+    }
+
+    /// Gives what there is to a sum.
+    fn give(&mut self, mine: Result<Vec<f64>>, length: usize) -> Result<()> {
+        let (mine, failure) = match mine {
+            Ok(mine) => (Some(mine), None),
+            Err(error) => (None, Some(Failure::of(&error, self.spread.team.rank()))),
+        };
+        self.failure = failure;
+        self.spread.team.sum(mine, length).map(|_| ())
+    }
+}
