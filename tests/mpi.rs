@@ -14,11 +14,13 @@ use serde_json::Value;
 use tables::{Files, arrow, batch, csv, gz, mixed, npy, parquet, text};
 
 /// What `mpirun` needs to start more ranks than there are cores, as any user: Open MPI 4 and 5.
-const ANYWHERE: [(&str, &str); 4] = [
+const ANYWHERE: [(&str, &str); 5] = [
     ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
     ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
     ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
     ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"),
+    // A machine that does much else needs more than the second that ranks have to end in.
+    ("OMPI_MCA_odls_base_sigkill_timeout", "20"),
 ];
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gpulogit");
 

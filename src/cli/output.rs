@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::data::Dataset;
 use crate::engine::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 use crate::model::{check_output, write_atomically};
@@ -88,4 +89,9 @@ pub(super) fn host_peak() -> Option<u64> {
 /// A number in as many digits as it has, with an exponent where it would be long.
 pub(super) fn short(value: f64) -> String {
     if value == 0.0 || (1e-5..1e15).contains(&value.abs()) { format!("{value}") } else { format!("{value:e}") }
+}
+
+/// How many ranks share the rows, where several do.
+pub(super) fn ranks_text(data: &Dataset) -> String {
+    if data.ranks() > 1 { format!(" on {} ranks", data.ranks()) } else { String::new() }
 }

@@ -9,14 +9,14 @@ use super::super::args::{L2Arg, MultiArg, SolverArg, TrainArgs};
 use super::super::evaluate::{Scored, Scores, Unseen, judge};
 use super::super::exit::Outcome;
 use super::super::metrics::text as metrics_text;
-use super::super::output::{count, device_words, json, plural, short, shorten, stdout};
+use super::super::output::{count, device_words, json, plural, ranks_text, short, shorten, stdout};
 use super::super::progress::Terminal;
 use super::diagnostics::Diagnostics;
 use super::page::{Story, Work, certificate_of_classes, coefficients_of_classes};
 use super::replay::{Compared, Replay, add_comparison, recorded_arguments};
 use super::report::{
-    MOST_PRINTED, bytes_json, kernels_json, model_text, number, penalty_text, ranks_text, redundant_json,
-    redundant_text, warn_of_failure, warn_of_interruption, warn_of_stall,
+    MOST_PRINTED, bytes_json, kernels_json, model_text, number, penalty_text, redundant_json, redundant_text,
+    warn_of_failure, warn_of_interruption, warn_of_stall,
 };
 use super::{outcome, save};
 use crate::certificate::Status;

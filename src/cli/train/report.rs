@@ -8,7 +8,7 @@ use super::diagnostics::{Diagnostics, Influence};
 use crate::certificate::Status;
 use crate::cli::curve::{curve, penalty_words};
 use crate::cli::evaluate::Scored;
-use crate::cli::output::{count, device_words, host_peak, plural, short, shorten, some_names};
+use crate::cli::output::{count, device_words, host_peak, plural, ranks_text, short, shorten, some_names};
 use crate::cli::progress::Terminal;
 use crate::cli::summary;
 use crate::data::{Dataset, Training};
@@ -222,11 +222,6 @@ pub(super) fn report(
         report["influence"] = influence.json();
     }
     report
-}
-
-/// How many ranks share the rows, where several do.
-pub(super) fn ranks_text(data: &Dataset) -> String {
-    if data.ranks() > 1 { format!(" on {} ranks", data.ranks()) } else { String::new() }
 }
 
 /// Redundant columns, and what they are combinations of.
