@@ -8,11 +8,10 @@ anew each time), and a sum along a tree, in which each rank waits for the later 
 import math
 import random
 
-# Measured (docs/scaling.md says where): seconds of a message between two ranks of one machine, of a request's encoding and decoding
-# for each parameter, and the passes and seconds of a fit that do not shrink with ranks.
-LATENCY_HERE = 3e-6
-REQUEST_PER_PARAMETER = 0.15e-6
+# Passes of a fit (tests/passes.rs); the rest are assumptions: seconds that a request's encoding and decoding take for each parameter, and
+# those of what rank 0 does alone.
 PASSES = 6
+REQUEST_PER_PARAMETER = 0.15e-6
 SAMPLE_SECONDS = 1.3
 
 # Assumed of a cluster: its network, what the storage gives each node and all of them, and what a rank reads of X in a second.
@@ -20,7 +19,7 @@ LATENCY = 5e-6
 NETWORK = 10e9
 STORAGE_OF_NODE = 2e9
 STORAGE_OF_ALL = 200e9
-DEVICES = {"CPU, 16 cores": (80e9, 256e9, 4e11), "GPU, 80 GB": (1.2e12, 64e9, 4e11)}
+DEVICES = {"CPU, 16 cores": (80e9, 256e9), "GPU, 80 GB": (1.2e12, 64e9)}
 JITTER = 0.03
 FEATURES = 64
 SEED = 1
@@ -47,8 +46,8 @@ def one_pass(ranks, seconds, width, random_):
 
 
 def fit(total, ranks, device):
-    """Seconds of reading, of the passes, of the curvature's sum and of what only rank 0 does."""
-    rate, memory, flops = DEVICES[device]
+    """Seconds of reading, of the passes, and of what only rank 0 does."""
+    rate, memory = DEVICES[device]
     random_ = random.Random(SEED)
     here = total / ranks
     width = FEATURES + 1
@@ -65,21 +64,18 @@ def main():
     for total, name in [(1e12, "1 TB"), (100e12, "100 TB")]:
         for device in DEVICES:
             print(f"\n{name} of f32, {FEATURES} features ({total / 4 / FEATURES:.1e} rows), {device}\n")
-            print("| ranks | reading | passes | rank 0 alone | fit | a pass | of it network | efficiency |")
-            print("|---|---|---|---|---|---|---|---|")
-            first = None
+            print("| ranks | reading | passes | rank 0 alone | fit | a pass | of it reads of X |")
+            print("|---|---|---|---|---|---|---|")
             for ranks in [1, 4, 16, 64, 256, 1024]:
                 read, passes, sample = fit(total, ranks, device)
-                quiet = DEVICES[device]
+                rate, memory = DEVICES[device]
                 here = total / ranks
-                away = max(0.0, here - quiet[1])
-                alone = (here - away) / quiet[0] + away / STORAGE_OF_NODE
+                away = max(0.0, here - memory)
+                alone = (here - away) / rate + away / STORAGE_OF_NODE
                 a_pass = passes / PASSES
-                first = first or passes
-                efficiency = first / (ranks * passes)
                 print(
                     f"| {ranks:,} | {read:,.0f} s | {passes:,.2f} s | {sample:.1f} s | {read + passes + sample:,.0f} s "
-                    f"| {a_pass * 1e3:,.1f} ms | {max(0.0, a_pass - alone) * 1e3:.2f} ms | {efficiency:.2f} |"
+                    f"| {a_pass * 1e3:,.1f} ms | {min(1.0, alone / a_pass):.0%} |"
                 )
 
 

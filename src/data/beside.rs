@@ -53,7 +53,7 @@ impl Beside {
             rows += npy::shape(source)?.0;
         }
         for (wanted, path) in with_files {
-            let vector = npy::Vector::open(path, rows)?.from_row(first);
+            let vector = npy::Vector::open(path, rows)?.starting_at(first);
             beside.vectors.push((wanted, vector));
         }
         Ok(beside)

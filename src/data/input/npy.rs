@@ -343,7 +343,7 @@ impl Vector {
     }
 
     /// The same from row `row` on.
-    pub(in crate::data) fn from_row(self, row: usize) -> Self {
+    pub(in crate::data) fn starting_at(self, row: usize) -> Self {
         Vector { next: row, ..self }
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Held<'a> {
 /// Either engine.
 pub(super) enum Local<'a> {
     Device(Box<dyn Engine + 'a>),
-    Host(CpuEngine<'a>),
+    Host(Box<CpuEngine<'a>>),
 }
 
 impl<'a> Held<'a> {
@@ -31,14 +31,14 @@ impl<'a> Held<'a> {
     pub(super) fn engine(&self) -> &dyn Engine {
         match &self.engine {
             Local::Device(engine) => engine.as_ref(),
-            Local::Host(engine) => engine,
+            Local::Host(engine) => engine.as_ref(),
         }
     }
 
     fn engine_mut(&mut self) -> &mut dyn Engine {
         match &mut self.engine {
             Local::Device(engine) => engine.as_mut(),
-            Local::Host(engine) => engine,
+            Local::Host(engine) => engine.as_mut(),
         }
     }
 

@@ -80,7 +80,7 @@ impl<'a> RankedEngine<'a> {
     /// # Errors
     /// As [`RankedEngine::on_devices`].
     pub(super) fn on_hosts(spread: &'a Spread) -> Result<Self> {
-        RankedEngine::open(spread, None, || Ok(Local::Host(on_host(spread))))
+        RankedEngine::open(spread, None, || Ok(Local::Host(Box::new(on_host(spread)))))
     }
 
     fn open(spread: &'a Spread, models: Option<usize>, here: impl FnOnce() -> Result<Local<'a>>) -> Result<Self> {

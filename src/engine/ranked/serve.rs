@@ -73,7 +73,7 @@ impl<'a> Serving<'a> {
     fn open(&mut self, models: Option<usize>) -> Result<Held<'a>> {
         let spread = self.spread;
         let local = match models {
-            None => Local::Host(on_host(spread)),
+            None => Local::Host(Box::new(on_host(spread))),
             Some(models) => {
                 let device = match self.device.take() {
                     Some(device) => device,
