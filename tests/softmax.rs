@@ -155,7 +155,7 @@ fn a_product_is_the_change_of_the_gradient_and_the_hessian_has_it_too() {
     };
     let (w, v) = (params(0.1, 0), params(0.05, 4));
     let host = Host::new(&data);
-    let mut engine = host.engine();
+    let mut engine = host.engine().unwrap();
     use gpulogit::engine::Engine;
     let product = engine.softmax_product(&w, &v).unwrap();
     let at = |h: f64, engine: &mut dyn Engine| {
@@ -166,7 +166,7 @@ fn a_product_is_the_change_of_the_gradient_and_the_hessian_has_it_too() {
         engine.softmax(&moved).unwrap().gradient
     };
     let h = 1e-4;
-    let (up, down) = (at(h, &mut engine), at(-h, &mut engine));
+    let (up, down) = (at(h, engine.as_mut()), at(-h, engine.as_mut()));
     let hessian = host.class_hessian(&ColumnMap::as_stored(p), &w).unwrap();
     let width = p + 1;
     let mut largest = 0f64;
