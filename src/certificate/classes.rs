@@ -57,7 +57,7 @@ impl Problem<'_> {
     /// intercepts alone, for what the penalty proves is of the best ones.
     ///
     /// # Errors
-    /// As [`Engine::softmax`].
+    /// As [`crate::engine::Engine::softmax`].
     pub fn certify_classes(&self, theta: &[f64], classes: usize) -> Result<CertifiedClasses> {
         let mut coefficients = self.shortest_of_classes(theta, classes);
         let in_full = |(beta, intercept): &(Vec<f64>, f64)| self.full.from_original(beta, *intercept);

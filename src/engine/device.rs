@@ -38,8 +38,8 @@ impl Device {
     /// The device that `request` asks for.
     ///
     /// # Errors
-    /// [`Error::NoDevice`] when nothing answers the request; [`Error::Device`] when what answers fails. What was asked for
-    /// is never exchanged for another.
+    /// [`crate::error::Error::NoDevice`] when nothing answers the request; [`crate::error::Error::Device`] when what answers
+    /// fails. What was asked for is never exchanged for another.
     pub fn open(request: &DeviceRequest, options: &GpuOptions) -> Result<Device> {
         Device::open_for_rank(request, options, 0)
     }
@@ -64,8 +64,8 @@ impl Device {
     /// count for each.
     ///
     /// # Errors
-    /// [`Error::NoDevice`] when the problem cannot fit the device's limits; [`Error::Device`] when it fails or its memory does
-    /// not suffice.
+    /// [`crate::error::Error::NoDevice`] when the problem cannot fit the device's limits; [`crate::error::Error::Device`] when it
+    /// fails or its memory does not suffice.
     pub fn hold<'a>(&self, data: &'a Dataset, models: usize) -> Result<(Box<dyn Engine + 'a>, Opening)> {
         let Some(spread) = &data.spread else { return self.hold_here(data, models) };
         let mut opening = Opening::default();
