@@ -34,6 +34,12 @@ pub(super) fn columns(intake: &mut Intake, options: &DataOptions, notes: &mut Ve
                 if filled && count == 0 {
                     return Err(all_missing(&name));
                 }
+                if filled && !sum.is_finite() {
+                    return Err(Error::Usage(format!(
+                        "the numbers of column '{name}' add up to more than numbers can say, so that it has no mean to fill in; \
+                         divide the column by a large number, or leave it out with --drop"
+                    )));
+                }
                 let fill = filled.then(|| sum / count as f64);
                 learnt.columns.push(InputColumn::Numeric { name, fill, date });
                 continue;
