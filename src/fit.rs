@@ -157,8 +157,7 @@ impl Fit {
             inference: None,
             design: design.clone(),
         };
-        // Ranks store rows each in units of their own, so that theirs do not tell what one process's does.
-        if data.ranks() > 1 { model } else { model.with_fingerprints(data.fingerprint, options.fingerprint()) }
+        model.with_fingerprints(data.fingerprint, options.fingerprint())
     }
 }
 

@@ -161,7 +161,11 @@ mod tests {
         };
         let source = RowMajor { values: &table.x, features: 2, rows: table.target.len() };
         let options = PackOptions { block_rows, precision: Some(precision), ..PackOptions::default() };
-        Dataset::pack(table.names.map(str::to_owned).to_vec(), &source, &vectors, options).unwrap().fingerprint.0
+        Dataset::pack(table.names.map(str::to_owned).to_vec(), &source, &vectors, options)
+            .unwrap()
+            .fingerprint
+            .unwrap()
+            .0
     }
 
     #[test]

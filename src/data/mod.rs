@@ -106,8 +106,8 @@ pub struct Dataset {
     /// Classes that targets name: two, with targets in [0, 1], or more, with targets that number them.
     pub classes: usize,
     /// What tells these rows from others, whatever holds them: 64 bits of the features' names and of all that is stored. Samples and single
-    /// classes have that of the rows they are of.
-    pub fingerprint: Fingerprint,
+    /// classes have that of the rows they are of, and rows that several ranks share have none.
+    pub fingerprint: Option<Fingerprint>,
     /// Nested row samples of this data, smallest first.
     pub samples: Vec<Dataset>,
     /// Where several ranks share the rows, those here: all that stands above is of all rows then, and there are no blocks.
@@ -143,7 +143,8 @@ impl Dataset {
     fn of(features: Vec<String>, packed: Packed) -> Self {
         let Packed { blocks, columns, moments, sums, hashes, samples } = packed;
         let rows: usize = blocks.iter().map(Block::rows).sum();
-        let fingerprint = fingerprint::of_data(&features, &columns, rows, hashes.wrapping_add(sums.hashes));
+        let hashes = hashes.wrapping_add(sums.hashes);
+        let fingerprint = Some(fingerprint::of_data(&features, &columns, rows, hashes));
         let data = |blocks: Vec<Block>, weight_sum, samples| Dataset {
             features: features.clone(),
             columns: columns.clone(),

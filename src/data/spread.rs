@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Dataset;
 use super::sample::{self, Drawn};
 use super::scaling::{Moments, Pooled, StoredColumn};
-use super::{Dataset, Fingerprint};
 use crate::error::{Error, Result};
 use crate::ranks::{Bits, Team};
 
@@ -53,7 +53,6 @@ struct Told {
     rows: usize,
     weight_sum: Bits,
     classes: usize,
-    fingerprint: u64,
     /// Centre and scale of each column, and its five moments.
     columns: Bits,
 }
@@ -66,8 +65,7 @@ pub(super) fn spread(here: Dataset, team: &Arc<Team>, no_sample: bool) -> Result
     let columns = here.columns.iter().zip(&here.moments);
     let numbers = columns.flat_map(|(column, m)| [column.centre, column.scale, m.mean, m.sd, m.min, m.max, m.rounding]);
     let (rows, classes, weight_sum) = (here.rows, here.classes, Bits(vec![here.weight_sum]));
-    let (columns, fingerprint) = (Bits(numbers.collect()), here.fingerprint.0);
-    let told = team.exchange(&Told { rows, weight_sum, classes, fingerprint, columns })?;
+    let told = team.exchange(&Told { rows, weight_sum, classes, columns: Bits(numbers.collect()) })?;
     let features = here.features.len();
     let described: Vec<Vec<(StoredColumn, Moments)>> = told.iter().map(|rank| described(&rank.columns.0)).collect();
     let first = told.iter().position(|rank| rank.rows > 0).unwrap_or(0);
@@ -88,11 +86,7 @@ pub(super) fn spread(here: Dataset, team: &Arc<Team>, no_sample: bool) -> Result
     let all = rows.iter().sum();
     let weight_sum = told.iter().map(|rank| rank.weight_sum.0[0]).sum();
     let classes = told.iter().map(|rank| rank.classes).max().unwrap_or(2);
-    let fingerprint = Fingerprint(told.iter().fold(0, |sum, rank| sum.wrapping_add(rank.fingerprint)));
-    let samples = match no_sample || classes > 2 {
-        true => Vec::new(),
-        false => sample::of_ranks(&here, &rows, team)?,
-    };
+    let samples = if no_sample || classes > 2 { Vec::new() } else { sample::of_ranks(&here, &rows, team)? };
     let data = |rows, weight_sum, blocks, samples| Dataset {
         features: here.features.clone(),
         blocks,
@@ -102,7 +96,8 @@ pub(super) fn spread(here: Dataset, team: &Arc<Team>, no_sample: bool) -> Result
         weight_sum,
         classes,
         samples,
-        fingerprint,
+        // Ranks store rows each in units of their own, so that theirs do not tell what one process's does.
+        fingerprint: None,
         spread: None,
     };
     let sample = |drawn: Drawn| -> Result<Dataset> {

@@ -116,9 +116,6 @@ impl ClassFit {
             inference: None,
             design: design.clone(),
         };
-        if data.ranks() > 1 {
-            return model;
-        }
         // The two ways to model classes take the same options.
         let options = hash::of_words(options.fingerprint().0, [hash::of_bytes(multi.name().bytes())]);
         model.with_fingerprints(data.fingerprint, Fingerprint(options))

@@ -168,9 +168,9 @@ impl Model {
         Fingerprint(hash::of_words(0, values.map(f64::to_bits)))
     }
 
-    /// This model, with what tells its rows, options and numbers from others put into its record.
-    pub fn with_fingerprints(mut self, data: Fingerprint, options: Fingerprint) -> Self {
-        self.training.fingerprints = Some(Fingerprints { data, options, result: self.fingerprint() });
+    /// This model, with what tells its rows, options and numbers from others put into its record, where the rows have that.
+    pub fn with_fingerprints(mut self, data: Option<Fingerprint>, options: Fingerprint) -> Self {
+        self.training.fingerprints = data.map(|data| Fingerprints { data, options, result: self.fingerprint() });
         self
     }
 

@@ -216,9 +216,10 @@ impl Story<'_> {
         // The classes stand above.
         let diagnosed = self.diagnostics.into_iter().flat_map(|diagnostics| diagnostics.facts(self.training));
         facts.extend(diagnosed.filter(|(name, _)| *name != "classes").map(|(name, what)| fact(name, what)));
-        let print = data.fingerprint;
-        facts
-            .push(fact("fingerprint", format!("{print} of the rows fitted: names, values, targets, weights, offsets")));
+        let print = |print| {
+            fact("fingerprint", format!("{print} of the rows fitted: names, values, targets, weights, offsets"))
+        };
+        facts.extend(data.fingerprint.map(print));
         Ok(Section { id: "data", heading: "Data", parts: vec![Part::Facts(facts), files(self.inputs)] })
     }
 

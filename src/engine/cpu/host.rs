@@ -71,8 +71,13 @@ impl<'a> Host<'a> {
     pub fn engine(&self) -> Result<Box<dyn HostEngine + 'a>> {
         Ok(match &self.data.spread {
             Some(spread) => Box::new(RankedEngine::on_hosts(spread)?),
-            None => Box::new(CpuEngine::new(&self.data.blocks, self.data.features.len(), 1, Precision::F64)),
+            None => Box::new(self.engine_here()),
         })
+    }
+
+    /// The same of the rows that are here.
+    pub(in crate::engine) fn engine_here(&self) -> CpuEngine<'a> {
+        CpuEngine::new(&self.data.blocks, self.data.features.len(), 1, Precision::F64)
     }
 
     /// X̃ᵀ diag(s·c) X̃ of the rows in `sample`, `width × width`, both triangles filled: with `products` in f64, or in f32 where

@@ -69,16 +69,11 @@ pub(in crate::engine) struct Columns {
 
 impl Columns {
     pub(in crate::engine) fn of(w: &Params) -> Self {
-        Columns { models: w.models(), values: Bits((0..w.models()).flat_map(|k| w.model(k).to_vec()).collect()) }
+        Columns { models: w.models(), values: Bits(w.values.clone()) }
     }
 
     pub(in crate::engine) fn params(&self) -> Params {
-        let width = self.values.0.len() / self.models.max(1);
-        let mut params = Params::zeros(width - 1, self.models);
-        for (k, values) in self.values.0.chunks(width).enumerate() {
-            params.model_mut(k).copy_from_slice(values);
-        }
-        params
+        Params { features: self.values.0.len() / self.models.max(1) - 1, values: self.values.0.clone() }
     }
 
     pub(in crate::engine) fn models(&self) -> usize {

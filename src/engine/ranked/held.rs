@@ -3,7 +3,7 @@
 use faer::Mat;
 
 use super::ask::{Call, Curved, RowsCall};
-use crate::data::{Dataset, Spread, Unit};
+use crate::data::{Spread, Unit};
 use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, Host};
 use crate::engine::{Batch, Draw, Engine, LineId, Params, PointId};
 use crate::error::{Error, Result};
@@ -150,8 +150,8 @@ fn map_here(units: &[Unit], map: &ColumnMap) -> ColumnMap {
     }
 }
 
-/// The numbers that a call is answered with of the rows of `spread` here, `all` of rank 0's numbers of all rows coming along where the
-/// call wants those; and whether they are numbers of rows, to be gathered rather than added.
+/// The numbers that a call is answered with of the rows of `spread` here; on rank 0 `all` has the numbers of all rows where the call
+/// wants such.
 ///
 /// # Errors
 /// As [`Host`]'s.
@@ -203,22 +203,12 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64]) -> R
             let products = host.products(w.model(0), &sizes_here(units, &m.0))?;
             Ok(products.into_iter().flat_map(|(value, size)| [value, size]).collect())
         }
-        RowsCall::Vectors => vectors(&spread.here),
+        RowsCall::Vectors => Ok(host.vectors()?.into_iter().flat_map(|(t, s)| [t, s]).collect()),
         RowsCall::TransposedProducts => {
             let r = spread.team.scatter_numbers(all, &spread.rows)?;
             Ok(of_all(units, &host.transposed_products(&r)?).collect())
         }
     }
-}
-
-/// Target and weight of each row.
-fn vectors(data: &Dataset) -> Result<Vec<f64>> {
-    let mut numbers = Vec::with_capacity(2 * data.rows);
-    for block in &data.blocks {
-        let vectors = block.vectors()?;
-        numbers.extend(vectors.target.iter().zip(vectors.weight.iter()).flat_map(|(t, s)| [t, s]));
-    }
-    Ok(numbers)
 }
 
 /// The lower triangle of a symmetric matrix, column by column.

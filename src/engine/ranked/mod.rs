@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use self::ask::{Ask, Call, Columns, Curved, RowsCall};
 use self::held::{Held, Local, answer_of_rows, symmetric};
-use super::cpu::{ColumnMap, CpuEngine, Curvature, RowSample};
+use super::cpu::{ColumnMap, Curvature, Host, RowSample};
 use super::{
     Batch, BatchSums, ClassSums, Cost, DeviceInfo, Draw, Engine, LineId, LossGradient, LossSlope, Params, PointId,
     Shape, Stamps, check_params,
@@ -46,6 +46,12 @@ impl Opened {
             resolution: Bits(vec![engine.resolution(), engine.batch_resolution()]),
             rows: engine.shape().rows,
         }
+    }
+
+    /// Tells rank 0 what was opened here, or why not; there, what every rank tells.
+    fn told(held: &Result<Held<'_>>, team: &Team) -> Result<Vec<Result<Opened, Failure>>> {
+        let mine = held.as_ref().map(|held| Opened::of(held.engine())).map_err(|error| Failure::of(error, team.rank()));
+        team.collect(&mine)
     }
 }
 
@@ -80,18 +86,14 @@ impl<'a> RankedEngine<'a> {
     /// # Errors
     /// As [`RankedEngine::on_devices`].
     pub(super) fn on_hosts(spread: &'a Spread) -> Result<Self> {
-        RankedEngine::open(spread, None, || Ok(Local::Host(Box::new(on_host(spread)))))
+        RankedEngine::open(spread, None, || Ok(Local::Host(Box::new(Host::new(&spread.here).engine_here()))))
     }
 
     fn open(spread: &'a Spread, models: Option<usize>, here: impl FnOnce() -> Result<Local<'a>>) -> Result<Self> {
         let number = ENGINES.fetch_add(1, Ordering::Relaxed);
         spread.team.tell(&Ask::Open(number, models))?;
         let held = here().map(|engine| Held::new(engine, &spread.units));
-        let mine = match &held {
-            Ok(held) => Ok(Opened::of(held.engine())),
-            Err(error) => Err(Failure::of(error, spread.team.rank())),
-        };
-        let opened: Result<Vec<Opened>, Failure> = spread.team.collect(&mine)?.into_iter().collect();
+        let opened: Result<Vec<Opened>, Failure> = Opened::told(&held, &spread.team)?.into_iter().collect();
         let opened = opened.map_err(Failure::error)?;
         let busy = || opened.iter().enumerate().filter(|(_, one)| one.rows > 0);
         let (first, device) = busy().next().map_or((0, opened[0].device.clone()), |(k, one)| (k, one.device.clone()));
@@ -117,14 +119,17 @@ impl<'a> RankedEngine<'a> {
     /// What all ranks answer, added up.
     fn ask(&mut self, call: Call) -> Result<Vec<f64>> {
         let length = length_of(&call, self.shape);
-        let ask = Ask::Engine(self.number, call);
-        self.spread.team.tell(&ask)?;
-        let Ask::Engine(_, call) = &ask else { return Ok(Vec::new()) };
-        let mine = self.held.answer(call);
+        self.spread.team.tell(&Ask::Engine(self.number, call.clone()))?;
+        let mine = self.held.answer(&call);
         match length {
             Some(length) => added_up(&self.spread.team, mine, length),
             None => mine,
         }
+    }
+
+    /// The parameters whose numbers follow one another.
+    fn params(&self, numbers: &[f64]) -> Params {
+        Params { features: self.shape.features, values: numbers.to_vec() }
     }
 
     /// Σ s·y(1−y) over the rows at `point`; no pass over X.
@@ -134,11 +139,6 @@ impl<'a> RankedEngine<'a> {
     pub(super) fn curvature_sum(&mut self, point: PointId) -> Result<f64> {
         Ok(self.ask(Call::CurvatureSum(point.0))?[0])
     }
-}
-
-/// The host's own engine over the rows of this rank.
-fn on_host(spread: &Spread) -> CpuEngine<'_> {
-    CpuEngine::new(&spread.here.blocks, spread.here.features.len(), 1, Precision::F64)
 }
 
 /// Numbers that the answer to a call has; none where nothing is added up.
@@ -168,13 +168,19 @@ fn length_of_rows(call: &RowsCall, features: usize) -> usize {
     }
 }
 
-/// The sums of all ranks, or what the first of them failed with that did.
-fn added_up(team: &Team, mine: Result<Vec<f64>>, length: usize) -> Result<Vec<f64>> {
+/// Gives what there is to a sum: what that comes to on rank 0, if every rank has something, and what failed here.
+fn give(team: &Team, mine: Result<Vec<f64>>, length: usize) -> Result<(Option<Vec<f64>>, Option<Failure>)> {
     let (mine, failure) = match mine {
         Ok(mine) => (Some(mine), None),
         Err(error) => (None, Some(Failure::of(&error, team.rank()))),
     };
-    if let Some(sums) = team.sum(mine, length)? {
+    Ok((team.sum(mine, length)?, failure))
+}
+
+/// The sums of all ranks, or what the first of them failed with that did.
+fn added_up(team: &Team, mine: Result<Vec<f64>>, length: usize) -> Result<Vec<f64>> {
+    let (sums, failure) = give(team, mine, length)?;
+    if let Some(sums) = sums {
         return Ok(sums);
     }
     team.tell(&Ask::Why)?;
@@ -185,12 +191,10 @@ fn added_up(team: &Team, mine: Result<Vec<f64>>, length: usize) -> Result<Vec<f6
 /// What all ranks answer of their rows: sums, or the numbers of all rows in order; `all` has a number a row where the call wants that.
 fn ask_of_rows(spread: &Spread, call: RowsCall, all: &[f64]) -> Result<Vec<f64>> {
     let team = &spread.team;
-    let ask = Ask::Rows(call);
-    team.tell(&ask)?;
-    let Ask::Rows(call) = &ask else { return Ok(Vec::new()) };
-    let mine = answer_of_rows(spread, call, all);
-    if !is_of_rows(call) {
-        return added_up(team, mine, length_of_rows(call, spread.units.len()));
+    team.tell(&Ask::Rows(call.clone()))?;
+    let mine = answer_of_rows(spread, &call, all);
+    if !is_of_rows(&call) {
+        return added_up(team, mine, length_of_rows(&call, spread.units.len()));
     }
     let gathered = gather(spread, &mine)?;
     added_up(team, mine.map(|_| Vec::new()), 0)?;
@@ -290,7 +294,7 @@ impl Engine for RankedEngine<'_> {
         let point = self.stamps.evaluated();
         let sums = self.ask(Call::LossGradient(point.0, Columns::of(w)))?;
         let (loss, gradient) = sums.split_at(self.shape.models);
-        Ok(LossGradient { point, loss: loss.to_vec(), gradient: params(self.shape.features, gradient) })
+        Ok(LossGradient { point, loss: loss.to_vec(), gradient: self.params(gradient) })
     }
 
     fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
@@ -308,7 +312,7 @@ impl Engine for RankedEngine<'_> {
     fn softmax(&mut self, w: &Params) -> Result<ClassSums> {
         check_params(w, Shape { models: w.models(), ..self.shape })?;
         let sums = self.ask(Call::Softmax(Columns::of(w)))?;
-        Ok(ClassSums { loss: sums[0], gradient: params(self.shape.features, &sums[1..]) }.checked())
+        Ok(ClassSums { loss: sums[0], gradient: self.params(&sums[1..]) }.checked())
     }
 
     fn softmax_product(&mut self, w: &Params, v: &Params) -> Result<Params> {
@@ -316,7 +320,7 @@ impl Engine for RankedEngine<'_> {
             check_params(params, Shape { models: w.models(), ..self.shape })?;
         }
         let sums = self.ask(Call::SoftmaxProduct(Columns::of(w), Columns::of(v)))?;
-        Ok(params(self.shape.features, &sums))
+        Ok(self.params(&sums))
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {
@@ -351,14 +355,4 @@ impl Engine for RankedEngine<'_> {
     fn bandwidth(&mut self) -> Result<f64> {
         Err(alone("the bandwidth of a device"))
     }
-}
-
-/// The parameters whose numbers follow one another.
-fn params(features: usize, numbers: &[f64]) -> Params {
-    let width = features + 1;
-    let mut params = Params::zeros(features, numbers.len() / width);
-    for (k, values) in numbers.chunks(width).enumerate() {
-        params.model_mut(k).copy_from_slice(values);
-    }
-    params
 }

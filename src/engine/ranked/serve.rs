@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::ask::{Ask, RowsCall};
 use super::held::{Held, Local, answer_of_rows};
-use super::{Opened, gather, is_of_rows, length_of, length_of_rows, on_host};
+use super::{Opened, gather, give, is_of_rows, length_of, length_of_rows};
 use crate::data::{Dataset, Spread};
+use crate::engine::cpu::Host;
 use crate::engine::gpu::GpuOptions;
 use crate::engine::{Device, DeviceRequest, Shape};
 use crate::error::{Error, Result};
@@ -23,11 +24,7 @@ pub fn serve(data: &Dataset, request: &DeviceRequest, options: &GpuOptions) -> R
         match team.hear::<Ask>()? {
             Ask::Open(number, models) => {
                 let opened = serving.open(models);
-                let told = match &opened {
-                    Ok(held) => Ok(Opened::of(held.engine())),
-                    Err(error) => Err(Failure::of(error, team.rank())),
-                };
-                team.collect::<Result<Opened, Failure>>(&told)?;
+                Opened::told(&opened, team)?;
                 opened.into_iter().for_each(|held| drop(serving.engines.insert(number, held)));
             }
             Ask::Close(number) => drop(serving.engines.remove(&number)),
@@ -73,7 +70,7 @@ impl<'a> Serving<'a> {
     fn open(&mut self, models: Option<usize>) -> Result<Held<'a>> {
         let spread = self.spread;
         let local = match models {
-            None => Local::Host(Box::new(on_host(spread))),
+            None => Local::Host(Box::new(Host::new(&spread.here).engine_here())),
             Some(models) => {
                 let device = match self.device.take() {
                     Some(device) => device,
@@ -98,11 +95,7 @@ impl<'a> Serving<'a> {
 
     /// Gives what there is to a sum.
     fn give(&mut self, mine: Result<Vec<f64>>, length: usize) -> Result<()> {
-        let (mine, failure) = match mine {
-            Ok(mine) => (Some(mine), None),
-            Err(error) => (None, Some(Failure::of(&error, self.spread.team.rank()))),
-        };
-        self.failure = failure;
-        self.spread.team.sum(mine, length).map(|_| ())
+        self.failure = give(&self.spread.team, mine, length)?.1;
+        Ok(())
     }
 }
