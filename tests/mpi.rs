@@ -251,6 +251,107 @@ fn every_kind_of_fit_is_the_same_on_several_ranks() {
     assert_eq!(seen, 6);
 }
 
+/// Predictions: the cells of each row but the probability, and the probabilities.
+fn predictions(output: &Output) -> (Vec<String>, Vec<f64>) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let mut reader = csv::Reader::from_reader(output.stdout.as_slice());
+    let at = reader.headers().unwrap().iter().position(|name| name == "probability").unwrap();
+    let (mut cells, mut probabilities) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.unwrap();
+        let others = record.iter().enumerate().filter(|(c, _)| *c != at).map(|(_, cell)| cell);
+        cells.push(others.collect::<Vec<_>>().join("|"));
+        probabilities.push(record[at].parse().unwrap_or(-1.0));
+    }
+    (cells, probabilities)
+}
+
+#[test]
+fn predictions_and_metrics_are_those_of_one_process() {
+    let (table, files) = (mixed(3000), Files::new());
+    let folder = files.path("");
+    let strings = batch(&table, false);
+    let plain = files.write("plain.csv", csv(&table));
+    files.write("cut/a.csv", text(&table, ',', 0..700));
+    files.write("cut/b.csv.gz", gz(text(&table, ';', 700..701)));
+    files.write("cut/c.tsv", text(&table, '\t', 701..3000));
+    // Lines that end in the middle of a cell, and levels that training does not have, in the last rows most of all.
+    let mut rows = csv(&table);
+    let late: String = (0..900)
+        .map(|i| format!("{i},{},true,2013-01-31,1,yes\n", if i % 3 == 0 { "\"no\nwhere\"" } else { "nobody" }))
+        .collect();
+    rows += &late;
+    let inputs = [
+        plain.clone(),
+        files.path("cut"),
+        files.write("groups.parquet", parquet(&strings, 200)),
+        files.write("one.arrow", arrow(&strings, 3000)),
+        files.write("quoted.csv", rows),
+    ];
+    let train_args = [plain.to_str().unwrap(), "--target", "label", "--missing", "drop", "--l2", "0.5"];
+    train(1, &folder, &train_args);
+    let mut seen = 0;
+    for input in &inputs {
+        let input = input.to_str().unwrap();
+        let predict = |ranks| {
+            let args = ["predict", "model1.json", input, "--keep", "w", "--keep", "tree", "--device", "cpu"];
+            run(ranks, &folder, &args)
+        };
+        let evaluate = |ranks| -> Value {
+            let args = ["evaluate", "model1.json", input, "--by", "tree", "--json", "--device", "cpu"];
+            let output = run(ranks, &folder, &args);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        let notes = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+        let (one, metrics) = (predict(1), evaluate(1));
+        let (cells, probabilities) = predictions(&one);
+        assert!(cells.len() >= 3000 && probabilities.iter().any(|y| *y > 0.4) && probabilities.contains(&-1.0));
+        // Rows in another order would be seen.
+        assert_ne!(cells[..1500], cells[1500..3000]);
+        for ranks in [2, 4] {
+            let several = predict(ranks);
+            let (others, theirs) = predictions(&several);
+            assert_eq!(others, cells, "{input}");
+            assert!(probabilities.iter().zip(&theirs).all(|(a, b)| (a - b).abs() <= 1e-6), "{input}");
+            assert_eq!(notes(&several), notes(&one), "{input}");
+            let judged = evaluate(ranks);
+            for name in ["log_loss", "brier", "roc_auc", "pr_auc", "accuracy"] {
+                let (a, b) = (metrics["metrics"][name].as_f64().unwrap(), judged["metrics"][name].as_f64().unwrap());
+                assert!((a - b).abs() <= 1e-6, "{name}: {a} and {b}");
+            }
+            assert_eq!(judged["metrics"]["confusion"], metrics["metrics"]["confusion"]);
+            assert_eq!(judged["rows_left_out"], metrics["rows_left_out"]);
+            let groups = |of: &Value| -> Vec<Value> {
+                of["groups"]["groups"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|g| serde_json::json!([g["group"], g["rows"]]))
+                    .collect()
+            };
+            assert!(groups(&judged).len() > 2 && groups(&judged) == groups(&metrics));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 10);
+    // A file of predictions is written by one rank; nothing is where the rows end in an error, which has its line.
+    let to = |name: &str, input: &str| {
+        run(3, &folder, &["predict", "model1.json", input, "--output", name, "--device", "cpu"])
+    };
+    assert!(to("all.parquet", "plain.csv").status.success());
+    assert!(std::fs::metadata(files.path("all.parquet")).unwrap().len() > 1000);
+    let lines = csv(&table);
+    let bad = |(i, line): (usize, &str)| if i == 2900 { "what\n".to_owned() } else { format!("{line}\n") };
+    files.write("bad.csv", lines.lines().enumerate().map(bad).collect::<String>());
+    let output = to("bad.out.csv", "bad.csv");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.matches("error: ").count() == 1 && said.contains("bad.csv, line 2901"), "{said}");
+    assert!(!files.path("bad.out.csv").exists());
+}
+
 #[test]
 fn what_is_wrong_is_said_once_with_its_place() {
     let files = Files::new();
@@ -281,7 +382,10 @@ fn what_is_wrong_is_said_once_with_its_place() {
     refused(&["train", &wdbc, "--target", "y", "--holdout", "0.2"], "--holdout cannot be shared by several ranks yet");
     refused(&["train", "none.csv", "--target", "y"], "none.csv");
     refused(&["train", &wdbc, "--target", "nothing"], "nothing");
-    refused(&["devices"], "run this command without mpirun");
+    refused(&["devices"], "run it without mpirun");
+    refused(&["predict", "none.json", "-"], "standard input (-) cannot be shared by several ranks");
+    refused(&["evaluate", "none.json", &wdbc], "none.json");
+    refused(&["train", "--nonsense"], "--nonsense");
 }
 
 #[test]

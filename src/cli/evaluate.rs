@@ -2,23 +2,29 @@
 
 mod page;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use clap::ArgMatches;
 use serde::Serialize;
 use serde_json::json;
 
+use super::agreed;
 use super::args::{EvaluateArgs, JudgingArgs};
 use super::exit::Outcome;
 use super::metrics::text;
 use super::output::{device_words, json, plural, stdout};
 use super::page::save;
 use super::progress::Terminal;
+use super::scored::{ScoredRows, ScoredStream, Scorer};
 use crate::data::{Dataset, HeldOut, ReadOptions, RowStream, Rows, files_of};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{Device, DeviceInfo, DeviceRequest};
+use crate::engine::{DeviceInfo, DeviceRequest};
 use crate::error::{Error, Result};
 use crate::metrics::{ClassMetrics, ClassTally, Group, Groups, Judge, Metrics, Tally, check_threshold};
 use crate::model::{Model, check_output};
 use crate::monitor::Monitor;
+use crate::ranks::Team;
 
 /// What rows that are held out are called.
 pub(super) const HELD_OUT: &str = "held-out rows";
@@ -46,11 +52,26 @@ impl Scored {
     }
 }
 
-pub(super) fn run(args: &EvaluateArgs, matches: &ArgMatches, terminal: &Terminal) -> Result<Outcome> {
+/// Holds the arguments together, and reads the model; with it all files that are read.
+fn load(args: &EvaluateArgs) -> Result<(Model, Vec<PathBuf>)> {
     check_threshold(args.rows.threshold())?;
     let model = Model::load(&args.model)?;
     args.rows.check_for(&model)?;
     args.judging.check_for(model.classes.len())?;
+    let mut inputs = files_of(&args.rows.files)?;
+    inputs.extend([&args.target_file, &args.weight_file].into_iter().flatten().cloned());
+    inputs.insert(0, args.model.clone());
+    args.page.report.as_ref().map_or(Ok(()), |page| check_output(page, &inputs))?;
+    Ok((model, inputs))
+}
+
+pub(super) fn run(
+    args: &EvaluateArgs,
+    matches: &ArgMatches,
+    terminal: &Terminal,
+    team: Option<&Arc<Team>>,
+) -> Result<Outcome> {
+    let (model, inputs) = agreed(team, load(args))?;
     let options = ReadOptions {
         format: args.rows.format.map(Into::into),
         no_header: args.rows.no_header.then_some(true),
@@ -60,21 +81,18 @@ pub(super) fn run(args: &EvaluateArgs, matches: &ArgMatches, terminal: &Terminal
         by: args.judging.by.clone(),
         ..ReadOptions::default()
     };
-    let mut inputs = files_of(&args.rows.files)?;
-    inputs.extend([&args.target_file, &args.weight_file].into_iter().flatten().cloned());
-    inputs.insert(0, args.model.clone());
-    args.page.report.as_ref().map_or(Ok(()), |page| check_output(page, &inputs))?;
-    let mut stream = RowStream::open(&args.rows.files, &model.design, &options)?;
-    let (device, gpu) = (args.common.device(), GpuOptions::default());
-    let mut scores = Scores::new(&model, &device, &gpu, args.rows.threshold(), &args.judging)?;
+    let scorer = Scorer::new(&model, &args.common.device(), &GpuOptions::default(), team);
+    let Some(mut stream) = ScoredStream::open(&args.rows.files, scorer, &options, team, terminal)? else {
+        return Ok(Outcome::Done);
+    };
+    let mut judged = Judged::new(&model, args.rows.threshold(), &args.judging)?;
     while let Some(rows) = stream.next(terminal)? {
-        scores.add(&rows.data, &rows.missing_rows, rows.groups.as_deref())?;
+        judged.add(&rows)?;
     }
-    let (left_out_rows, scored) = (scores.left_out, scores.finish());
     terminal.clear();
-    let read = stream.finish();
+    let (left_out_rows, (read, device)) = (judged.left_out, stream.finish());
     read.notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
-    let scored = scored?;
+    let scored = judged.finish(device)?;
     if left_out_rows > 0 {
         terminal.warn(&left_out(left_out_rows));
     }
@@ -155,17 +173,64 @@ impl AnyTally {
 }
 
 /// Rows judged so far.
-pub(super) struct Scores<'a> {
+struct Judged<'a> {
     model: &'a Model,
-    request: DeviceRequest,
-    options: GpuOptions,
-    /// Open from the first rows on.
-    device: Option<(Device, DeviceInfo)>,
     tally: AnyTally,
     /// The column of the groups.
     by: Option<String>,
     /// Rows that could not be judged.
     left_out: usize,
+}
+
+impl<'a> Judged<'a> {
+    /// None yet, of those that `model` labels 1 from the probability `threshold` on.
+    fn new(model: &'a Model, threshold: f64, judging: &JudgingArgs) -> Result<Self> {
+        let by = judging.by.clone();
+        let tally = match model.classes.len() {
+            2 => AnyTally::Two(Tallies::new(Tally::new(threshold)?.with_cost(judging.cost), by.as_deref())),
+            classes => AnyTally::More(Tallies::new(ClassTally::new(classes), by.as_deref())),
+        };
+        Ok(Judged { model, tally, by, left_out: 0 })
+    }
+
+    /// Judges the rows that can be.
+    fn add(&mut self, rows: &ScoredRows) -> Result<()> {
+        self.left_out += rows.missing_rows.len();
+        let mut missing = rows.missing_rows.iter().copied().peekable();
+        for (row, (t, s)) in rows.targets.iter().copied().enumerate() {
+            if missing.next_if_eq(&row).is_some() {
+                continue;
+            }
+            let group = rows.groups.as_ref().map(|groups| groups[row].as_str());
+            let predictors: Vec<f64> = rows.predictors_of(row).collect();
+            match &mut self.tally {
+                AnyTally::Two(tallies) => tallies.add(group, |tally| tally.add(predictors[0], t, s))?,
+                AnyTally::More(tallies) => {
+                    let logs = self.model.log_probabilities(&predictors);
+                    tallies.add(group, |tally| tally.add(&logs, t as usize, s))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The metrics of all rows that could be judged, whose linear predictors `device` computed.
+    fn finish(self, device: Option<DeviceInfo>) -> Result<Scored> {
+        let Some(device) = device.filter(|_| self.tally.rows() > 0) else {
+            return Err(Error::Usage("no row is left to evaluate: each has a missing value or an unseen level".into()));
+        };
+        let (metrics, groups) = match self.tally {
+            AnyTally::Two(tallies) => tallies.finish(|metrics| AnyMetrics::Two(Box::new(metrics)))?,
+            AnyTally::More(tallies) => tallies.finish(AnyMetrics::More)?,
+        };
+        Ok(Scored { metrics, groups: self.by.zip(groups), device })
+    }
+}
+
+/// Rows scored and judged.
+pub(super) struct Scores<'a> {
+    scorer: Scorer<'a>,
+    judged: Judged<'a>,
 }
 
 impl<'a> Scores<'a> {
@@ -177,56 +242,25 @@ impl<'a> Scores<'a> {
         threshold: f64,
         judging: &JudgingArgs,
     ) -> Result<Self> {
-        let by = judging.by.clone();
-        let tally = match model.classes.len() {
-            2 => AnyTally::Two(Tallies::new(Tally::new(threshold)?.with_cost(judging.cost), by.as_deref())),
-            classes => AnyTally::More(Tallies::new(ClassTally::new(classes), by.as_deref())),
-        };
-        let (request, options) = (device.clone(), options.clone());
-        Ok(Scores { model, request, options, device: None, tally, by, left_out: 0 })
+        let scorer = Scorer::new(model, device, options, None);
+        Ok(Scores { scorer, judged: Judged::new(model, threshold, judging)? })
     }
 
-    /// Judges the rows of `data` that are not among `missing` (ascending); of these `groups`, if any.
-    pub(super) fn add(&mut self, data: &Dataset, missing: &[usize], groups: Option<&[String]>) -> Result<()> {
-        let device = match self.device.take() {
-            Some((device, _)) => device,
-            None => Device::open(&self.request, &self.options)?,
-        };
-        let (predictors, info) = self.model.linear_predictors(data, &device)?;
-        self.device = Some((device, info));
-        self.left_out += missing.len();
-        let mut missing = missing.iter().copied().peekable();
-        let mut rows = 0..data.rows;
-        for block in &data.blocks {
-            let vectors = block.vectors()?;
-            for ((t, s), row) in vectors.target.iter().zip(vectors.weight.iter()).zip(&mut rows) {
-                if missing.next_if_eq(&row).is_some() {
-                    continue;
-                }
-                let group = groups.map(|groups| groups[row].as_str());
-                match &mut self.tally {
-                    AnyTally::Two(tallies) => tallies.add(group, |tally| tally.add(predictors[row], t, s))?,
-                    AnyTally::More(tallies) => {
-                        let of_row: Vec<f64> = predictors.iter().skip(row).step_by(data.rows).copied().collect();
-                        let logs = self.model.log_probabilities(&of_row);
-                        tallies.add(group, |tally| tally.add(&logs, t as usize, s))?;
-                    }
-                }
-            }
-        }
-        Ok(())
+    /// Judges the rows of `data` but those `missing` (ascending).
+    pub(super) fn add(&mut self, data: &Dataset, missing: &[usize]) -> Result<()> {
+        let mut scored = self.scorer.score(data)?;
+        scored.missing_rows = missing.to_vec();
+        self.judged.add(&scored)
+    }
+
+    /// The same of rows of a file.
+    fn add_rows(&mut self, rows: Rows) -> Result<()> {
+        self.judged.add(&self.scorer.score_rows(rows)?)
     }
 
     /// The metrics of all rows that could be judged.
     pub(super) fn finish(self) -> Result<Scored> {
-        let Some((_, device)) = self.device.filter(|_| self.tally.rows() > 0) else {
-            return Err(Error::Usage("no row is left to evaluate: each has a missing value or an unseen level".into()));
-        };
-        let (metrics, groups) = match self.tally {
-            AnyTally::Two(tallies) => tallies.finish(|metrics| AnyMetrics::Two(Box::new(metrics)))?,
-            AnyTally::More(tallies) => tallies.finish(AnyMetrics::More)?,
-        };
-        Ok(Scored { metrics, groups: self.by.zip(groups), device })
+        self.judged.finish(self.scorer.device().cloned())
     }
 }
 
@@ -248,7 +282,7 @@ pub(super) fn judge(
 ) -> Result<Option<(&'static str, Scored)>> {
     let Some(Unseen { title, mut stream, first }) = unseen else {
         let Some(holdout) = holdout else { return Ok(None) };
-        scores.add(&holdout.data, &holdout.missing_rows, None)?;
+        scores.add(&holdout.data, &holdout.missing_rows)?;
         return Ok(Some((HELD_OUT, scores.finish()?)));
     };
     let mut next = match first {
@@ -260,14 +294,13 @@ pub(super) fn judge(
             terminal.note(&format!("note: the {title} were not judged"));
             return Ok(None);
         }
-        scores.add(&rows.data, &rows.missing_rows, rows.groups.as_deref())?;
-        drop(rows);
+        scores.add_rows(rows)?;
         next = stream.next(terminal)?;
     }
     terminal.clear();
     // Those not held out are no loss.
-    if scores.left_out > 0 && title != HELD_OUT {
-        terminal.warn(&left_out(scores.left_out));
+    if scores.judged.left_out > 0 && title != HELD_OUT {
+        terminal.warn(&left_out(scores.judged.left_out));
     }
     Ok(Some((title, scores.finish()?)))
 }

@@ -1,5 +1,6 @@
 //! The job that this process is one rank of: `mpirun -n N gpulogit train ...`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,13 +87,20 @@ impl Job {
 /// Refuses what several ranks do not do together.
 pub(super) fn check(team: Option<&Arc<Team>>, command: &Command) -> Result<()> {
     let Some(team) = team else { return Ok(()) };
-    let Command::Train(args) = command else {
-        return Err(Error::Usage(format!(
-            "only `gpulogit train` is shared by several ranks, and there are {}; run this command without mpirun",
-            team.ranks()
-        )));
+    let reads_stream = |files: &[PathBuf]| files.iter().any(|file| file.as_os_str() == "-");
+    const STREAM: &str = "standard input (-)";
+    let args = match command {
+        Command::Train(args) => args,
+        Command::Predict(args) => return check_given(&[(STREAM, reads_stream(&args.rows.files))]),
+        Command::Evaluate(args) => return check_given(&[(STREAM, reads_stream(&args.rows.files))]),
+        _ => {
+            return Err(Error::Usage(format!(
+                "this command is not shared by several ranks, and there are {}; run it without mpirun",
+                team.ranks()
+            )));
+        }
     };
-    let given = [
+    check_given(&[
         ("--holdout", args.holdout.is_some()),
         ("--replay", args.replay.is_some()),
         ("--report", args.page.report.is_some()),
@@ -102,9 +110,13 @@ pub(super) fn check(team: Option<&Arc<Team>>, command: &Command) -> Result<()> {
         ("--firth", args.fit.firth),
         ("--l2 auto", args.fit.l2 == L2Arg::Auto),
         ("--multi ovr", args.fit.multi == Some(MultiArg::Ovr)),
-        ("standard input (-)", args.data.files.iter().any(|file| file.as_os_str() == "-")),
-    ];
-    match given.iter().find(|(_, given)| *given) {
+        (STREAM, reads_stream(&args.data.files)),
+    ])
+}
+
+/// Refuses the first option that is given.
+fn check_given(options: &[(&str, bool)]) -> Result<()> {
+    match options.iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(Error::Usage(format!(
             "{option} cannot be shared by several ranks yet; leave it out, or run without mpirun"
         ))),

@@ -23,6 +23,7 @@ mod path;
 mod predict;
 mod predictions;
 mod progress;
+mod scored;
 mod size;
 mod summary;
 mod train;
@@ -30,6 +31,7 @@ mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
@@ -48,7 +50,6 @@ const MOST_THREADS: usize = 1024;
 pub fn main() -> ExitCode {
     quieten_mesa();
     quieten_caught_panics();
-    let (cli, matches) = parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let job = match Job::join() {
         Ok(job) => job,
         Err(error) => {
@@ -56,17 +57,31 @@ pub fn main() -> ExitCode {
             return Outcome::from(&error).into();
         }
     };
-    let (common, team) = (cli.command.common(), job.team.clone());
+    let team = job.team.clone();
     let leads = team.as_ref().is_none_or(|team| team.leads());
+    let (cli, matches) = match parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            if leads {
+                // Whoever does not want to read it need not.
+                let _ = error.print();
+            }
+            drop(team);
+            let code = if leads { error.exit_code() as u8 } else { 0 };
+            job.leave(true, code);
+            return code.into();
+        }
+    };
+    let common = cli.command.common();
     let terminal = if leads { Terminal::new(common.quiet, common.verbose) } else { Terminal::mute() };
     let ready = job::check(team.as_ref(), &cli.command).and_then(|()| prepare(common, team.as_deref()));
-    let result = agreed(team.as_deref(), ready).and_then(|()| match &cli.command {
+    let result = agreed(team.as_ref(), ready).and_then(|()| match &cli.command {
         Command::Train(args) => train::run(args, &matches, &terminal, team.as_ref()),
         Command::Cv(args) => cv::run(args, &terminal),
         Command::Path(args) => path::run(args, &terminal),
         Command::Summary(args) => summary::run(args, &terminal),
-        Command::Predict(args) => predict::run(args, &terminal),
-        Command::Evaluate(args) => evaluate::run(args, &matches, &terminal),
+        Command::Predict(args) => predict::run(args, &terminal, team.as_ref()),
+        Command::Evaluate(args) => evaluate::run(args, &matches, &terminal, team.as_ref()),
         Command::Validate(args) => validate::run(args, &terminal),
         Command::Bench(args) => bench::run(args, &terminal),
         Command::Devices(args) => devices::run(args),
@@ -91,12 +106,14 @@ pub fn main() -> ExitCode {
         }
     };
     drop(team);
+    // A launcher that sees a rank fail stops listening to the others: the one that tells of an error is the one that ends with it.
+    let outcome = if knows && !leads { Outcome::Done } else { outcome };
     job.leave(leads || knows || result.is_ok(), outcome.code());
     outcome.into()
 }
 
 /// What all ranks make of `ready`, where there are several.
-fn agreed(team: Option<&Team>, ready: Result<()>) -> Result<()> {
+fn agreed<T>(team: Option<&Arc<Team>>, ready: Result<T>) -> Result<T> {
     match team {
         Some(team) => team.agree(ready),
         None => ready,

@@ -2,23 +2,27 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 
+use super::agreed;
 use super::args::{PredictArgs, trimmed};
 use super::exit::Outcome;
 use super::output::{device_words, json, plural};
-use super::predictions::{Predictions, is_parquet};
+use super::predictions::{Prediction, Predictions, is_parquet};
 use super::progress::Terminal;
-use crate::data::{ReadOptions, RowStream, files_of};
+use super::scored::{ScoredRows, ScoredStream, Scorer};
+use crate::data::{ReadOptions, files_of};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{Device, DeviceInfo};
 use crate::error::{Error, Result};
 use crate::logistic::sigmoid;
 use crate::metrics::{check_threshold, most_probable};
 use crate::model::{Model, check_output, write_atomically};
+use crate::ranks::Team;
 
-pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
+/// Holds the arguments together, and reads the model.
+fn load(args: &PredictArgs) -> Result<Model> {
     check_threshold(args.rows.threshold())?;
     if let Some(path) = &args.output
         && path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("csv"))
@@ -42,14 +46,22 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
     if let Some(name) = args.keep.iter().find(|name| columns.contains(name)) {
         return Err(Error::Usage(format!("--keep {name}: the predictions have a column of that name")));
     }
+    Ok(model)
+}
+
+pub(super) fn run(args: &PredictArgs, terminal: &Terminal, team: Option<&Arc<Team>>) -> Result<Outcome> {
+    let model = agreed(team, load(args))?;
     let options = ReadOptions {
         format: args.rows.format.map(Into::into),
         no_header: args.rows.no_header.then_some(true),
         keep: trimmed(&args.keep),
         ..ReadOptions::default()
     };
-    let mut stream = RowStream::open(&args.rows.files, &model.design, &options)?;
-    let mut run = Predicting { model: &model, args, rows: 0, empty: 0, device: None };
+    let scorer = Scorer::new(&model, &args.common.device(), &GpuOptions::default(), team);
+    let Some(mut stream) = ScoredStream::open(&args.rows.files, scorer, &options, team, terminal)? else {
+        return Ok(Outcome::Done);
+    };
+    let mut run = Predicting { model: &model, args, rows: 0, empty: 0 };
     match &args.output {
         Some(path) => write_atomically(path, |out| run.write(&mut stream, out, path, terminal))?,
         None => {
@@ -58,9 +70,10 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Outcome> {
             out.flush().map_err(|e| Error::write(path, e))?;
         }
     }
-    let Predicting { rows, empty, device, .. } = run;
+    let Predicting { rows, empty, .. } = run;
     terminal.clear();
-    stream.finish().notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
+    let (read, device) = stream.finish();
+    read.notes.iter().for_each(|note| terminal.note(&format!("note: {note}")));
     if empty > 0 {
         terminal.warn(&format!(
             "{} have missing values or levels unseen in training; their cells are left empty.",
@@ -88,14 +101,13 @@ struct Predicting<'a> {
     /// Rows predicted, and those of them that could not be.
     rows: u64,
     empty: u64,
-    device: Option<DeviceInfo>,
 }
 
 impl Predicting<'_> {
     /// Writes all rows of `stream`, some at a time.
     fn write(
         &mut self,
-        stream: &mut RowStream<'_>,
+        stream: &mut ScoredStream<'_>,
         out: &mut (dyn Write + Send),
         path: &Path,
         terminal: &Terminal,
@@ -104,21 +116,22 @@ impl Predicting<'_> {
         // What cannot be read must not leave an empty table behind.
         let mut next = stream.next(terminal)?;
         let mut predictions = Predictions::new(out, path, &kept, &self.model.prediction_columns())?;
-        let device = Device::open(&self.args.common.device(), &GpuOptions::default())?;
-        while let Some(rows) = next {
-            let (predictors, info) = self.model.linear_predictors(&rows.data, &device)?;
-            self.device = Some(info);
-            self.rows += rows.data.rows as u64;
-            self.empty += rows.missing_rows.len() as u64;
-            let mut missing = rows.missing_rows.iter().copied().peekable();
-            let predicted = (0..rows.data.rows).map(|row| {
-                let of_row: Vec<f64> = predictors.iter().skip(row).step_by(rows.data.rows).copied().collect();
-                missing.next_if_eq(&row).is_none().then(|| self.predict(&of_row))
-            });
-            predictions.write(&rows.kept, &predicted.collect::<Vec<_>>())?;
+        while let Some(scored) = next {
+            self.rows += scored.rows as u64;
+            self.empty += scored.missing_rows.len() as u64;
+            predictions.write(&scored.kept, &self.predictions(&scored))?;
             next = stream.next(terminal)?;
         }
         predictions.finish()
+    }
+
+    fn predictions(&self, scored: &ScoredRows) -> Vec<Prediction<'_>> {
+        let mut missing = scored.missing_rows.iter().copied().peekable();
+        let of_row = |row| {
+            let is_there = missing.next_if_eq(&row).is_none();
+            is_there.then(|| self.predict(&scored.predictors_of(row).collect::<Vec<f64>>()))
+        };
+        (0..scored.rows).map(of_row).collect()
     }
 
     /// The probabilities to be written of a row of these linear predictors, and its label.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::intake::Intake;
 use super::options::DataOptions;
-use super::part::{ClassSums, Labels, MANY_LABELS};
+use super::part::{ClassSums, Dictionary, Labels, MANY_LABELS};
 use super::table::{Halt, Reading, Stop};
 use crate::error::Result;
 use crate::ranks::{Bits, Failure, Team};
@@ -54,9 +54,7 @@ pub(super) fn settle(team: &Team, reading: &Reading, taken: Result<(), Halt>) ->
 #[derive(Debug, Serialize, Deserialize)]
 struct Taken {
     labels: Vec<(Vec<String>, Vec<u64>)>,
-    target: Vec<String>,
-    class_rows: Vec<u64>,
-    class_weights: Bits,
+    target: Targets,
     sums: Bits,
     sum_counts: Vec<u64>,
     rows: u64,
@@ -69,9 +67,7 @@ struct Taken {
 pub(super) fn merge(intake: &mut Intake, team: &Team, options: &DataOptions) -> Result<()> {
     let mine = Taken {
         labels: intake.labels.iter().map(|l| (l.dictionary.values.clone(), l.counts.clone())).collect(),
-        target: intake.target.values.clone(),
-        class_rows: intake.train.classes.rows.clone(),
-        class_weights: Bits(intake.train.classes.weight.clone()),
+        target: Targets::of(&intake.target, &intake.train.classes),
         sums: Bits(intake.sums.iter().map(|(sum, _)| *sum).collect()),
         sum_counts: intake.sums.iter().map(|(_, count)| *count).collect(),
         rows: intake.rows,
@@ -82,16 +78,7 @@ pub(super) fn merge(intake: &mut Intake, team: &Team, options: &DataOptions) -> 
     for (n, labels) in intake.labels.iter_mut().enumerate() {
         *labels = merged(std::mem::take(labels), all.iter().map(|rank| &rank.labels[n]));
     }
-    let mut classes = ClassSums::default();
-    for rank in &all {
-        let codes = intake.target.codes(rank.target.clone());
-        for (code, (rows, weight)) in rank.class_rows.iter().zip(&rank.class_weights.0).enumerate() {
-            // Of labels beyond those that a byte counts there are too many in any case.
-            let code = codes.get(code).map_or(usize::from(MANY_LABELS), |code| *code as usize);
-            classes.add(code.min(usize::from(MANY_LABELS)), *rows, *weight);
-        }
-    }
-    intake.train.classes = classes;
+    intake.train.classes = merged_targets(&mut intake.target, all.iter().map(|rank| &rank.target));
     for (n, sum) in intake.sums.iter_mut().enumerate() {
         *sum = all.iter().fold((0.0, 0), |sum, rank| (sum.0 + rank.sums.0[n], sum.1 + rank.sum_counts[n]));
     }
@@ -101,6 +88,39 @@ pub(super) fn merge(intake: &mut Intake, team: &Team, options: &DataOptions) -> 
         *missing = all.iter().map(|rank| rank.missing[c]).sum();
     }
     intake.check_levels(options)
+}
+
+/// What the labels of all rows were, given those of this rank's with their codes, which stay; labels that are new here get codes behind.
+pub(super) fn classes(labels: &mut Dictionary, sums: &ClassSums, team: &Team) -> Result<ClassSums> {
+    let all = team.exchange(&Targets::of(labels, sums))?;
+    Ok(merged_targets(labels, all.iter()))
+}
+
+/// The labels of a rank's rows, and how many rows and how much weight each has.
+#[derive(Debug, Serialize, Deserialize)]
+struct Targets {
+    values: Vec<String>,
+    rows: Vec<u64>,
+    weights: Bits,
+}
+
+impl Targets {
+    fn of(labels: &Dictionary, sums: &ClassSums) -> Self {
+        Targets { values: labels.values.clone(), rows: sums.rows.clone(), weights: Bits(sums.weight.clone()) }
+    }
+}
+
+fn merged_targets<'a>(labels: &mut Dictionary, ranks: impl Iterator<Item = &'a Targets>) -> ClassSums {
+    let mut classes = ClassSums::default();
+    for rank in ranks {
+        let codes = labels.codes(rank.values.clone());
+        for (code, (rows, weight)) in rank.rows.iter().zip(&rank.weights.0).enumerate() {
+            // Of labels beyond those that a byte counts there are too many in any case.
+            let code = codes.get(code).map_or(usize::from(MANY_LABELS), |code| *code as usize);
+            classes.add(code.min(usize::from(MANY_LABELS)), *rows, *weight);
+        }
+    }
+    classes
 }
 
 /// The labels of all ranks, with the codes that those here have; the counts are of all.

@@ -47,7 +47,7 @@ impl Beside {
         let (mut rows, mut first) = (0, 0);
         for (file, source) in files.sources.iter().enumerate() {
             if file == files.here.start && !files.here.is_empty() {
-                first = rows + npy::first_row(source)?;
+                first = rows + npy::rows(source)?.start;
                 (beside.rows_before, beside.first_row) = (rows as u64, first as u64);
             }
             rows += npy::shape(source)?.0;

@@ -297,16 +297,10 @@ fn assemble(
         let message = format!("two features would be named '{name}'; rename the column of one of them");
         return Err(Error::data(files.first(), message));
     }
-    let mut pack = options.pack;
-    if let Some(team) = &files.team {
-        let features = design.columns.iter().map(InputColumn::features).sum();
-        let rows = team.exchange(&intake.train.rows)?.into_iter().sum();
-        // As one process would; samples are of all rows.
-        (pack.precision, pack.no_sample) = (Some(options.pack.precision_for(rows, features)), true);
-    }
+    let features = design.columns.iter().map(InputColumn::features).sum();
+    let mut pack = pack_options(options.pack, intake.train.rows, features, files)?;
     if intake.train.spilled.is_some() {
         // Made of levels when they are read, the features may be more than the columns.
-        let features = design.columns.iter().map(InputColumn::features).sum();
         pack.block_rows = most_block_rows(features, options.memory()).or(pack.block_rows);
     }
     let mut filled_cells = if options.missing == Missing::Mean { intake.filled_cells()? } else { 0 };
@@ -337,12 +331,11 @@ fn assemble(
         None => None,
     };
     let vectors = intake.train.vectors(&classes, Some(&factors));
-    let mut train = matrix::pack(&design, &places, &learnt.shares, &mut intake.train, vectors, pack);
+    let train = matrix::pack(&design, &places, &learnt.shares, &mut intake.train, vectors, pack);
+    let train = shared(train, files, options)?;
     if let Some(team) = &files.team {
-        train = spread(team.agree(train)?, team, options.pack.no_sample);
         filled_cells = team.exchange(&filled_cells)?.into_iter().sum();
     }
-    let train = train?;
     let summary = ReadSummary {
         rows: intake.rows,
         dropped_rows: intake.dropped,
@@ -353,6 +346,22 @@ fn assemble(
         pack_seconds: packing.elapsed().as_secs_f64(),
     };
     Ok(Training { train, holdout, folds, clusters, class_factors: factors, design, summary })
+}
+
+/// How rows that are read here, so many of so many features, are packed: where several ranks have parts, as one process would pack all of
+/// them, and samples are drawn of all.
+fn pack_options(options: PackOptions, rows: usize, features: usize, files: &Files) -> Result<PackOptions> {
+    let Some(team) = &files.team else { return Ok(options) };
+    let all = team.exchange(&rows)?.into_iter().sum();
+    Ok(PackOptions { precision: Some(options.precision_for(all, features)), no_sample: true, ..options })
+}
+
+/// The rows of all ranks that share `files`, of which `here` are this one's, if there are several.
+fn shared(here: Result<Dataset>, files: &Files, options: &DataOptions) -> Result<Dataset> {
+    match &files.team {
+        Some(team) => spread(team.agree(here)?, team, options.pack.no_sample),
+        None => here,
+    }
 }
 
 /// The held-out rows that have a level that no training row has.

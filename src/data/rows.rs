@@ -1,9 +1,11 @@
 //! Rows for a fitted model: files become the same features as in training, some rows at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 use super::Dataset;
 use super::classes::Classes;
@@ -24,6 +26,7 @@ use super::split::is_held_out;
 use super::table::{Opened, Reading, Stop, Use};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::ranks::Team;
 
 /// Values of X that are held at a time.
 const CHUNK_VALUES: usize = 8 << 20;
@@ -56,7 +59,7 @@ pub fn load_rows(
     let mut stream = RowStream::open(paths, design, options)?;
     match stream.next_rows(usize::MAX, monitor)? {
         Some(rows) => Ok((rows, stream.finish())),
-        None => Err(stream.reading.whole("there is a header but no row")),
+        None => Err(stream.no_row()),
     }
 }
 
@@ -90,9 +93,26 @@ impl<'a> RowStream<'a> {
     /// [`Error::Io`] and [`Error::Data`] about the files, [`Error::Usage`] about columns that lack, options that do not
     /// fit or a design that does not hold together.
     pub fn open(paths: &[PathBuf], design: &'a Design, options: &'a ReadOptions) -> Result<Self> {
+        RowStream::open_share(paths, design, options, None, &HashSet::new())
+    }
+
+    /// The same of this rank's share of the files, of which those of the numbers `undivided` are one rank's; every rank calls it.
+    ///
+    /// # Errors
+    /// As [`RowStream::open`], and those of other ranks where they look at the files together.
+    pub fn open_share(
+        paths: &[PathBuf],
+        design: &'a Design,
+        options: &'a ReadOptions,
+        team: Option<&Arc<Team>>,
+        undivided: &HashSet<usize>,
+    ) -> Result<Self> {
         design.validate().map_err(|message| Error::Usage(format!("the model's columns are unusable: {message}")))?;
         let no_header = options.no_header.unwrap_or(!design.header);
-        let mut files = Files::new(paths, options.format, no_header, u64::MAX, None)?;
+        let mut files = Files::new(paths, options.format, no_header, u64::MAX, team.cloned())?;
+        if !undivided.is_empty() {
+            files.divide(undivided)?;
+        }
         let has_lines = matches!(files.format, Format::Csv | Format::Tsv);
         files.no_header &= has_lines;
         let asked_no_header = options.no_header == Some(true);
@@ -138,7 +158,8 @@ impl<'a> RowStream<'a> {
         let features: usize = self.design.columns.iter().map(InputColumn::features).sum();
         let some = CHUNK_VALUES / features.max(1);
         match self.next_rows(some.max(1), monitor)? {
-            None if self.reading.rows == 0 => Err(self.reading.whole("there is a header but no row")),
+            // The share of a rank may have none.
+            None if self.reading.rows == 0 && self.reading.files.team.is_none() => Err(self.no_row()),
             rows => Ok(rows),
         }
     }
@@ -187,13 +208,48 @@ impl<'a> RowStream<'a> {
         Ok(Some(Rows { data, missing_rows, kept, groups }))
     }
 
+    fn no_row(&self) -> Error {
+        self.reading.whole("there is a header but no row")
+    }
+
+    /// Files, by their numbers, of which only a part is read here although they have quotes, so that it may begin inside of a cell.
+    pub fn quoted(&self) -> Vec<usize> {
+        self.reading.files.quoted()
+    }
+
     /// What reading met; the class counts are those of rows that can be judged.
-    pub fn finish(mut self) -> ReadSummary {
-        self.summary.rows = self.reading.rows;
-        for levels in &self.levels {
-            self.summary.notes.extend(levels.note());
+    pub fn finish(self) -> ReadSummary {
+        let met = self.met();
+        self.told(met)
+    }
+
+    /// The same of the rows of all ranks of `team`, once each has read its share.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there is no row, and those of ranks that cannot be reached.
+    pub fn finish_share(self, team: &Team) -> Result<ReadSummary> {
+        let mut ranks = team.exchange(&self.met())?.into_iter();
+        let mut all = ranks.next().unwrap_or_default();
+        ranks.for_each(|rank| all.add(rank));
+        if all.rows == 0 {
+            return Err(self.no_row());
         }
-        self.summary
+        Ok(self.told(all))
+    }
+
+    fn met(&self) -> Met {
+        Met {
+            rows: self.reading.rows,
+            filled_cells: self.summary.filled_cells,
+            class_counts: self.summary.class_counts.clone(),
+            unseen: self.levels.iter().map(Levels::unseen).collect(),
+        }
+    }
+
+    fn told(mut self, met: Met) -> ReadSummary {
+        let notes = self.levels.iter().zip(met.unseen).filter_map(|(levels, unseen)| levels.note(unseen));
+        self.summary.notes.extend(notes);
+        ReadSummary { rows: met.rows, filled_cells: met.filled_cells, class_counts: met.class_counts, ..self.summary }
     }
 
     fn take(&mut self, chunk: &mut Chunk, places: &[Place], file: usize, mut batch: Batch) -> Result<()> {
@@ -304,6 +360,35 @@ impl<'a> RowStream<'a> {
     }
 }
 
+/// What was counted of rows that were read.
+#[derive(Default, Serialize, Deserialize)]
+struct Met {
+    rows: u64,
+    filled_cells: u64,
+    class_counts: Vec<u64>,
+    /// Values of each text column that are no level, and how many cells hold them.
+    unseen: Vec<Vec<(String, u64)>>,
+}
+
+impl Met {
+    /// Adds what was counted of other rows.
+    fn add(&mut self, other: Met) {
+        self.rows += other.rows;
+        self.filled_cells += other.filled_cells;
+        self.class_counts.iter_mut().zip(other.class_counts).for_each(|(sum, count)| *sum += count);
+        for (all, others) in self.unseen.iter_mut().zip(other.unseen) {
+            let places: HashMap<String, usize> =
+                all.iter().zip(0..).map(|((value, _), at)| (value.clone(), at)).collect();
+            for (value, count) in others {
+                match places.get(&value) {
+                    Some(at) => all[*at].1 += count,
+                    None => all.push((value, count)),
+                }
+            }
+        }
+    }
+}
+
 /// Rows while they are read.
 struct Chunk {
     part: Part,
@@ -332,11 +417,14 @@ impl Levels<'_> {
         text.codes.iter().map(level).collect()
     }
 
+    /// Values that are no level, and how many cells hold them.
+    fn unseen(&self) -> Vec<(String, u64)> {
+        self.met.values.iter().cloned().zip(self.unseen.iter().copied()).filter(|(_, cells)| *cells > 0).collect()
+    }
+
     /// What to tell of values that are no level, the most frequent first.
-    fn note(&self) -> Option<String> {
-        let mut unseen: Vec<(&str, u64)> =
-            self.met.values.iter().map(String::as_str).zip(self.unseen.iter().copied()).filter(|u| u.1 > 0).collect();
-        unseen.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    fn note(&self, mut unseen: Vec<(String, u64)>) -> Option<String> {
+        unseen.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let cells: u64 = unseen.iter().map(|(_, count)| count).sum();
         let shown: Vec<String> = unseen
             .iter()

@@ -48,7 +48,7 @@ impl Device {
     ///
     /// # Errors
     /// As [`Device::open`].
-    pub(super) fn open_for_rank(request: &DeviceRequest, options: &GpuOptions, local: usize) -> Result<Device> {
+    pub(crate) fn open_for_rank(request: &DeviceRequest, options: &GpuOptions, local: usize) -> Result<Device> {
         let request = match request {
             DeviceRequest::Cpu => None,
             DeviceRequest::Auto => gpu::choose_real(local).map(GpuRequest::Named),

@@ -133,7 +133,7 @@ impl Story<'_> {
     /// The metrics of the rows that the model was fitted to.
     fn of_own_rows(&self, gpu: &GpuOptions) -> Result<Scored> {
         let mut scores = Scores::new(self.model, &self.args.common.device(), gpu, 0.5, &self.args.judging)?;
-        scores.add(&self.training.train, &[], None)?;
+        scores.add(&self.training.train, &[])?;
         scores.finish()
     }
 

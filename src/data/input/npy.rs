@@ -1,5 +1,6 @@
 //! NumPy arrays: read in batches of columns, or as they lie.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -21,6 +22,8 @@ const HEADER_BYTES: usize = 10_000;
 const BATCH_VALUES: usize = 1 << 18;
 /// Values that one thread reads at a time.
 const PIECE_VALUES: usize = 1 << 20;
+/// Labels that are looked for one by one.
+const FEW_LABELS: usize = 4;
 
 /// An element's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,16 +277,16 @@ pub(in crate::data) fn shape(source: &Source) -> Result<(usize, usize)> {
     Ok((array.rows, array.columns))
 }
 
-/// The first row that is read of the matrix in `source`.
+/// The rows that are read of the matrix in `source`.
 ///
 /// # Errors
 /// As of the file's reading.
-pub(in crate::data) fn first_row(source: &Source) -> Result<usize> {
+pub(in crate::data) fn rows(source: &Source) -> Result<Range<usize>> {
     let array = Array::open(source)?;
-    Ok(array.rows_of(source).start)
+    Ok(array.rows_of(source))
 }
 
-/// The values of a matrix row by row, and zeros up to a whole group of rows, if they lie so in f32 and all are finite.
+/// The values of those rows one row after the other, and zeros up to a whole group of rows, if they lie so in f32 and all are finite.
 ///
 /// # Errors
 /// As of the file's reading, and as [`Storage::zeros`].
@@ -293,12 +296,14 @@ pub(in crate::data) fn rows_of_f32(source: &Source) -> Result<Option<Storage<f32
     if array.fortran || array.element != element {
         return Ok(None);
     }
-    let count = array.rows * array.columns;
-    let mut values = Storage::<f32>::zeros(array.rows.div_ceil(LANES) * LANES * array.columns)?;
+    let rows = array.rows_of(source);
+    let count = rows.len() * array.columns;
+    let first = array.start + (rows.start * array.columns * size_of::<f32>()) as u64;
+    let mut values = Storage::<f32>::zeros(rows.len().div_ceil(LANES) * LANES * array.columns)?;
     let finite = AtomicBool::new(true);
     values[..count].par_chunks_mut(PIECE_VALUES).enumerate().try_for_each(|(piece, values)| {
         // A file of its own, for each has but one place where it is read.
-        let start = array.start + (piece * PIECE_VALUES * size_of::<f32>()) as u64;
+        let start = first + (piece * PIECE_VALUES * size_of::<f32>()) as u64;
         let read = |values: &mut [f32]| {
             let mut file = File::open(&array.path)?;
             file.seek(SeekFrom::Start(start))?;
@@ -370,16 +375,24 @@ impl Vector {
 
 /// Labels written as numbers.
 pub(in crate::data) fn labels(values: &[f64]) -> Text {
-    let mut text = Text::default();
-    let mut index = std::collections::HashMap::new();
+    let mut text = Text { codes: Vec::with_capacity(values.len()), ..Text::default() };
+    // The first few, as which classes come, are found sooner one by one.
+    let (mut few, mut index) = (Vec::with_capacity(FEW_LABELS), HashMap::new());
     for value in values {
+        // Adding 0 makes -0 the same as 0.
+        let bits = (value + 0.0).to_bits();
         let code = if value.is_nan() {
             MISSING
+        } else if let Some(code) = few.iter().position(|one| *one == bits) {
+            code as u32
         } else {
-            // Adding 0 makes -0 the same as 0.
-            *index.entry((value + 0.0).to_bits()).or_insert_with(|| {
-                text.values.push((value + 0.0).to_string());
-                text.values.len() as u32 - 1
+            let text = &mut text.values;
+            *index.entry(bits).or_insert_with(|| {
+                text.push((value + 0.0).to_string());
+                if few.len() < FEW_LABELS {
+                    few.push(bits);
+                }
+                text.len() as u32 - 1
             })
         };
         text.codes.push(code);
