@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Rows for measure.sh: x.npy of 4,000,000 × 64 in f32, neighbouring columns correlated, and y.npy."""
+"""Rows for measure.sh: x.npy of 4,000,000 × 64 in f32, neighbouring columns correlated, and y.npy; the first 2,000 of them in few/."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -18,3 +19,7 @@ for start in range(0, ROWS, PART):
     y[start : start + PART] = random.random(PART) < 1 / (1 + np.exp(-(z @ beta - 0.3)))
 x.flush()
 np.save(f"{folder}/y.npy", y)
+few = Path(folder, "few")
+few.mkdir(exist_ok=True)
+np.save(few / "x.npy", x[:2000])
+np.save(few / "y.npy", y[:2000])

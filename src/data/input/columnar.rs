@@ -5,6 +5,7 @@ mod convert;
 mod parquet;
 #[cfg(test)]
 mod tests;
+mod thrift;
 
 pub(super) use arrow::Arrow;
 pub(super) use parquet::Parquet;

@@ -310,9 +310,8 @@ pub(in crate::data) fn rows_of_f32(source: &Source) -> Result<Option<Storage<f32
             file.read_exact(bytemuck::cast_slice_mut(values))
         };
         read(values).map_err(|e| Error::io(&array.path, e))?;
-        // A sum of zeros, or not a number.
-        let sum: f32 = values.iter().map(|x| x * 0.0).sum();
-        if sum != 0.0 {
+        // All of them, and not only to the first: many at a time are compared sooner.
+        if !values.iter().fold(true, |finite, x| finite & x.is_finite()) {
             finite.store(false, Ordering::Relaxed);
         }
         Ok(())

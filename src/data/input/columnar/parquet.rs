@@ -1,6 +1,6 @@
 //! Parquet: row groups, in each of which the columns lie one after the other.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use rayon::prelude::*;
 
 use super::super::files::Source;
 use super::super::{Batch, Field, Kind, Reader, Request};
+use super::thrift::{Fault, check_metadata, check_page_header};
 use super::{Onward, Parts, Places, Plan, Table, check_unpacked, damaged, guarded};
 use crate::error::Result;
 
@@ -25,6 +26,10 @@ const FORMAT: &str = "a Parquet file";
 const NEXT_FIELD_I32: u8 = 0x15;
 /// Bytes of such a number at the most.
 const VARINT_BYTES: usize = 5;
+/// What a file ends in: the length of its metadata, which lies before that, and its name.
+const FOOTER_BYTES: u64 = 8;
+/// Bytes of a page's header at the most; it may hold the least and the largest value.
+const HEADER_BYTES: usize = 1 << 20;
 
 /// A Parquet file.
 pub(in crate::data) struct Parquet {
@@ -60,6 +65,7 @@ impl Parquet {
     /// Opens a file and reads what it says of its columns and row groups.
     pub(in crate::data) fn open(source: &Source) -> Result<Self> {
         let file = Places::open(source)?;
+        check_footer(&file).map_err(|e| damaged(source, FORMAT, e))?;
         let metadata = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()));
         let metadata = metadata.map_err(|e| damaged(source, FORMAT, e))?;
         let mut table = Table::new(source, FORMAT, metadata.schema())?;
@@ -256,7 +262,7 @@ impl ChunkReader for Pages {
     type T = PageReader;
 
     fn get_read(&self, start: u64) -> ParquetResult<PageReader> {
-        Ok(PageReader { inner: self.0.get_read(start)?, began: false })
+        Ok(PageReader { inner: self.0.get_read(start)?, head: None })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
@@ -267,16 +273,61 @@ impl ChunkReader for Pages {
 /// Reads a page from its header on, if that can be true.
 struct PageReader {
     inner: BufReader<Onward>,
-    began: bool,
+    /// Its first bytes, once they are read.
+    head: Option<Cursor<Vec<u8>>>,
+}
+
+impl PageReader {
+    /// The first bytes, with a header that can be true.
+    fn checked(inner: &mut BufReader<Onward>) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        loop {
+            let more = inner.fill_buf()?;
+            let length = more.len();
+            head.extend_from_slice(more);
+            inner.consume(length);
+            match check_page_header(&head) {
+                Ok(()) => break,
+                Err(Fault::Impossible(what)) => {
+                    return Err(io::Error::other(format!("the header of a page has {what}")));
+                }
+                // The file ends before the header does: the crate says so.
+                Err(Fault::Short) if length == 0 => break,
+                Err(Fault::Short) if head.len() > HEADER_BYTES => {
+                    return Err(io::Error::other("the header of a page has no end"));
+                }
+                Err(Fault::Short) => {}
+            }
+        }
+        check_page(&head).map_err(io::Error::other)?;
+        Ok(head)
+    }
 }
 
 impl Read for PageReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if !self.began {
-            self.began = true;
-            check_page(self.inner.fill_buf()?).map_err(io::Error::other)?;
+        let head = match &mut self.head {
+            Some(head) => head,
+            none => none.insert(Cursor::new(PageReader::checked(&mut self.inner)?)),
+        };
+        match head.read(out)? {
+            0 => self.inner.read(out),
+            read => Ok(read),
         }
-        self.inner.read(out)
+    }
+}
+
+/// Refuses metadata that would be read for ever.
+fn check_footer(file: &Places) -> Result<(), String> {
+    let Some(end) = file.length.checked_sub(FOOTER_BYTES) else { return Ok(()) };
+    let read = |start, length| file.bytes(start, length).map_err(|e| e.to_string());
+    let [a, b, c, d, ..] = read(end, FOOTER_BYTES)?[..] else { return Ok(()) };
+    let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+    // What is too short for its metadata, the crate says.
+    let Some(start) = end.checked_sub(length) else { return Ok(()) };
+    match check_metadata(&read(start, length)?) {
+        Err(Fault::Impossible(what)) => Err(format!("its metadata has {what}")),
+        Ok(()) | Err(Fault::Short) => Ok(()),
     }
 }
 
