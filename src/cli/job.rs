@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::args::{Command, L2Arg, MultiArg, TrainArgs};
+use super::args::{Command, TrainArgs};
 use super::exit::Outcome;
 use crate::data::Training;
 use crate::engine::gpu::GpuOptions;
@@ -92,6 +92,7 @@ pub(super) fn check(team: Option<&Arc<Team>>, command: &Command) -> Result<()> {
     let Some(team) = team else { return Ok(()) };
     let (files, refused) = match command {
         Command::Train(args) => (&args.data.files, refused_of_train(args)),
+        Command::Cv(args) => (&args.data.files, None),
         Command::Path(args) => (&args.data.files, None),
         Command::Predict(args) => (&args.rows.files, None),
         Command::Evaluate(args) => (&args.rows.files, None),
@@ -121,8 +122,6 @@ fn refused_of_train(args: &TrainArgs) -> Option<&'static str> {
         ("--bootstrap", args.bootstrap.is_some()),
         ("--influence", args.inference.influence.is_some()),
         ("--firth", args.fit.firth),
-        ("--l2 auto", args.fit.l2 == L2Arg::Auto),
-        ("--multi ovr", args.fit.multi == Some(MultiArg::Ovr)),
     ];
     given.iter().find_map(|(option, given)| given.then_some(*option))
 }

@@ -1,10 +1,12 @@
 //! Many models in one read of X: the columns of W, and how often each row counts in each of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Params, Shape, check_params};
 use crate::error::{Error, Result};
 
 /// How often each row counts in a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Draw {
     /// Once.
     All,
@@ -21,6 +23,11 @@ pub enum Draw {
 }
 
 impl Draw {
+    /// Whether it takes the fold of a row to say.
+    pub(super) fn asks_fold(self) -> bool {
+        matches!(self, Draw::Without(_))
+    }
+
     /// How often the row of number `row`, which is in `fold`, counts.
     pub fn count(self, row: usize, fold: u8) -> u32 {
         match self {
@@ -87,7 +94,7 @@ impl Batch<'_> {
     /// Holds the batch to fit the rows.
     pub(super) fn check(&self, shape: Shape) -> Result<()> {
         check_params(self.w, Shape { models: self.draws.len(), ..shape })?;
-        let by_fold = self.draws.iter().any(|draw| matches!(draw, Draw::Without(_)));
+        let by_fold = self.draws.iter().any(|draw| draw.asks_fold());
         if by_fold && self.folds.len() != shape.rows {
             return Err(Error::Numerics(format!(
                 "internal: {} rows were given the folds of {}",

@@ -17,7 +17,7 @@ mod ranked;
 pub use batch::{Batch, BatchSums, Draw};
 pub use classes::ClassSums;
 pub use device::{Device, DeviceRequest, Opening, open};
-pub use ranked::{RankedEngine, dismiss, serve};
+pub use ranked::{AgainstRest, RankedEngine, SharedFolds, dismiss, serve};
 
 use crate::error::{Error, Result};
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{dismiss, serve};
+use super::{SharedFolds, dismiss, serve};
 use crate::data::{Dataset, PackOptions, Precision, hash};
 use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample};
 use crate::engine::gpu::GpuOptions;
@@ -154,6 +154,83 @@ fn what_the_host_asks_of_all_ranks_is_what_one_process_finds() {
     }
     assert_eq!((seen, one.len() > 4000), (3, true));
     assert!(!near(&one, &found(&dataset(1500, 0, 1499)), size));
+}
+
+#[test]
+fn models_without_a_fold_are_those_of_one_process() {
+    let of_rows = |shift: usize| -> Vec<u8> { (0..1500).map(|i| ((i * i + shift) % 3) as u8).collect() };
+    let found = |data: &Dataset, folds: &[u8]| -> Vec<f64> {
+        let host = Host::new(data);
+        let draws = [Draw::Without(1), Draw::All, Draw::Without(0)];
+        // Ranks that were not told the folds are not asked about them.
+        let untold = host.weight_sums(&draws, folds);
+        assert_eq!(untold.is_err(), data.spread.is_some());
+        let shared = SharedFolds::new(data, folds).unwrap();
+        let _again = SharedFolds::new(data, folds).unwrap();
+        let mut w = Params::zeros(FEATURES, 3);
+        let betas = [[0.1, -0.2, 0.05, 0.3], [0.02, 0.1, -0.07, -0.1], [-0.01, 0.03, 0.02, 0.0]];
+        for (k, beta) in betas.iter().enumerate() {
+            w.model_mut(k).copy_from_slice(params(data, beta).model(0));
+        }
+        let mut all = Vec::new();
+        let sums = host.engine().unwrap().loss_gradients(&Batch { w: &w, draws: &draws, folds }).unwrap();
+        for sums in &sums {
+            all.extend([sums.loss, sums.loss_left_out]);
+            all.extend(original(data, &sums.gradient));
+        }
+        all.extend(host.weight_sums(&draws, folds).unwrap().iter().flat_map(|s| [s.classes, s.left_out]).flatten());
+        let map = ColumnMap {
+            features: vec![0, 2],
+            factor: [0, 2].map(|j: usize| data.columns[j].scale).to_vec(),
+            shift: [0, 2].map(|j: usize| data.columns[j].centre).to_vec(),
+            intercept: true,
+        };
+        let drawn = Curvature::Drawn(w.model(0), Draw::Without(2), folds);
+        let h = host.hessian(&map, drawn, RowSample::All, Precision::F64).unwrap();
+        all.extend((0..3).flat_map(|i| (0..=i).map(move |j| (i, j))).map(|(i, j)| h[(i, j)]));
+        host.each_row_of_folds(&w, folds, |fold, a, t, s| {
+            all.extend([fold as f64, a, t, s]);
+            Ok(())
+        })
+        .unwrap();
+        drop(shared);
+        assert_eq!(host.weight_sums(&draws, folds).is_err(), data.spread.is_some());
+        all
+    };
+    let folds = of_rows(0);
+    let one = found(&dataset(1500, 0, 1500), &folds);
+    let size = one.iter().fold(0f64, |most, x| most.max(x.abs()));
+    let mut seen = 0;
+    for ranks in 1..=4 {
+        let (all, _) = on_ranks(ranks, 1500, |data| found(data, &folds));
+        assert!(near(&one, &all, size), "{ranks} ranks");
+        seen += 1;
+    }
+    assert_eq!((seen, one.len() > 6000), (4, true));
+    // Negative control: other folds, in which there are as many rows.
+    assert!(!near(&one, &found(&dataset(1500, 0, 1500), &of_rows(1)), size));
+}
+
+#[test]
+fn folds_are_sent_once_and_a_pass_without_one_is_one_sum() {
+    let mut bytes = Vec::new();
+    for n in [300, 1200, 4800] {
+        let work = |data: &Dataset| {
+            let folds: Vec<u8> = (0..n).map(|i| (i % 2) as u8).collect();
+            let _shared = SharedFolds::new(data, &folds).unwrap();
+            let mut engine = engine(data);
+            for k in 0..5 {
+                let w = Params::single(vec![f64::from(k) * 0.01, 0.0, 0.0, 0.0]);
+                let batch = Batch { w: &w, draws: &[Draw::Without(1)], folds: &folds };
+                engine.loss_gradients(&batch).unwrap();
+            }
+        };
+        let traffic = on_ranks(3, n, work).1;
+        assert_eq!(traffic.reductions, 5);
+        bytes.push(traffic.reduced_bytes);
+    }
+    // Both losses, p + 1 slopes, and how many ranks failed.
+    assert_eq!(bytes, [5 * 8 * (FEATURES as u64 + 4); 3]);
 }
 
 #[test]
