@@ -498,6 +498,33 @@ fn cross_validation_is_the_same_on_several_ranks() {
 }
 
 #[test]
+fn bootstrap_draws_the_same_rows_on_several_ranks() {
+    let files = Files::new();
+    let folder = files.path("");
+    let two = uneven(&files, "two.csv", 2);
+    let whole = files.write("two.csv.gz", gz(std::fs::read(&two).unwrap()));
+    let train = ["train", &two, "--target", "y", "--drop", "long", "--bootstrap", "40"];
+    let mut seen = 0;
+    for args in [
+        &[&train[..], &["--l2", "1"]].concat()[..],
+        &[&train[..], &["--l1", "2"]].concat(),
+        &["train", whole.to_str().unwrap(), "--target", "y", "--drop", "long", "--bootstrap", "10", "--l2", "1"],
+    ] {
+        let alone = reported(1, &folder, args);
+        for ranks in [2, 3, 4] {
+            let shared = reported(ranks, &folder, args);
+            assert_eq!(first_difference(&alone["bootstrap"], &shared["bootstrap"]), None, "{ranks} ranks, {args:?}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 9);
+    // Negative control: other draws.
+    let other = reported(2, &folder, &[&train[..], &["--l2", "1", "--seed", "5"]].concat());
+    let first = reported(1, &folder, &[&train[..], &["--l2", "1"]].concat());
+    assert!(first_difference(&first["bootstrap"], &other["bootstrap"]).is_some());
+}
+
+#[test]
 fn what_is_wrong_is_said_once_with_its_place() {
     let files = Files::new();
     let rows = |bad: usize| -> String {

@@ -119,7 +119,6 @@ fn refused_of_train(args: &TrainArgs) -> Option<&'static str> {
         ("--replay", args.replay.is_some()),
         ("--report", args.page.report.is_some()),
         ("--diagnostics", args.diagnostics),
-        ("--bootstrap", args.bootstrap.is_some()),
         ("--influence", args.inference.influence.is_some()),
         ("--firth", args.fit.firth),
     ];

@@ -46,6 +46,11 @@ impl ToldFolds {
 }
 
 impl Spread {
+    /// The number of the first row here among all.
+    pub(crate) fn first_row(&self) -> usize {
+        self.rows[..self.team.rank()].iter().sum()
+    }
+
     /// The same rows as two classes: 1 for those of class `class`, 0 for all others.
     pub(crate) fn against_rest(&self, class: usize) -> Spread {
         Spread {

@@ -38,6 +38,22 @@ impl Draw {
     }
 }
 
+/// What a draw must know of rows to say how often each counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrawnRows<'a> {
+    /// The fold of each row in input order; may be empty where no draw asks for it.
+    pub folds: &'a [u8],
+    /// The number of the first row among all: not 0 where other ranks have those before.
+    pub first: usize,
+}
+
+impl<'a> DrawnRows<'a> {
+    /// All rows, which are in these folds; none where no draw asks for it.
+    pub fn all(folds: &'a [u8]) -> Self {
+        DrawnRows { folds, first: 0 }
+    }
+}
+
 /// Parameters to evaluate at once. Models of equal draws are best next to each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
@@ -45,8 +61,8 @@ pub struct Batch<'a> {
     pub w: &'a Params,
     /// One draw for each model.
     pub draws: &'a [Draw],
-    /// The fold of each row in input order; may be empty where no draw asks for it.
-    pub folds: &'a [u8],
+    /// The rows.
+    pub rows: DrawnRows<'a>,
 }
 
 /// What the rows come to in one model of a batch. Where its logits leave the engine's range, the loss is infinite.
@@ -95,11 +111,11 @@ impl Batch<'_> {
     pub(super) fn check(&self, shape: Shape) -> Result<()> {
         check_params(self.w, Shape { models: self.draws.len(), ..shape })?;
         let by_fold = self.draws.iter().any(|draw| draw.asks_fold());
-        if by_fold && self.folds.len() != shape.rows {
+        if by_fold && self.rows.folds.len() != shape.rows {
             return Err(Error::Numerics(format!(
                 "internal: {} rows were given the folds of {}",
                 shape.rows,
-                self.folds.len()
+                self.rows.folds.len()
             )));
         }
         Ok(())
@@ -121,7 +137,7 @@ impl Batch<'_> {
         for first in (0..self.draws.len()).step_by(most.max(1)) {
             let models = first..self.draws.len().min(first + most.max(1));
             let w = self.w.models_in(models.clone());
-            all.extend(each(&Batch { w: &w, draws: &self.draws[models], folds: self.folds })?);
+            all.extend(each(&Batch { w: &w, draws: &self.draws[models], rows: self.rows })?);
         }
         Ok(all)
     }

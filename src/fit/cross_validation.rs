@@ -5,7 +5,7 @@ use super::grid::Null;
 use super::{FitOptions, Grid, ManyFits, Penalties, Seconds, fit_many};
 use crate::data::{Dataset, Folds, Training};
 use crate::engine::cpu::Host;
-use crate::engine::{Cost, DeviceInfo, Draw, Params, SharedFolds};
+use crate::engine::{Cost, DeviceInfo, Draw, DrawnRows, Params, SharedFolds};
 use crate::error::{Error, Result};
 use crate::metrics::{Headline, Tally};
 use crate::monitor::{Event, Monitor};
@@ -181,7 +181,7 @@ struct FoldWeights {
 impl FoldWeights {
     fn new(data: &Dataset, folds: &Folds, factors: &[f64]) -> Result<Self> {
         let draws: Vec<Draw> = (0..folds.len()).map(|fold| Draw::Without(fold as u8)).collect();
-        let sums = Host::new(data).weight_sums(&draws, &folds.of_row)?;
+        let sums = Host::new(data).weight_sums(&draws, DrawnRows::all(&folds.of_row))?;
         let plain = |left_out: [f64; 2]| std::array::from_fn(|k| left_out[k] / factors[k]);
         Ok(FoldWeights {
             outside: sums.iter().map(|sums| sums.classes).collect(),

@@ -15,7 +15,7 @@ use super::products::InF64;
 use super::rows::logits;
 use super::scores::clustered_scores;
 use crate::data::{Clusters, Dataset, LANES, Precision, RowBlock, Values, each_block};
-use crate::engine::{Draw, Engine, Params, PointId, RankedEngine};
+use crate::engine::{Draw, DrawnRows, Engine, Params, PointId, RankedEngine};
 use crate::error::Result;
 use crate::linalg::Cholesky;
 use crate::octet::{Octet, Stored, Work, dispatch};
@@ -174,15 +174,15 @@ impl<'a> Host<'a> {
         leverages(&self.data.blocks, map, w, information)
     }
 
-    /// The weights of the rows under each of `draws`; `folds` holds the fold of each row.
+    /// The weights of the `rows` here under each of `draws`.
     ///
     /// # Errors
     /// As [`Host::hessian`].
-    pub fn weight_sums(&self, draws: &[Draw], folds: &[u8]) -> Result<Vec<WeightSums>> {
+    pub fn weight_sums(&self, draws: &[Draw], rows: DrawnRows<'_>) -> Result<Vec<WeightSums>> {
         if let Some(spread) = &self.data.spread {
-            return spread.weight_sums(draws, folds);
+            return spread.weight_sums(draws, rows);
         }
-        weight_sums(&self.data.blocks, draws, folds)
+        weight_sums(&self.data.blocks, draws, rows)
     }
 
     /// Rows of positive weight, and rows whose weight is no whole number.

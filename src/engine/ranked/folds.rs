@@ -2,7 +2,7 @@
 
 use super::ask::Ask;
 use crate::data::{Dataset, Spread};
-use crate::engine::Draw;
+use crate::engine::{Draw, DrawnRows};
 use crate::error::{Error, Result};
 
 /// The folds of rows, which ranks that share them hold, each those of its rows: they are sent once, not with every call. As long as
@@ -43,18 +43,18 @@ impl Drop for SharedFolds<'_> {
     }
 }
 
-/// The folds of the rows of rank 0 among those of all rows, where one of `draws` asks for them.
+/// The rows of rank 0 among all `rows`, with their folds where one of `draws` asks for them.
 ///
 /// # Errors
 /// [`Error::Numerics`] when the other ranks do not have these.
-pub(super) fn of_first_rank<'f>(spread: &Spread, draws: &[Draw], folds: &'f [u8]) -> Result<&'f [u8]> {
+pub(super) fn of_first_rank<'f>(spread: &Spread, draws: &[Draw], rows: DrawnRows<'f>) -> Result<DrawnRows<'f>> {
     if !draws.iter().any(|draw| draw.asks_fold()) {
-        return Ok(&[]);
+        return Ok(super::NONE);
     }
-    if !spread.told_folds.are(folds) {
+    if !spread.told_folds.are(rows.folds) {
         return Err(Error::Numerics("internal: the ranks were not told these folds".into()));
     }
-    Ok(&folds[..spread.rows[0]])
+    Ok(DrawnRows::all(&rows.folds[..spread.rows[0]]))
 }
 
 /// What this rank was told of its rows' folds.

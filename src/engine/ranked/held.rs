@@ -5,7 +5,7 @@ use faer::Mat;
 use super::ask::{Call, Curved, RowsCall};
 use crate::data::{Spread, Unit};
 use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, Host};
-use crate::engine::{Batch, Engine, LineId, Params, PointId};
+use crate::engine::{Batch, DrawnRows, Engine, LineId, Params, PointId};
 use crate::error::{Error, Result};
 
 /// An engine over the rows here, and what it holds under the numbers that rank 0 gave.
@@ -47,11 +47,11 @@ impl<'a> Held<'a> {
         known.map(|(_, point)| point).ok_or_else(|| Error::Numerics("internal: a point is held no longer".into()))
     }
 
-    /// The numbers that `call` is answered with, to be added to those of other ranks; `folds` are those of the rows here.
+    /// The numbers that `call` is answered with, to be added to those of other ranks; `rows` are those here.
     ///
     /// # Errors
     /// As the engine's.
-    pub(super) fn answer(&mut self, call: &Call, folds: &[u8]) -> Result<Vec<f64>> {
+    pub(super) fn answer(&mut self, call: &Call, rows: DrawnRows<'_>) -> Result<Vec<f64>> {
         let units = self.units;
         match call {
             Call::LossGradient(number, w) => {
@@ -62,7 +62,7 @@ impl<'a> Held<'a> {
                 Ok(numbers)
             }
             Call::LossGradients(w, draws) => {
-                let sums = self.engine_mut().loss_gradients(&Batch { w: &here(units, &w.params()), draws, folds })?;
+                let sums = self.engine_mut().loss_gradients(&Batch { w: &here(units, &w.params()), draws, rows })?;
                 Ok(sums
                     .iter()
                     .flat_map(|sums| [sums.loss, sums.loss_left_out].into_iter().chain(of_all(units, &sums.gradient)))
@@ -148,12 +148,12 @@ fn map_here(units: &[Unit], map: &ColumnMap) -> ColumnMap {
     }
 }
 
-/// The numbers that a call is answered with of the rows of `spread` here, of which `folds` are the folds; on rank 0 `all` has the
+/// The numbers that a call is answered with of the rows of `spread` here, which draws know as `rows`; on rank 0 `all` has the
 /// numbers of all rows where the call wants such.
 ///
 /// # Errors
 /// As [`Host`]'s.
-pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64], folds: &[u8]) -> Result<Vec<f64>> {
+pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64], rows: DrawnRows<'_>) -> Result<Vec<f64>> {
     let (host, units) = (Host::new(&spread.here), spread.units.as_slice());
     match call {
         RowsCall::Hessians { map, curvatures, sample, products } => {
@@ -166,7 +166,7 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64], fold
                     Curved::Class(w, _) => here(units, &w.params()),
                 })
                 .collect();
-            let rows = if curvatures.iter().any(|c| matches!(c, Curved::Rows)) {
+            let factors = if curvatures.iter().any(|c| matches!(c, Curved::Rows)) {
                 spread.team.scatter_numbers(all, &spread.rows)?
             } else {
                 Vec::new()
@@ -175,10 +175,10 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64], fold
             for (curved, w) in curvatures.iter().zip(&weights) {
                 here.push(match curved {
                     Curved::Gram => Curvature::Gram,
-                    Curved::Rows => Curvature::Rows(&rows),
+                    Curved::Rows => Curvature::Rows(&factors),
                     Curved::At(_) => Curvature::At(w.model(0)),
                     Curved::Scores(_) => Curvature::Scores(w.model(0)),
-                    Curved::Drawn(_, draw) => Curvature::Drawn(w.model(0), *draw, folds),
+                    Curved::Drawn(_, draw) => Curvature::Drawn(w.model(0), *draw, rows),
                     Curved::Class(_, class) => Curvature::Class(w, *class),
                 });
             }
@@ -190,7 +190,7 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64], fold
         }
         RowsCall::WeightSum(sample) => Ok(vec![host.weight_sum(*sample)?]),
         RowsCall::WeightSums(draws) => {
-            let sums = host.weight_sums(draws, folds)?;
+            let sums = host.weight_sums(draws, rows)?;
             Ok(sums.iter().flat_map(|sums| sums.classes.into_iter().chain(sums.left_out)).collect())
         }
         RowsCall::Counts => {
@@ -205,7 +205,7 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64], fold
         RowsCall::Vectors => Ok(host.vectors()?.into_iter().flat_map(|(t, s)| [t, s]).collect()),
         RowsCall::OfFolds(w) => {
             let mut numbers = Vec::with_capacity(3 * spread.here.rows);
-            host.each_row_of_folds(&here(units, &w.params()), folds, |_, a, t, s| {
+            host.each_row_of_folds(&here(units, &w.params()), rows.folds, |_, a, t, s| {
                 numbers.extend([a, t, s]);
                 Ok(())
             })?;

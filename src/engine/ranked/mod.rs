@@ -26,12 +26,15 @@ use self::folds::of_first_rank;
 use self::held::{Held, Local, answer_of_rows, symmetric};
 use super::cpu::{ColumnMap, Curvature, Host, RowSample, WeightSums};
 use super::{
-    Batch, BatchSums, ClassSums, Cost, DeviceInfo, Draw, Engine, LineId, LossGradient, LossSlope, Params, PointId,
-    Shape, Stamps, check_params,
+    Batch, BatchSums, ClassSums, Cost, DeviceInfo, Draw, DrawnRows, Engine, LineId, LossGradient, LossSlope, Params,
+    PointId, Shape, Stamps, check_params,
 };
 use crate::data::{Precision, Spread, alone};
 use crate::error::{Error, Result};
 use crate::ranks::{Bits, Failure, Team};
+
+/// What draws know of the rows where there are none.
+const NONE: DrawnRows<'static> = DrawnRows { folds: &[], first: 0 };
 
 /// The number that the next engine gets.
 static ENGINES: AtomicU64 = AtomicU64::new(0);
@@ -123,14 +126,14 @@ impl<'a> RankedEngine<'a> {
 
     /// What all ranks answer, added up.
     fn ask(&mut self, call: Call) -> Result<Vec<f64>> {
-        self.ask_of_folds(call, &[])
+        self.ask_of_drawn(call, NONE)
     }
 
-    /// The same where the call is of draws; `folds` are those of the rows here.
-    fn ask_of_folds(&mut self, call: Call, folds: &[u8]) -> Result<Vec<f64>> {
+    /// The same where the call is of draws, to which `rows` are those here.
+    fn ask_of_drawn(&mut self, call: Call, rows: DrawnRows<'_>) -> Result<Vec<f64>> {
         let length = length_of(&call, self.shape);
         self.spread.team.tell(&Ask::Engine(self.number, call.clone()))?;
-        let mine = self.held.answer(&call, folds);
+        let mine = self.held.answer(&call, rows);
         match length {
             Some(length) => added_up(&self.spread.team, mine, length),
             None => mine,
@@ -200,11 +203,11 @@ fn added_up(team: &Team, mine: Result<Vec<f64>>, length: usize) -> Result<Vec<f6
 }
 
 /// What all ranks answer of their rows: sums, or the numbers of all rows in order; `all` has a number a row where the call wants that,
-/// and `folds` are those of the rows here.
-fn ask_of_rows(spread: &Spread, call: RowsCall, all: &[f64], folds: &[u8]) -> Result<Vec<f64>> {
+/// and draws know those here as `rows`.
+fn ask_of_rows(spread: &Spread, call: RowsCall, all: &[f64], rows: DrawnRows<'_>) -> Result<Vec<f64>> {
     let team = &spread.team;
     team.tell(&Ask::Rows(call.clone()))?;
-    let mine = answer_of_rows(spread, &call, all, folds);
+    let mine = answer_of_rows(spread, &call, all, rows);
     let Some(numbers) = numbers_a_row(&call) else {
         return added_up(team, mine, length_of_rows(&call, spread.units.len()));
     };
@@ -238,57 +241,60 @@ impl Spread {
         sample: RowSample,
         products: Precision,
     ) -> Result<Vec<Mat<f64>>> {
-        let rows = curvatures.iter().find_map(|c| if let Curvature::Rows(rows) = c { Some(*rows) } else { None });
-        let drawn = curvatures.iter().find_map(|c| match c {
-            Curvature::Drawn(_, draw, folds) if draw.asks_fold() => Some((*draw, *folds)),
-            _ => None,
-        });
-        let folds = drawn.map_or(Ok(&[][..]), |(draw, folds)| of_first_rank(self, &[draw], folds))?;
+        let factors = curvatures.iter().find_map(|c| if let Curvature::Rows(rows) = c { Some(*rows) } else { None });
+        let mut rows = NONE;
+        for curvature in curvatures {
+            if let Curvature::Drawn(_, draw, all) = curvature
+                && draw.asks_fold()
+            {
+                rows = of_first_rank(self, &[*draw], *all)?;
+            }
+        }
         let curvatures = curvatures.iter().map(|c| Curved::of(*c)).collect();
         let call = RowsCall::Hessians { map: map.clone(), curvatures, sample, products };
-        let sums = ask_of_rows(self, call, rows.unwrap_or_default(), folds)?;
+        let sums = ask_of_rows(self, call, factors.unwrap_or_default(), rows)?;
         let width = map.width();
         Ok(sums.chunks((width * (width + 1) / 2).max(1)).map(|triangle| symmetric(width, triangle)).collect())
     }
 
     pub(super) fn class_hessian(&self, map: &ColumnMap, w: &Params) -> Result<Mat<f64>> {
-        let sums = ask_of_rows(self, RowsCall::ClassHessian(map.clone(), Columns::of(w)), &[], &[])?;
+        let sums = ask_of_rows(self, RowsCall::ClassHessian(map.clone(), Columns::of(w)), &[], NONE)?;
         Ok(symmetric(map.width() * w.models(), &sums))
     }
 
     pub(super) fn weight_sum(&self, sample: RowSample) -> Result<f64> {
-        Ok(ask_of_rows(self, RowsCall::WeightSum(sample), &[], &[])?[0])
+        Ok(ask_of_rows(self, RowsCall::WeightSum(sample), &[], NONE)?[0])
     }
 
-    pub(super) fn weight_sums(&self, draws: &[Draw], folds: &[u8]) -> Result<Vec<WeightSums>> {
-        let folds = of_first_rank(self, draws, folds)?;
-        let sums = ask_of_rows(self, RowsCall::WeightSums(draws.to_vec()), &[], folds)?;
+    pub(super) fn weight_sums(&self, draws: &[Draw], rows: DrawnRows<'_>) -> Result<Vec<WeightSums>> {
+        let here = of_first_rank(self, draws, rows)?;
+        let sums = ask_of_rows(self, RowsCall::WeightSums(draws.to_vec()), &[], here)?;
         let of_draw = |[a, b, c, d]: &[f64; 4]| WeightSums { classes: [*a, *b], left_out: [*c, *d] };
         Ok(sums.as_chunks().0.iter().map(of_draw).collect())
     }
 
     pub(super) fn counts(&self) -> Result<(usize, usize)> {
-        let counts = ask_of_rows(self, RowsCall::Counts, &[], &[])?;
+        let counts = ask_of_rows(self, RowsCall::Counts, &[], NONE)?;
         Ok((counts[0] as usize, counts[1] as usize))
     }
 
     pub(super) fn products(&self, w: &[f64], m: &[f64]) -> Result<Vec<(f64, f64)>> {
-        let all = ask_of_rows(self, RowsCall::Products(Bits(w.to_vec()), Bits(m.to_vec())), &[], &[])?;
+        let all = ask_of_rows(self, RowsCall::Products(Bits(w.to_vec()), Bits(m.to_vec())), &[], NONE)?;
         Ok(all.as_chunks().0.iter().map(|[value, size]| (*value, *size)).collect())
     }
 
     pub(super) fn vectors(&self) -> Result<Vec<(f64, f64)>> {
-        let all = ask_of_rows(self, RowsCall::Vectors, &[], &[])?;
+        let all = ask_of_rows(self, RowsCall::Vectors, &[], NONE)?;
         Ok(all.as_chunks().0.iter().map(|[target, weight]| (*target, *weight)).collect())
     }
 
     pub(super) fn transposed_products(&self, r: &[f64]) -> Result<Vec<f64>> {
-        ask_of_rows(self, RowsCall::TransposedProducts, r, &[])
+        ask_of_rows(self, RowsCall::TransposedProducts, r, NONE)
     }
 
     /// Linear predictor, target and weight of each row.
     pub(super) fn rows_of_folds(&self, w: &Params, folds: &[u8]) -> Result<Vec<[f64; 3]>> {
-        let here = of_first_rank(self, &[Draw::Without(0)], folds)?;
+        let here = of_first_rank(self, &[Draw::Without(0)], DrawnRows::all(folds))?;
         let all = ask_of_rows(self, RowsCall::OfFolds(Columns::of(w)), &[], here)?;
         Ok(all.as_chunks().0.to_vec())
     }
@@ -328,9 +334,9 @@ impl Engine for RankedEngine<'_> {
 
     fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
         batch.check(self.shape)?;
-        let folds = of_first_rank(self.spread, batch.draws, batch.folds)?;
+        let rows = of_first_rank(self.spread, batch.draws, batch.rows)?;
         let width = self.shape.features + 3;
-        let sums = self.ask_of_folds(Call::LossGradients(Columns::of(batch.w), batch.draws.to_vec()), folds)?;
+        let sums = self.ask_of_drawn(Call::LossGradients(Columns::of(batch.w), batch.draws.to_vec()), rows)?;
         let of_one = |numbers: &[f64]| BatchSums {
             loss: numbers[0],
             loss_left_out: numbers[1],

@@ -8,7 +8,7 @@ use super::{Opened, folds, gather, give, length_of, length_of_rows, numbers_a_ro
 use crate::data::{Dataset, Spread};
 use crate::engine::cpu::Host;
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{Device, DeviceRequest, Shape};
+use crate::engine::{Device, DeviceRequest, DrawnRows, Shape};
 use crate::error::{Error, Result};
 use crate::ranks::{Failure, Team};
 
@@ -68,7 +68,8 @@ impl<'a> Serving<'a> {
                     let engine = self.engines.get_mut(&number);
                     let shape = engine.as_ref().map_or(shape, |held| held.engine().shape());
                     let unknown = || Err(Error::Numerics("internal: an engine was asked for that is none".into()));
-                    let mine = engine.map_or_else(unknown, |held| held.answer(&call, &self.folds));
+                    let rows = DrawnRows { folds: &self.folds, first: spread.first_row() };
+                    let mine = engine.map_or_else(unknown, |held| held.answer(&call, rows));
                     match length_of(&call, shape) {
                         Some(length) => self.give(mine, length)?,
                         None => self.failure = mine.err().map(|error| Failure::of(&error, team.rank())),
@@ -105,7 +106,8 @@ impl<'a> Serving<'a> {
     }
 
     fn answer_of_rows(&mut self, call: &RowsCall) -> Result<()> {
-        let mine = answer_of_rows(self.spread, call, &[], &self.folds);
+        let rows = DrawnRows { folds: &self.folds, first: self.spread.first_row() };
+        let mine = answer_of_rows(self.spread, call, &[], rows);
         if let Some(numbers) = numbers_a_row(call) {
             gather(self.spread, &mine, numbers)?;
             return self.give(mine.map(|_| Vec::new()), 0);
