@@ -32,7 +32,7 @@ use crate::solver::{Solver, StopReason};
 
 pub use bootstrap::{Bootstrap, Interval, Resampling, bootstrap};
 pub use classes::{ClassFit, fit_one_vs_rest, fit_softmax};
-pub use cross_validation::{CrossValidation, Score, cross_validate};
+pub use cross_validation::{CrossValidation, Score, cross_validate, deal_folds};
 pub use grid::{Grid, Lambda, Penalties};
 pub use inference::{Inferring, check_inference, infer, influence_of_rows, no_inference_of_penalised};
 pub use many::{ManyFits, MemberFit, fit_many};

@@ -10,7 +10,7 @@ use common::{ENGINES, Rows, difference, parameters};
 use desk::Desk;
 use gpulogit::certificate::Status;
 use gpulogit::data::PackOptions;
-use gpulogit::engine::DeviceRequest;
+use gpulogit::engine::{AgainstRest, DeviceRequest};
 use gpulogit::fit::{ClassFit, Fit, FitOptions, fit, fit_one_vs_rest, fit_softmax};
 use gpulogit::linalg::Cholesky;
 use gpulogit::monitor::Silent;
@@ -275,7 +275,8 @@ fn softmax_and_one_against_the_rest_weigh_columns_too() {
         assert!(loose.objective - best.objective <= gap + 1e-9 && apart <= away + 1e-9, "{gap:e} {away:e} {apart}");
         let rest = fit_one_vs_rest(&data, &options(device, 0.0, l2, &factors), &Silent).unwrap();
         for class in 0..3 {
-            let one = fit(&data.against_rest(class), &options(device, 0.0, l2, &factors), &Silent).unwrap();
+            let alone = AgainstRest::new(&data, class).unwrap();
+            let one = fit(&alone, &options(device, 0.0, l2, &factors), &Silent).unwrap();
             assert_eq!(one.coefficients, rest.coefficients[class]);
         }
         seen += 1;

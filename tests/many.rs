@@ -9,7 +9,7 @@ use gpulogit::data::{Dataset, Folds, PackOptions, Precision};
 use gpulogit::engine::cpu::{CpuEngine, Host};
 use gpulogit::engine::gpu::tuning::DeviceClass;
 use gpulogit::engine::gpu::{GpuEngine, GpuOptions, GpuRequest};
-use gpulogit::engine::{Batch, BatchSums, Device, DeviceRequest, Draw, Engine, Params};
+use gpulogit::engine::{Batch, BatchSums, Device, DeviceRequest, Draw, DrawnRows, Engine, Params};
 use gpulogit::fit::{FitOptions, Init, ManyFits, Resampling, bootstrap, fit, fit_many};
 use gpulogit::monitor::{Monitor, Silent};
 use gpulogit::objective::Member;
@@ -50,13 +50,13 @@ fn count(draw: Draw, row: usize, fold: u8) -> f64 {
 }
 
 /// Loss, loss left out and gradient by plain loops.
-fn expected(rows: &Rows, w: &[f64], draw: Draw, folds: &[u8]) -> BatchSums {
+fn expected(rows: &Rows, w: &[f64], draw: Draw, drawn: DrawnRows<'_>) -> BatchSums {
     let p = rows.features;
     let mut sums = BatchSums { loss: 0.0, loss_left_out: 0.0, gradient: vec![0.0; p + 1] };
     for i in 0..rows.rows() {
         let x = &rows.x[i * p..(i + 1) * p];
         let a = w[p] + rows.offset.as_ref().map_or(0.0, |o| o[i]) + x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
-        let (s, t, c) = (rows.weight[i], rows.target[i], count(draw, i, folds[i]));
+        let (s, t, c) = (rows.weight[i], rows.target[i], count(draw, drawn.first + i, drawn.folds[i]));
         let loss = s * (a.max(0.0) - t * a + (-a.abs()).exp().ln_1p());
         sums.loss += c * loss;
         sums.loss_left_out += if c == 0.0 { loss } else { 0.0 };
@@ -96,14 +96,20 @@ fn parameters(data: &Dataset, models: usize) -> (Vec<Vec<f64>>, Params) {
 
 /// The largest error of `engine`, relative to Σ s·(1 + |x|)-like sizes of the sums.
 fn worst_error(engine: &mut dyn Engine, rows: &Rows, data: &Dataset) -> f64 {
+    worst_error_from(engine, rows, data, [0, 0])
+}
+
+/// The same where the first row has the first of these numbers among all, and the plain loops take it for the second.
+fn worst_error_from(engine: &mut dyn Engine, rows: &Rows, data: &Dataset, [first, taken]: [usize; 2]) -> f64 {
     let (folds, p) = (folds_of(rows.rows()), rows.features);
     let (plain, stored) = parameters(data, DRAWS.len());
-    let sums = engine.loss_gradients(&Batch { w: &stored, draws: &DRAWS, folds: &folds }).unwrap();
+    let sums =
+        engine.loss_gradients(&Batch { w: &stored, draws: &DRAWS, rows: DrawnRows { folds: &folds, first } }).unwrap();
     assert_eq!(sums.len(), DRAWS.len());
     let size: f64 = rows.weight.iter().sum::<f64>().max(1.0);
     let mut worst = 0f64;
     for (k, (sums, w)) in sums.iter().zip(&plain).enumerate() {
-        let right = expected(rows, w, DRAWS[k], &folds);
+        let right = expected(rows, w, DRAWS[k], DrawnRows { folds: &folds, first: taken });
         // The gradient in stored units, on the original columns.
         let mut gradient = sums.gradient.clone();
         let ones = gradient[p];
@@ -162,6 +168,28 @@ fn batches_agree_with_plain_loops_on_every_engine() {
 }
 
 #[test]
+fn rows_behind_those_of_other_ranks_are_drawn_by_their_number_among_all() {
+    let rows = awkward(1003, 33);
+    let data = rows.pack(PackOptions { block_rows: Some(512), ..PackOptions::default() });
+    let mut seen = 0;
+    for device_memory in [None, None, Some(1 << 10)] {
+        let options = GpuOptions { device_memory, ..GpuOptions::default() };
+        let request = if seen == 0 { DeviceRequest::Cpu } else { DeviceRequest::Gpu };
+        let device = Device::open(&request, &options).expect("this test needs an adapter");
+        let (mut engine, _) = device.hold(&data, 1).unwrap();
+        // The last numbers are beyond 32 bits.
+        for first in [1, 12_345, (1 << 32) - 300] {
+            let mut error = |taken| worst_error_from(engine.as_mut(), &rows, &data, [first, taken]);
+            assert!(error(first) <= 2e-6, "{device_memory:?}, {first}");
+            // Negative control.
+            assert!(!(error(first + 1) <= 2e-6), "{device_memory:?}, {first}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}
+
+#[test]
 fn a_batch_with_the_wrong_rows_would_be_noticed() {
     let rows = awkward(1003, 33);
     let data = rows.pack(PackOptions::default());
@@ -185,7 +213,8 @@ fn a_model_out_of_range_spoils_no_other() {
     let mut gpu = GpuEngine::open(&GpuRequest::Any, &data.blocks, 5, 1, &GpuOptions::default())
         .expect("this test needs an adapter");
     for engine in [&mut cpu as &mut dyn Engine, &mut gpu] {
-        let mut evaluate = |w: &Params| engine.loss_gradients(&Batch { w, draws: &draws, folds: &folds }).unwrap();
+        let mut evaluate =
+            |w: &Params| engine.loss_gradients(&Batch { w, draws: &draws, rows: DrawnRows::all(&folds) }).unwrap();
         let good = evaluate(&w);
         w.model_mut(1).fill(3e37);
         let bad = evaluate(&w);
@@ -195,8 +224,8 @@ fn a_model_out_of_range_spoils_no_other() {
         assert!(evaluate(&w)[1].loss.is_finite());
     }
     let nan = Params::single(vec![f64::NAN; 6]);
-    assert!(cpu.loss_gradients(&Batch { w: &nan, draws: &draws[..1], folds: &folds }).is_err());
-    let short = Batch { w: &w, draws: &draws, folds: &folds[1..] };
+    assert!(cpu.loss_gradients(&Batch { w: &nan, draws: &draws[..1], rows: DrawnRows::all(&folds) }).is_err());
+    let short = Batch { w: &w, draws: &draws, rows: DrawnRows::all(&folds[1..]) };
     assert!(cpu.loss_gradients(&short).is_err() && gpu.loss_gradients(&short).is_err());
 }
 
@@ -213,7 +242,7 @@ fn a_batch_that_shrinks_over_many_chunks_stays_right() {
         for models in [50, 41, 38, 30, 6, 1] {
             let (_, w) = parameters(&data, models);
             let draws: Vec<Draw> = (0..models).map(|k| DRAWS[k % DRAWS.len()]).collect();
-            let batch = Batch { w: &w, draws: &draws, folds: &folds };
+            let batch = Batch { w: &w, draws: &draws, rows: DrawnRows::all(&folds) };
             let (sums, right) = (gpu.loss_gradients(&batch).unwrap(), cpu.loss_gradients(&batch).unwrap());
             for (a, b) in sums.iter().zip(&right) {
                 assert!((a.loss - b.loss).abs() <= 1e-6 * b.loss, "{models} models: {} {}", a.loss, b.loss);
@@ -269,7 +298,7 @@ fn a_limit_of_no_steps_leaves_every_model_where_it_begins() {
 /// Members for each of `penalties` without each of `folds`.
 fn members(data: &Dataset, folds: &Folds, penalties: &[f64]) -> Vec<Member> {
     let draws: Vec<Draw> = (0..folds.len()).map(|fold| Draw::Without(fold as u8)).collect();
-    let sums = Host::new(data).weight_sums(&draws, &folds.of_row).unwrap();
+    let sums = Host::new(data).weight_sums(&draws, DrawnRows::all(&folds.of_row)).unwrap();
     let of = |(draw, sums): (&Draw, &gpulogit::engine::cpu::WeightSums)| -> Vec<Member> {
         let member = |l2: &f64| Member { l1: 0.0, l2: *l2, draw: *draw, weight_sum: sums.classes.iter().sum() };
         penalties.iter().map(member).collect()
@@ -371,7 +400,7 @@ fn replicates_are_fits_of_rows_weighted_by_their_counts_and_repeat_bit_by_bit() 
     let options = FitOptions { device: DeviceRequest::Cpu, l2: 0.5, ..FitOptions::default() };
     let whole = fit(&data, &options, &Silent).unwrap();
     let draws: Vec<Draw> = (0..4).map(|replicate| Draw::Poisson { seed: 3, replicate }).collect();
-    let sums = Host::new(&data).weight_sums(&draws, &[]).unwrap();
+    let sums = Host::new(&data).weight_sums(&draws, DrawnRows::all(&[])).unwrap();
     let start = Init::Coefficients(whole.coefficients.clone(), whole.intercept);
     let members: Vec<Member> = draws
         .iter()
@@ -415,7 +444,7 @@ fn the_number_of_threads_changes_no_bit_of_a_batch() {
     let with_threads = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let mut engine = CpuEngine::new(&data.blocks, 12, 1, Precision::F32);
-        pool.install(|| engine.loss_gradients(&Batch { w: &w, draws: &DRAWS, folds: &folds }).unwrap())
+        pool.install(|| engine.loss_gradients(&Batch { w: &w, draws: &DRAWS, rows: DrawnRows::all(&folds) }).unwrap())
     };
     let one = with_threads(1);
     assert!([2, 3, 7].iter().all(|threads| with_threads(*threads) == one));

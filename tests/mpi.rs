@@ -352,6 +352,178 @@ fn predictions_and_metrics_are_those_of_one_process() {
     assert!(!files.path("bad.out.csv").exists());
 }
 
+/// Every number of a report by its place, but for what was measured of the machine and of the ranks.
+fn numbers_of(report: &Value) -> Vec<(String, f64)> {
+    fn add(value: &Value, at: &str, all: &mut Vec<(String, f64)>) {
+        match value {
+            Value::Number(number) => all.push((at.into(), number.as_f64().unwrap())),
+            Value::Array(list) => list.iter().enumerate().for_each(|(k, one)| add(one, &format!("{at}/{k}"), all)),
+            Value::Object(fields) => {
+                let machine = ["seconds", "bytes", "communication", "ranks", "kernels"];
+                fields.iter().filter(|(name, _)| !machine.contains(&name.as_str())).for_each(|(name, one)| {
+                    add(one, &format!("{at}/{name}"), all);
+                });
+            }
+            _ => {}
+        }
+    }
+    let mut all = Vec::new();
+    add(report, "", &mut all);
+    all
+}
+
+/// What `gpulogit` reports with `args` on so many ranks, fitted so well that hardly more than rounding is left.
+fn reported(ranks: usize, folder: &Path, args: &[&str]) -> Value {
+    let args = [args, &["--json", "--device", "cpu", "--tol", "1e-12"]].concat();
+    let output = run(ranks, folder, &args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{ranks} ranks, {args:?}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {said}"))
+}
+
+/// The first number in which two reports differ by more than 10⁻⁹ of the largest that stand in the same list, if one does. What is
+/// rounding alone is left out: slopes and gaps, that are zero but for it, and how long it took to get there.
+fn first_difference(a: &Value, b: &Value) -> Option<String> {
+    let rounding = ["gradient", "gap", "evaluations", "passes", "iterations", "violation", "predicted"];
+    let all = |report: &Value| -> Vec<(String, f64)> {
+        numbers_of(report).into_iter().filter(|(at, _)| !rounding.iter().any(|word| at.contains(word))).collect()
+    };
+    let (a, b) = (all(a), all(b));
+    assert!(a.len() > 20, "{a:?}");
+    let names = |all: &[(String, f64)]| all.iter().map(|(at, _)| at.clone()).collect::<Vec<_>>();
+    if names(&a) != names(&b) {
+        return Some(format!("{:?} against {:?}", names(&a), names(&b)));
+    }
+    let list = |at: &str| at.rsplit_once('/').map_or(String::new(), |(list, _)| list.to_owned());
+    let size = |of: &str| a.iter().filter(|(at, _)| list(at) == list(of)).fold(0f64, |most, (_, x)| most.max(x.abs()));
+    let apart = a.iter().zip(&b).find(|((at, x), (_, y))| x != y && !((x - y).abs() <= 1e-9 * size(at)));
+    apart.map(|((at, x), (_, y))| format!("{at}: {x} against {y}"))
+}
+
+/// Rows in an order in which they say different things, and of which ranks get uneven parts: the last column is as long as it may be.
+fn uneven(files: &Files, name: &str, classes: usize) -> String {
+    let number = |seed: u64, i: usize| unit_interval(seed, i as u64);
+    let row = |i: usize| {
+        let x: Vec<f64> = (0..3).map(|j| number(j, i) * (j + 1) as f64 + i as f64 / 200.0).collect();
+        let a = 1.5 * x[0] - x[1] + 0.3 * x[2] + 2.0 * number(7, i);
+        let class = ((a + 1.0).max(0.0) as usize * classes / 4).min(classes - 1);
+        format!("{class},{},{},{},{}\n", x[0], x[1], x[2], "7".repeat(1 + i * i / 9000))
+    };
+    let rows: String = (0..600).map(row).collect();
+    files.write(name, format!("y,a,b,c,long\n{rows}")).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn paths_and_classes_against_the_rest_are_the_same_on_several_ranks() {
+    let files = Files::new();
+    let folder = files.path("");
+    let (two, three) = (uneven(&files, "two.csv", 2), uneven(&files, "three.csv", 3));
+    // Of a file that cannot be divided one rank has all rows.
+    let whole = files.write("two.csv.gz", gz(std::fs::read(&two).unwrap()));
+    let iris = data("iris3.csv");
+    let path = ["path", &two, "--target", "y", "--drop", "long", "--penalties", "12"];
+    let one = reported(1, &folder, &path);
+    let mut seen = 0;
+    for args in [
+        &path[..],
+        &[&path[..], &["--l1-ratio", "0"]].concat(),
+        &["path", whole.to_str().unwrap(), "--target", "y", "--drop", "long", "--penalties", "5"],
+    ] {
+        let alone = reported(1, &folder, args);
+        for ranks in [2, 3, 4] {
+            let shared = reported(ranks, &folder, args);
+            assert_eq!((&shared["ranks"], &shared["status"]), (&ranks.into(), &alone["status"]));
+            assert_eq!(first_difference(&alone, &shared), None, "{ranks} ranks, {args:?}");
+            seen += 1;
+        }
+    }
+    for args in [&[&three, "--l2", "1", "--drop", "long"][..], &[&iris, "--l2", "0.5"]] {
+        let args = [args, &["--target", "y", "--multi", "ovr"]].concat();
+        let (alone, beta) = train(1, &folder, &args);
+        for ranks in [2, 3, 4] {
+            let (shared, other) = train(ranks, &folder, &args);
+            assert_eq!((&shared["status"], &alone["status"]), (&"converged".into(), &"converged".into()));
+            assert!(difference(&other, &beta) <= 1e-9, "{ranks} ranks, {args:?}: {other:?} {beta:?}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 15);
+    // Negative control: a row less.
+    let text = std::fs::read_to_string(&two).unwrap();
+    let (header, rows) = text.split_once('\n').unwrap();
+    files.write("two.csv", format!("{header}\n{}", rows.split_once('\n').unwrap().1));
+    assert!(first_difference(&one, &reported(2, &folder, &path)).is_some());
+}
+
+#[test]
+fn cross_validation_is_the_same_on_several_ranks() {
+    let files = Files::new();
+    let folder = files.path("");
+    let two = uneven(&files, "two.csv", 2);
+    let whole = files.write("two.csv.gz", gz(std::fs::read(&two).unwrap()));
+    let [x, y] = arrays(&files, 3001, 4);
+    let of_rows: Vec<u8> = (0..3001).map(|i| (i / 7 % 4) as u8).collect();
+    let fold = files.write("fold.npy", npy("|u1", false, "3001,", &of_rows));
+    let cv = ["cv", &two, "--target", "y", "--drop", "long", "--penalties", "4", "--folds", "3"];
+    let mut seen = 0;
+    for args in [
+        &cv[..],
+        &[&cv[..], &["--metric", "auc", "--class-weight", "balanced", "--model", "chosen.json"]].concat(),
+        &["cv", &two, "--target", "y", "--drop", "long", "--grid", "3,0.5", "--l1-ratio", "0.5"],
+        // Folds that lie together, so that a rank has no row of some.
+        &["cv", &two, "--target", "y", "--drop", "b", "--fold", "long", "--grid", "2,1", "--metric", "accuracy"],
+        &["cv", whole.to_str().unwrap(), "--target", "y", "--drop", "long", "--grid", "2,1"],
+        &["cv", x.to_str().unwrap(), "--target-file", y.to_str().unwrap(), "--fold", fold.to_str().unwrap()],
+    ] {
+        let alone = reported(1, &folder, args);
+        for ranks in [2, 4] {
+            let shared = reported(ranks, &folder, args);
+            assert_eq!((&shared["ranks"], &shared["folds"]), (&ranks.into(), &alone["folds"]));
+            assert_eq!(first_difference(&alone, &shared), None, "{ranks} ranks, {args:?}");
+            seen += 1;
+        }
+    }
+    let auto = [&two, "--target", "y", "--drop", "long", "--l2", "auto", "--penalties", "5"];
+    let (alone, beta) = train(1, &folder, &auto);
+    for ranks in [2, 3, 4] {
+        let (shared, other) = train(ranks, &folder, &auto);
+        assert_eq!((&shared["l2"], &shared["status"]), (&alone["l2"], &alone["status"]));
+        assert!(difference(&other, &beta) <= 1e-9, "{ranks} ranks: {other:?} {beta:?}");
+        seen += 1;
+    }
+    assert_eq!(seen, 15);
+    // Negative control: other folds.
+    let other = reported(2, &folder, &[&cv[..], &["--seed", "5"]].concat());
+    assert!(first_difference(&reported(1, &folder, &cv), &other).is_some());
+}
+
+#[test]
+fn bootstrap_draws_the_same_rows_on_several_ranks() {
+    let files = Files::new();
+    let folder = files.path("");
+    let two = uneven(&files, "two.csv", 2);
+    let whole = files.write("two.csv.gz", gz(std::fs::read(&two).unwrap()));
+    let train = ["train", &two, "--target", "y", "--drop", "long", "--bootstrap", "40"];
+    let mut seen = 0;
+    for args in [
+        &[&train[..], &["--l2", "1"]].concat()[..],
+        &[&train[..], &["--l1", "2"]].concat(),
+        &["train", whole.to_str().unwrap(), "--target", "y", "--drop", "long", "--bootstrap", "10", "--l2", "1"],
+    ] {
+        let alone = reported(1, &folder, args);
+        for ranks in [2, 3, 4] {
+            let shared = reported(ranks, &folder, args);
+            assert_eq!(first_difference(&alone["bootstrap"], &shared["bootstrap"]), None, "{ranks} ranks, {args:?}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 9);
+    // Negative control: other draws.
+    let other = reported(2, &folder, &[&train[..], &["--l2", "1", "--seed", "5"]].concat());
+    let first = reported(1, &folder, &[&train[..], &["--l2", "1"]].concat());
+    assert!(first_difference(&first["bootstrap"], &other["bootstrap"]).is_some());
+}
+
 #[test]
 fn what_is_wrong_is_said_once_with_its_place() {
     let files = Files::new();

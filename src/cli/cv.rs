@@ -1,6 +1,7 @@
 //! `gpulogit cv`: which penalty predicts rows best that it has not seen.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
@@ -8,38 +9,52 @@ use serde_json::json;
 use super::args::CvArgs;
 use super::curve::{curve, penalty_options, penalty_words, warn};
 use super::exit::Outcome;
-use super::output::{check_outputs, count, device_words, host_peak, json, plural, short, stdout};
+use super::job;
+use super::output::{check_outputs, count, device_words, host_peak, json, plural, ranks_text, short, stdout};
 use super::progress::Terminal;
 use super::train;
 use crate::data::{Training, files_of, load_training};
 use crate::error::{Error, Result};
 use crate::fit::{CrossValidation, Fit, FitOptions, fit};
+use crate::ranks::Team;
 use crate::report;
 
-pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
+pub(super) fn run(args: &CvArgs, terminal: &Terminal, team: Option<&Arc<Team>>) -> Result<Outcome> {
     let reading = Instant::now();
+    let device = (&args.common.device(), args.optimum.device_memory);
+    let loaded = load(args, terminal, team);
+    job::lead(team, loaded, |training| training, device, |training| validate(args, terminal, &training, reading))
+}
+
+/// Holds the arguments to fit each other, and reads the rows.
+fn load(args: &CvArgs, terminal: &Terminal, team: Option<&Arc<Team>>) -> Result<Training> {
     if args.grid.chooses() && args.model.is_none() {
         return Err(Error::Usage("--choose says which model is written: add --model FILE".into()));
     }
     args.optimum.check_factors(args.grid.penalties.is_penalty())?;
     let mut data_options = args.data.options(args.grid.penalties.is_penalised(), None, args.optimum.seed)?;
+    data_options.team = team.cloned();
     args.grid.read_folds(&mut data_options);
     let mut inputs = files_of(&args.data.files)?;
     inputs.extend(data_options.files_beside().cloned());
     check_outputs(&args.model.iter().chain(args.results.files()).collect::<Vec<_>>(), &inputs)?;
-    let training = load_training(&args.data.files, &data_options, terminal)?;
+    load_training(&args.data.files, &data_options, terminal)
+}
+
+/// Cross-validates on what was loaded since `reading`.
+fn validate(args: &CvArgs, terminal: &Terminal, training: &Training, reading: Instant) -> Result<Outcome> {
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let packed = training.summary.pack_seconds;
     let read = reading.elapsed().as_secs_f64() - packed;
-    let options = args.optimum.options(args.common.device(), &training)?;
-    let mut cv = args.grid.cross_validate(&training, &options, args.optimum.seed, terminal)?;
+    let options = args.optimum.options(args.common.device(), training)?;
+    let mut cv = args.grid.cross_validate(training, &options, args.optimum.seed, terminal)?;
     cv.models.seconds.add_reading(read, packed);
     terminal.clear();
     warn(&cv, args.optimum.tol, terminal);
     let chosen = args.grid.chosen(&cv);
     let refit = match &args.model {
         Some(path) => Some(refit(
-            &training,
+            training,
             (cv.grid.l1(chosen), cv.grid.l2(chosen)),
             &options,
             args.optimum.seed,
@@ -49,9 +64,9 @@ pub(super) fn run(args: &CvArgs, terminal: &Terminal) -> Result<Outcome> {
         None => None,
     };
     if args.common.json {
-        json(&report(&cv, &training, &options, refit.as_ref()))?;
+        json(&report(&cv, training, &options, refit.as_ref()))?;
     } else {
-        stdout(&text(&cv, &training, options.verify, chosen, args.model.as_deref()))?;
+        stdout(&text(&cv, training, options.verify, chosen, args.model.as_deref()))?;
     }
     // What cannot be drawn takes nothing else along.
     args.results.write(|| report::cv_table(&cv), || report::cv_curve(&cv))?;
@@ -86,6 +101,7 @@ fn report(cv: &CrossValidation, training: &Training, options: &FitOptions, refit
         "weight_sum": data.weight_sum,
         "classes": training.design.target.classes,
         "device": cv.device(),
+        "ranks": data.ranks(),
         "models": cv.members().zip(&cv.models.fits).map(|((k, fold), fit)| json!({
             "l1": cv.grid.l1(k),
             "l2": cv.grid.l2(k),
@@ -123,7 +139,7 @@ fn report(cv: &CrossValidation, training: &Training, options: &FitOptions, refit
 fn text(cv: &CrossValidation, training: &Training, verified: bool, chosen: usize, model: Option<&Path>) -> String {
     let data = &training.train;
     let alone = cv.models.fits.iter().map(|fit| fit.evaluations).max().unwrap_or(0);
-    let mut text = format!("device     {}\n", device_words(cv.device()));
+    let mut text = format!("device     {}{}\n", device_words(cv.device()), ranks_text(data));
     text += &format!("data       {} × {}\n", count(data.rows as u64), count(data.features.len() as u64));
     text += &format!(
         "models     {} penalties × {} folds, fitted at once in {} of X; the slowest took part in {alone}\n",

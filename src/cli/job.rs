@@ -1,12 +1,15 @@
 //! The job that this process is one rank of: `mpirun -n N gpulogit train ...`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::args::{Command, L2Arg, MultiArg, TrainArgs};
+use super::args::{Command, TrainArgs};
+use super::exit::Outcome;
+use crate::data::Training;
+use crate::engine::gpu::GpuOptions;
+use crate::engine::{DeviceRequest, dismiss, serve};
 use crate::error::{Error, Result};
 use crate::ranks::Team;
 #[cfg(feature = "mpi")]
@@ -87,12 +90,12 @@ impl Job {
 /// Refuses what several ranks do not do together.
 pub(super) fn check(team: Option<&Arc<Team>>, command: &Command) -> Result<()> {
     let Some(team) = team else { return Ok(()) };
-    let reads_stream = |files: &[PathBuf]| files.iter().any(|file| file.as_os_str() == "-");
-    const STREAM: &str = "standard input (-)";
-    let args = match command {
-        Command::Train(args) => args,
-        Command::Predict(args) => return check_given(&[(STREAM, reads_stream(&args.rows.files))]),
-        Command::Evaluate(args) => return check_given(&[(STREAM, reads_stream(&args.rows.files))]),
+    let (files, refused) = match command {
+        Command::Train(args) => (&args.data.files, refused_of_train(args)),
+        Command::Cv(args) => (&args.data.files, None),
+        Command::Path(args) => (&args.data.files, None),
+        Command::Predict(args) => (&args.rows.files, None),
+        Command::Evaluate(args) => (&args.rows.files, None),
         _ => {
             return Err(Error::Usage(format!(
                 "this command is not shared by several ranks, and there are {}; run it without mpirun",
@@ -100,28 +103,47 @@ pub(super) fn check(team: Option<&Arc<Team>>, command: &Command) -> Result<()> {
             )));
         }
     };
-    check_given(&[
-        ("--holdout", args.holdout.is_some()),
-        ("--replay", args.replay.is_some()),
-        ("--report", args.page.report.is_some()),
-        ("--diagnostics", args.diagnostics),
-        ("--bootstrap", args.bootstrap.is_some()),
-        ("--influence", args.inference.influence.is_some()),
-        ("--firth", args.fit.firth),
-        ("--l2 auto", args.fit.l2 == L2Arg::Auto),
-        ("--multi ovr", args.fit.multi == Some(MultiArg::Ovr)),
-        (STREAM, reads_stream(&args.data.files)),
-    ])
-}
-
-/// Refuses the first option that is given.
-fn check_given(options: &[(&str, bool)]) -> Result<()> {
-    match options.iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(Error::Usage(format!(
+    let stream = files.iter().any(|file| file.as_os_str() == "-").then_some("standard input (-)");
+    match refused.or(stream) {
+        Some(option) => Err(Error::Usage(format!(
             "{option} cannot be shared by several ranks yet; leave it out, or run without mpirun"
         ))),
         None => Ok(()),
     }
+}
+
+/// An option that was given which several ranks do not do together.
+fn refused_of_train(args: &TrainArgs) -> Option<&'static str> {
+    let given = [
+        ("--holdout", args.holdout.is_some()),
+        ("--replay", args.replay.is_some()),
+        ("--report", args.page.report.is_some()),
+        ("--diagnostics", args.diagnostics),
+        ("--influence", args.inference.influence.is_some()),
+        ("--firth", args.fit.firth),
+    ];
+    given.iter().find_map(|(option, given)| given.then_some(*option))
+}
+
+/// Does `work` with what was `loaded`; where ranks share the rows of its `training`, the first of them does, and the others serve it on
+/// the device that `request` asks for until it is done.
+pub(super) fn lead<T>(
+    team: Option<&Arc<Team>>,
+    loaded: Result<T>,
+    training: impl FnOnce(&T) -> &Training,
+    (request, device_memory): (&DeviceRequest, Option<u64>),
+    work: impl FnOnce(T) -> Result<Outcome>,
+) -> Result<Outcome> {
+    let Some(team) = team else { return work(loaded?) };
+    let loaded = team.agree(loaded)?;
+    if !team.leads() {
+        let gpu = GpuOptions { device_memory, ..GpuOptions::default() };
+        serve(&training(&loaded).train, request, &gpu)?;
+        return Ok(Outcome::Done);
+    }
+    let done = work(loaded);
+    dismiss(team)?;
+    done
 }
 
 /// Notes what a job that is ended from outside can be gone on with.

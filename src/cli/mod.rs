@@ -77,8 +77,8 @@ pub fn main() -> ExitCode {
     let ready = job::check(team.as_ref(), &cli.command).and_then(|()| prepare(common, team.as_deref()));
     let result = agreed(team.as_ref(), ready).and_then(|()| match &cli.command {
         Command::Train(args) => train::run(args, &matches, &terminal, team.as_ref()),
-        Command::Cv(args) => cv::run(args, &terminal),
-        Command::Path(args) => path::run(args, &terminal),
+        Command::Cv(args) => cv::run(args, &terminal, team.as_ref()),
+        Command::Path(args) => path::run(args, &terminal, team.as_ref()),
         Command::Summary(args) => summary::run(args, &terminal),
         Command::Predict(args) => predict::run(args, &terminal, team.as_ref()),
         Command::Evaluate(args) => evaluate::run(args, &matches, &terminal, team.as_ref()),

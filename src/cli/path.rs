@@ -1,5 +1,6 @@
 //! `gpulogit path`: what a penalty leaves of each coefficient as it falls.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
@@ -7,30 +8,44 @@ use serde_json::json;
 use super::args::PathArgs;
 use super::curve::{of_grid, penalty_words, warn_of_models};
 use super::exit::Outcome;
-use super::output::{check_outputs, count, device_words, host_peak, json, plural, short, stdout};
+use super::job;
+use super::output::{check_outputs, count, device_words, host_peak, json, plural, ranks_text, short, stdout};
 use super::progress::Terminal;
 use crate::certificate::Status;
-use crate::data::{Dataset, files_of, load_training};
+use crate::data::{Dataset, Training, files_of, load_training};
 use crate::error::Result;
 use crate::fit::{FitOptions, Grid, MemberFit, Path, path};
+use crate::ranks::Team;
 use crate::report;
 
 /// Rows of the table that is printed at the most.
 const SHOWN: usize = 25;
 
-pub(super) fn run(args: &PathArgs, terminal: &Terminal) -> Result<Outcome> {
+pub(super) fn run(args: &PathArgs, terminal: &Terminal, team: Option<&Arc<Team>>) -> Result<Outcome> {
     let reading = Instant::now();
+    let device = (&args.common.device(), args.optimum.device_memory);
+    let loaded = load(args, terminal, team);
+    job::lead(team, loaded, |training| training, device, |training| fit(args, terminal, &training, reading))
+}
+
+/// Holds the arguments to fit each other, and reads the rows.
+fn load(args: &PathArgs, terminal: &Terminal, team: Option<&Arc<Team>>) -> Result<Training> {
     args.optimum.check_factors(args.penalties.is_penalty())?;
-    let data_options = args.data.options(args.penalties.is_penalised(), None, args.optimum.seed)?;
+    let mut data_options = args.data.options(args.penalties.is_penalised(), None, args.optimum.seed)?;
+    data_options.team = team.cloned();
     let mut inputs = files_of(&args.data.files)?;
     inputs.extend(data_options.files_beside().cloned());
     check_outputs(&args.results.files().collect::<Vec<_>>(), &inputs)?;
-    let training = load_training(&args.data.files, &data_options, terminal)?;
+    load_training(&args.data.files, &data_options, terminal)
+}
+
+/// Fits the path to what was loaded since `reading`.
+fn fit(args: &PathArgs, terminal: &Terminal, training: &Training, reading: Instant) -> Result<Outcome> {
     training.summary.notes.iter().for_each(|note| terminal.warn(&format!("{note}.")));
     let packed = training.summary.pack_seconds;
     let read = reading.elapsed().as_secs_f64() - packed;
     let data = &training.train;
-    let options = args.optimum.options(args.common.device(), &training)?;
+    let options = args.optimum.options(args.common.device(), training)?;
     let mut path = path(data, &args.penalties(), &options, terminal)?;
     path.models.seconds.add_reading(read, packed);
     terminal.clear();
@@ -65,6 +80,7 @@ fn object(path: &Path, data: &Dataset, classes: &[String], options: &FitOptions)
         "weight_sum": data.weight_sum,
         "classes": classes,
         "device": path.models.device,
+        "ranks": data.ranks(),
         "l1_ratio": grid.l1_ratio,
         "lambda": grid.lambda,
         "l1": of_grid(grid, Grid::l1),
@@ -95,7 +111,7 @@ fn object(path: &Path, data: &Dataset, classes: &[String], options: &FitOptions)
 
 fn text(path: &Path, data: &Dataset, verified: bool) -> String {
     let fits = &path.models.fits;
-    let mut text = format!("device     {}\n", device_words(&path.models.device));
+    let mut text = format!("device     {}{}\n", device_words(&path.models.device), ranks_text(data));
     text += &format!("data       {} × {}\n", count(data.rows as u64), count(data.features.len() as u64));
     text += &format!(
         "models     {} penalties, fitted at once in {} of X in {:.3} s; the slowest took part in {}\n",

@@ -33,7 +33,6 @@ use crate::certificate::Status;
 use crate::data::{ReadOptions, RowStream, Training};
 use crate::engine::DeviceRequest;
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{dismiss, serve};
 use crate::error::{Error, Result};
 use crate::fit::{Bootstrap, Fit, FitOptions, Init, Resampling, bootstrap, check_inference, fit, infer};
 use crate::inference::{Inference, check_level};
@@ -65,17 +64,15 @@ fn fit_files(
 ) -> Result<Outcome> {
     let reading = Instant::now();
     let loaded = load(args, terminal, team);
-    let Some(team) = team else { return fit_loaded(args, matches, replay, terminal, loaded?, reading) };
     job::note_remedy(args);
-    let loaded = team.agree(loaded)?;
-    if !team.leads() {
-        let gpu = GpuOptions { device_memory: args.fit.optimum.device_memory, ..GpuOptions::default() };
-        serve(&loaded.training.train, &args.common.device(), &gpu)?;
-        return Ok(Outcome::Done);
-    }
-    let done = fit_loaded(args, matches, replay, terminal, loaded, reading);
-    dismiss(team)?;
-    done
+    let device = (&args.common.device(), args.fit.optimum.device_memory);
+    job::lead(
+        team,
+        loaded,
+        |loaded| &loaded.training,
+        device,
+        |loaded| fit_loaded(args, matches, replay, terminal, loaded, reading),
+    )
 }
 
 /// Fits what was loaded since `reading`.

@@ -5,6 +5,7 @@ use super::hash;
 use super::input::cell;
 use super::intake::Intake;
 use crate::error::{Error, Result};
+use crate::ranks::Team;
 
 /// Folds at the most: what a byte counts.
 pub const MOST_FOLDS: usize = 256;
@@ -27,42 +28,40 @@ impl Folds {
     /// [`Error::Usage`] when there are fewer than 2 folds, more than [`MOST_FOLDS`] or more than rows, and what reading fails
     /// with.
     pub fn deal(data: &Dataset, folds: usize, seed: u64) -> Result<Self> {
-        if !(2..=MOST_FOLDS).contains(&folds) {
-            return Err(Error::Usage(format!(
-                "--folds {folds}: there must be 2 folds at the least and {MOST_FOLDS} at the most"
-            )));
-        }
-        if folds > data.rows {
-            return Err(Error::Usage(format!("--folds {folds}: there are {} rows only", data.rows)));
-        }
-        let mut of_row = Vec::with_capacity(data.rows);
-        // Of each class: the folds that are still to be dealt in this round, and rounds so far.
-        let mut hands: [(Vec<u8>, u64); 2] = Default::default();
+        data.all_here("the dealing of folds")?;
+        let mut dealer = Dealer::new(data.rows, folds, seed)?;
         for block in &data.blocks {
-            for t in block.vectors()?.target.iter() {
-                let class = usize::from(t > 0.5);
-                let (hand, round) = &mut hands[class];
-                if hand.is_empty() {
-                    hand.extend((0..folds).map(|fold| fold as u8));
-                    let key = hash::mix(seed, 2 * *round + class as u64);
-                    hand.sort_unstable_by_key(|fold| hash::mix(key, u64::from(*fold)));
-                    *round += 1;
-                }
-                of_row.extend(hand.pop());
-            }
+            dealer.deal(block.vectors()?.target.iter());
         }
-        Ok(Folds { of_row, names: (1..=folds).map(|fold| fold.to_string()).collect() })
+        Ok(dealer.dealt())
     }
 
-    /// Those of the rows to fit, which are the last text column.
+    /// The same where there is one of `targets` a row.
     ///
     /// # Errors
-    /// As [`of_labels`], and what reading rows that are not in memory fails with.
-    pub(super) fn of_rows(intake: &mut Intake) -> Result<Self> {
+    /// As [`Folds::deal`].
+    pub fn deal_targets(targets: &[f64], folds: usize, seed: u64) -> Result<Self> {
+        let mut dealer = Dealer::new(targets.len(), folds, seed)?;
+        dealer.deal(targets.iter().copied());
+        Ok(dealer.dealt())
+    }
+
+    /// Those of the rows to fit, which are the last text column. Where a team shares the rows, rank 0 has the folds of all of them, and
+    /// the others have none.
+    ///
+    /// # Errors
+    /// As [`of_labels`], those of other ranks, and what reading rows that are not in memory fails with.
+    pub(super) fn of_rows(intake: &mut Intake, team: Option<&Team>) -> Result<Self> {
         let labels = &intake.labels[intake.labels.len() - 1];
         let (numbers, names) = of_labels(&labels.dictionary.values, &labels.counts)?;
-        let of_row = intake.groups(&numbers)?.iter().map(|fold| *fold as u8).collect();
-        Ok(Folds { of_row, names })
+        let here = intake.groups(&numbers);
+        let Some(team) = team else {
+            return Ok(Folds { of_row: here?.iter().map(|fold| *fold as u8).collect(), names });
+        };
+        let here: Vec<f64> = team.agree(here)?.into_iter().map(f64::from).collect();
+        let lengths = team.exchange(&here.len())?;
+        let all = team.gather_numbers(here, &lengths)?;
+        Ok(Folds { of_row: all.iter().map(|fold| *fold as u8).collect(), names })
     }
 
     /// How many there are.
@@ -73,6 +72,48 @@ impl Folds {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
+    }
+}
+
+/// Deals rows to folds, in input order.
+struct Dealer {
+    folds: usize,
+    seed: u64,
+    /// Of each class: the folds that are still to be dealt in this round, and rounds so far.
+    hands: [(Vec<u8>, u64); 2],
+    of_row: Vec<u8>,
+}
+
+impl Dealer {
+    fn new(rows: usize, folds: usize, seed: u64) -> Result<Self> {
+        if !(2..=MOST_FOLDS).contains(&folds) {
+            return Err(Error::Usage(format!(
+                "--folds {folds}: there must be 2 folds at the least and {MOST_FOLDS} at the most"
+            )));
+        }
+        if folds > rows {
+            return Err(Error::Usage(format!("--folds {folds}: there are {rows} rows only")));
+        }
+        Ok(Dealer { folds, seed, hands: Default::default(), of_row: Vec::with_capacity(rows) })
+    }
+
+    /// Deals the next rows, of these targets.
+    fn deal(&mut self, targets: impl Iterator<Item = f64>) {
+        for t in targets {
+            let class = usize::from(t > 0.5);
+            let (hand, round) = &mut self.hands[class];
+            if hand.is_empty() {
+                hand.extend((0..self.folds).map(|fold| fold as u8));
+                let key = hash::mix(self.seed, 2 * *round + class as u64);
+                hand.sort_unstable_by_key(|fold| hash::mix(key, u64::from(*fold)));
+                *round += 1;
+            }
+            self.of_row.extend(hand.pop());
+        }
+    }
+
+    fn dealt(self) -> Folds {
+        Folds { of_row: self.of_row, names: (1..=self.folds).map(|fold| fold.to_string()).collect() }
     }
 }
 

@@ -306,7 +306,7 @@ fn assemble(
     let mut filled_cells = if options.missing == Missing::Mean { intake.filled_cells()? } else { 0 };
     let places: Vec<Place> = intake.features.iter().map(|(_, place, _)| *place).collect();
     let folds = match options.fold.is_some() || options.fold_file.is_some() {
-        true => Some(Folds::of_rows(&mut intake)?),
+        true => Some(Folds::of_rows(&mut intake, files.team.as_deref())?),
         false => None,
     };
     let clusters = match options.has_clusters() {

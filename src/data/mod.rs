@@ -199,8 +199,8 @@ impl Dataset {
         self.moments.iter().map(|m| m.rounding).fold(0.0, f64::max)
     }
 
-    /// The same rows as two classes: 1 for those of class `class`, 0 for all others. X is shared.
-    pub fn against_rest(&self, class: usize) -> Dataset {
+    /// The same rows as two classes: 1 for those of class `class`, 0 for all others. X is shared. Other ranks are not told.
+    pub(crate) fn against_rest(&self, class: usize) -> Dataset {
         Dataset {
             features: self.features.clone(),
             blocks: self.blocks.iter().map(|block| block.against_rest(class)).collect(),
@@ -211,7 +211,7 @@ impl Dataset {
             classes: 2,
             fingerprint: self.fingerprint,
             samples: Vec::new(),
-            spread: None,
+            spread: self.spread.as_ref().map(|spread| Box::new(spread.against_rest(class))),
         }
     }
 

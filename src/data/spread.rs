@@ -1,6 +1,6 @@
 //! Rows of which each of several ranks has a part: what all of them come to.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,46 @@ pub struct Spread {
     pub(crate) units: Vec<Unit>,
     /// Rows of each rank.
     pub(crate) rows: Vec<usize>,
+    /// The folds that the other ranks have of their rows; rank 0 knows.
+    pub(crate) told_folds: ToldFolds,
+}
+
+/// Where the folds lie that ranks were told last, for as long as they stay there: comparing them would read a number a row.
+#[derive(Debug, Default)]
+pub(crate) struct ToldFolds(Mutex<Option<(usize, usize)>>);
+
+impl ToldFolds {
+    fn place(folds: &[u8]) -> (usize, usize) {
+        (folds.as_ptr() as usize, folds.len())
+    }
+
+    /// Whether these are they.
+    pub(crate) fn are(&self, folds: &[u8]) -> bool {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) == Some(ToldFolds::place(folds))
+    }
+
+    /// From now on these are they.
+    pub(crate) fn set(&self, folds: Option<&[u8]>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = folds.map(ToldFolds::place);
+    }
+}
+
+impl Spread {
+    /// The number of the first row here among all.
+    pub(crate) fn first_row(&self) -> usize {
+        self.rows[..self.team.rank()].iter().sum()
+    }
+
+    /// The same rows as two classes: 1 for those of class `class`, 0 for all others.
+    pub(crate) fn against_rest(&self, class: usize) -> Spread {
+        Spread {
+            team: Arc::clone(&self.team),
+            here: self.here.against_rest(class),
+            units: self.units.clone(),
+            rows: self.rows.clone(),
+            told_folds: ToldFolds::default(),
+        }
+    }
 }
 
 /// The error about something that only one process can do.
@@ -107,7 +147,8 @@ pub(super) fn spread(here: Dataset, team: &Arc<Team>, no_sample: bool) -> Result
     let samples = samples.into_iter().map(sample).collect::<Result<Vec<Dataset>>>()?;
     let mut whole = data(all, weight_sum, Vec::new(), samples);
     let units = here.columns.iter().zip(&whole.columns).map(|(here, all)| Unit::of(*here, *all)).collect();
-    whole.spread = Some(Box::new(Spread { team: Arc::clone(team), here, units, rows }));
+    whole.spread =
+        Some(Box::new(Spread { team: Arc::clone(team), here, units, rows, told_folds: ToldFolds::default() }));
     Ok(whole)
 }
 

@@ -1,10 +1,12 @@
 //! Many models in one read of X: the columns of W, and how often each row counts in each of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Params, Shape, check_params};
 use crate::error::{Error, Result};
 
 /// How often each row counts in a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Draw {
     /// Once.
     All,
@@ -21,6 +23,11 @@ pub enum Draw {
 }
 
 impl Draw {
+    /// Whether it takes the fold of a row to say.
+    pub(super) fn asks_fold(self) -> bool {
+        matches!(self, Draw::Without(_))
+    }
+
     /// How often the row of number `row`, which is in `fold`, counts.
     pub fn count(self, row: usize, fold: u8) -> u32 {
         match self {
@@ -31,6 +38,22 @@ impl Draw {
     }
 }
 
+/// What a draw must know of rows to say how often each counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrawnRows<'a> {
+    /// The fold of each row in input order; may be empty where no draw asks for it.
+    pub folds: &'a [u8],
+    /// The number of the first row among all: not 0 where other ranks have those before.
+    pub first: usize,
+}
+
+impl<'a> DrawnRows<'a> {
+    /// All rows, which are in these folds; none where no draw asks for it.
+    pub fn all(folds: &'a [u8]) -> Self {
+        DrawnRows { folds, first: 0 }
+    }
+}
+
 /// Parameters to evaluate at once. Models of equal draws are best next to each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
@@ -38,8 +61,8 @@ pub struct Batch<'a> {
     pub w: &'a Params,
     /// One draw for each model.
     pub draws: &'a [Draw],
-    /// The fold of each row in input order; may be empty where no draw asks for it.
-    pub folds: &'a [u8],
+    /// The rows.
+    pub rows: DrawnRows<'a>,
 }
 
 /// What the rows come to in one model of a batch. Where its logits leave the engine's range, the loss is infinite.
@@ -87,12 +110,12 @@ impl Batch<'_> {
     /// Holds the batch to fit the rows.
     pub(super) fn check(&self, shape: Shape) -> Result<()> {
         check_params(self.w, Shape { models: self.draws.len(), ..shape })?;
-        let by_fold = self.draws.iter().any(|draw| matches!(draw, Draw::Without(_)));
-        if by_fold && self.folds.len() != shape.rows {
+        let by_fold = self.draws.iter().any(|draw| draw.asks_fold());
+        if by_fold && self.rows.folds.len() != shape.rows {
             return Err(Error::Numerics(format!(
                 "internal: {} rows were given the folds of {}",
                 shape.rows,
-                self.folds.len()
+                self.rows.folds.len()
             )));
         }
         Ok(())
@@ -114,7 +137,7 @@ impl Batch<'_> {
         for first in (0..self.draws.len()).step_by(most.max(1)) {
             let models = first..self.draws.len().min(first + most.max(1));
             let w = self.w.models_in(models.clone());
-            all.extend(each(&Batch { w: &w, draws: &self.draws[models], folds: self.folds })?);
+            all.extend(each(&Batch { w: &w, draws: &self.draws[models], rows: self.rows })?);
         }
         Ok(all)
     }

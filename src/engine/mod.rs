@@ -14,10 +14,10 @@ mod device;
 pub mod gpu;
 mod ranked;
 
-pub use batch::{Batch, BatchSums, Draw};
+pub use batch::{Batch, BatchSums, Draw, DrawnRows};
 pub use classes::ClassSums;
 pub use device::{Device, DeviceRequest, Opening, open};
-pub use ranked::{RankedEngine, dismiss, serve};
+pub use ranked::{AgainstRest, RankedEngine, SharedFolds, dismiss, serve};
 
 use crate::error::{Error, Result};
 

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::{Fit, FitOptions, Init, ManyFits, fit_many};
 use crate::certificate::Status;
 use crate::data::Dataset;
-use crate::engine::Draw;
 use crate::engine::cpu::{Host, WeightSums};
+use crate::engine::{Draw, DrawnRows};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::objective::Member;
@@ -98,7 +98,7 @@ pub fn bootstrap(
     let Resampling { replicates, level, seed } = *how;
     let seed = (seed ^ (seed >> 32)) as u32;
     let draws: Vec<Draw> = (0..replicates as u32).map(|replicate| Draw::Poisson { seed, replicate }).collect();
-    let sums = Host::new(data).weight_sums(&draws, &[])?;
+    let sums = Host::new(data).weight_sums(&draws, DrawnRows::all(&[]))?;
     let drawn: Vec<_> = draws.into_iter().zip(sums).filter(|(_, sums)| sums.classes.iter().all(|s| *s > 0.0)).collect();
     if drawn.len() < 2 {
         return Err(Error::Usage(

@@ -7,7 +7,7 @@ use crate::certificate::{self, Problem, Status};
 use crate::data::{Dataset, Design, Fingerprint, hash};
 use crate::engine::cpu::Host;
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{self, Cost, DeviceInfo, DeviceKind};
+use crate::engine::{self, AgainstRest, Cost, DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 use crate::model::{Coefficient, FORMAT_VERSION, Intercept, Model, Multi, ObjectiveRecord, TrainingRecord};
 use crate::monitor::{Event, Monitor};
@@ -266,7 +266,8 @@ pub fn fit_one_vs_rest(data: &Dataset, options: &FitOptions, monitor: &dyn Monit
     let mut fits: Vec<Fit> = Vec::with_capacity(data.classes);
     for class in 0..data.classes {
         monitor.event(Event::Step(format!("class {} of {} against the rest", class + 1, data.classes)));
-        fits.push(super::fit(&data.against_rest(class), options, monitor)?);
+        let rest = AgainstRest::new(data, class)?;
+        fits.push(super::fit(&rest, options, monitor)?);
     }
     let sum = |of: &dyn Fn(&Fit) -> f64| fits.iter().map(of).sum::<f64>();
     let worst = |of: &dyn Fn(&Fit) -> f64| fits.iter().map(of).fold(0.0, f64::max);

@@ -5,7 +5,7 @@ use super::grid::Null;
 use super::{FitOptions, Grid, ManyFits, Penalties, Seconds, fit_many};
 use crate::data::{Dataset, Folds, Training};
 use crate::engine::cpu::Host;
-use crate::engine::{Cost, DeviceInfo, Draw, Params};
+use crate::engine::{Cost, DeviceInfo, Draw, DrawnRows, Params, SharedFolds};
 use crate::error::{Error, Result};
 use crate::metrics::{Headline, Tally};
 use crate::monitor::{Event, Monitor};
@@ -83,6 +83,18 @@ impl CrossValidation {
     }
 }
 
+/// Deals the rows of `data` to folds as [`Folds::deal`] does, on all ranks that share them: the folds are those of one process.
+///
+/// # Errors
+/// As there.
+pub fn deal_folds(data: &Dataset, folds: usize, seed: u64) -> Result<Folds> {
+    if data.spread.is_none() {
+        return Folds::deal(data, folds, seed);
+    }
+    let targets: Vec<f64> = Host::new(data).vectors()?.into_iter().map(|(target, _)| target).collect();
+    Folds::deal_targets(&targets, folds, seed)
+}
+
 /// Cross-validates `penalties` on the training rows of `training` in `folds`. Of the options the penalty and the method are not used.
 ///
 /// # Errors
@@ -98,6 +110,7 @@ pub fn cross_validate(
 ) -> Result<CrossValidation> {
     let data = &training.train;
     super::check(data, options)?;
+    let _shared = SharedFolds::new(data, &folds.of_row)?;
     let weights = FoldWeights::new(data, folds, &training.class_factors)?;
     weights.check(training, folds, score)?;
     let mut grid_passes = 0;
@@ -168,7 +181,7 @@ struct FoldWeights {
 impl FoldWeights {
     fn new(data: &Dataset, folds: &Folds, factors: &[f64]) -> Result<Self> {
         let draws: Vec<Draw> = (0..folds.len()).map(|fold| Draw::Without(fold as u8)).collect();
-        let sums = Host::new(data).weight_sums(&draws, &folds.of_row)?;
+        let sums = Host::new(data).weight_sums(&draws, DrawnRows::all(&folds.of_row))?;
         let plain = |left_out: [f64; 2]| std::array::from_fn(|k| left_out[k] / factors[k]);
         Ok(FoldWeights {
             outside: sums.iter().map(|sums| sums.classes).collect(),
@@ -224,9 +237,8 @@ fn judge(
             w.model_mut(fold).copy_from_slice(&data.in_stored_units(&fit.coefficients, fit.intercept));
         }
         let mut tallies = (0..folds.len()).map(|_| Tally::new(0.5)).collect::<Result<Vec<_>>>()?;
-        host.each_row(&w, |row, a, t, s| {
-            let fold = usize::from(folds.of_row[row]);
-            tallies[fold].add(a(fold), t, s / training.class_factors[usize::from(t > 0.5)])
+        host.each_row_of_folds(&w, &folds.of_row, |fold, a, t, s| {
+            tallies[fold].add(a, t, s / training.class_factors[usize::from(t > 0.5)])
         })?;
         for (metrics, tally) in metrics.iter_mut().zip(tallies) {
             metrics.push(tally.headline()?);

@@ -2,8 +2,8 @@
 
 use super::FitOptions;
 use crate::data::Dataset;
-use crate::engine::Draw;
 use crate::engine::cpu::Host;
+use crate::engine::{Draw, DrawnRows};
 use crate::error::{Error, Result};
 use crate::monitor::Silent;
 use crate::objective::{Coordinates, Objective};
@@ -148,7 +148,7 @@ impl Null {
 /// 0 where a class is missing. `folds` has the fold of each row where a draw asks for it.
 pub(super) fn log_odds(host: &Host<'_>, draws: &[Draw], folds: &[u8]) -> Result<Vec<f64>> {
     let of = |[negative, positive]: [f64; 2]| (positive / negative).ln();
-    let sums = host.weight_sums(draws, folds)?;
+    let sums = host.weight_sums(draws, DrawnRows::all(folds))?;
     Ok(sums.iter().map(|sums| of(sums.classes)).map(|odds| if odds.is_finite() { odds } else { 0.0 }).collect())
 }
 

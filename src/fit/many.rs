@@ -9,7 +9,7 @@ use crate::certificate::{self, Status};
 use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{Curvature, Host, gram_cost};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{self, Cost, DeviceInfo, DeviceKind, Draw};
+use crate::engine::{self, Cost, DeviceInfo, DeviceKind, Draw, SharedFolds};
 use crate::error::{Error, Result};
 use crate::linalg::MAX_COLUMNS;
 use crate::monitor::{Monitor, Unheard};
@@ -92,6 +92,7 @@ pub fn fit_many(
     if options.firth {
         return Err(Error::Usage("--firth fits one model to all rows: leave it out here".into()));
     }
+    let _shared = SharedFolds::new(data, folds)?;
     let gpu = GpuOptions { device_memory: options.device_memory, ..GpuOptions::default() };
     if members.iter().any(|member| member.l1 > 0.0) {
         return sparse::fit_many(data, members, folds, options, &gpu, monitor);

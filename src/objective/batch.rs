@@ -4,7 +4,7 @@ use faer::Mat;
 
 use super::{Coordinates, Precision, penalised, sample_ridge};
 use crate::engine::cpu::{Curvature, Host};
-use crate::engine::{Batch, BatchSums, Draw, Engine, Params};
+use crate::engine::{Batch, BatchSums, Draw, DrawnRows, Engine, Params};
 use crate::error::Result;
 use crate::linalg::MAX_COLUMNS;
 
@@ -120,7 +120,7 @@ impl<'a> BatchObjective<'a> {
         let draws: Vec<Draw> = models.map(|k| self.members[k].draw).collect();
         let mut sums = match draws.is_empty() {
             true => Vec::new(),
-            false => self.engine.loss_gradients(&Batch { w: &w, draws: &draws, folds: self.folds })?,
+            false => self.engine.loss_gradients(&Batch { w: &w, draws: &draws, rows: DrawnRows::all(self.folds) })?,
         }
         .into_iter();
         let evaluated = |((k, theta), w): ((usize, Vec<f64>), &Params)| {
@@ -160,8 +160,9 @@ impl<'a> BatchObjective<'a> {
     ) -> Result<Vec<Mat<f64>>> {
         let params: Vec<Params> = at.iter().map(|(_, theta)| self.coordinates.to_params(theta)).collect();
         let draws = at.iter().map(|(k, _)| self.members[*k].draw);
+        let drawn = DrawnRows::all(self.folds);
         let curvatures: Vec<Curvature<'_>> =
-            params.iter().zip(draws).map(|(w, draw)| Curvature::Drawn(w.model(0), draw, self.folds)).collect();
+            params.iter().zip(draws).map(|(w, draw)| Curvature::Drawn(w.model(0), draw, drawn)).collect();
         self.host.hessians_of_about(&self.coordinates.map_of(columns), &curvatures, rows, products)
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::data::{Dataset, Precision};
 use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample, gram_cost};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{self, Batch, DeviceInfo, DeviceKind, DeviceRequest, Draw, Engine, Params};
+use crate::engine::{self, Batch, DeviceInfo, DeviceKind, DeviceRequest, Draw, DrawnRows, Engine, Params};
 use crate::error::{Error, Result};
 use crate::fit::{FitOptions, fit_with};
 use crate::monitor::{Event, Monitor};
@@ -206,7 +206,7 @@ fn batches(engine: &mut dyn Engine, data: &Dataset, rows: &mut Rows, worst: &mut
     for k in 0..DRAWS.len() {
         w.model_mut(k).copy_from_slice(&cases::parameters(data, k));
     }
-    let sums = engine.loss_gradients(&Batch { w: &w, draws: &DRAWS, folds: &folds })?;
+    let sums = engine.loss_gradients(&Batch { w: &w, draws: &DRAWS, rows: DrawnRows::all(&folds) })?;
     let weight = rows.weight.clone();
     for (k, (draw, sums)) in DRAWS.into_iter().zip(sums).enumerate() {
         let count = |row: usize| f64::from(draw.count(row, folds[row]));

@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 use super::data::column_or_file;
 use super::{Common, DataArgs, OptimumArgs};
 use crate::cli::output::write;
-use crate::data::{DataOptions, Folds, Training};
+use crate::data::{DataOptions, Training};
 use crate::error::Result;
-use crate::fit::{CrossValidation, FitOptions, Lambda, Penalties, Score, cross_validate};
+use crate::fit::{CrossValidation, FitOptions, Lambda, Penalties, Score, cross_validate, deal_folds};
 use crate::monitor::Monitor;
 
 #[derive(Debug, Args)]
@@ -183,7 +183,7 @@ impl GridArgs {
         let folds = match &training.folds {
             Some(folds) => folds,
             None => {
-                dealt = Folds::deal(&training.train, self.folds.unwrap_or(FOLDS), seed)?;
+                dealt = deal_folds(&training.train, self.folds.unwrap_or(FOLDS), seed)?;
                 &dealt
             }
         };

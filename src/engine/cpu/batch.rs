@@ -41,7 +41,7 @@ pub(super) fn loss_gradients(
     let mut sums = vec![BatchSums::zeros(features); batch.draws.len()];
     let mut first_row = 0;
     each_block(blocks, |_, block| {
-        let drawn = Drawn::new(batch.folds, first_row, block.rows());
+        let drawn = Drawn::new(batch.rows, first_row, block.rows());
         let parts = match (block.x(), precision) {
             (Values::F32(x), Precision::F32) => of_block::<f32, f32>(block, batch, drawn, InPlace(x)),
             (Values::F32(x), Precision::F64) => of_block::<f32, f64>(block, batch, drawn, InPlace(x)),

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::kernels::{self, Lanes};
 use crate::data::{Block, LANES, RowVectors};
-use crate::engine::batch::{Draw, poisson_key, poissons};
+use crate::engine::batch::{Draw, DrawnRows, poisson_key, poissons};
 use crate::error::Result;
 use crate::octet::{Octet, Work, dispatch};
 
@@ -18,9 +18,10 @@ pub(super) struct Drawn<'a> {
 }
 
 impl<'a> Drawn<'a> {
-    /// Those of the `rows` rows from `first_row` on.
-    pub(super) fn new(folds: &'a [u8], first_row: usize, rows: usize) -> Self {
-        Drawn { folds: if folds.is_empty() { folds } else { &folds[first_row..first_row + rows] }, first_row }
+    /// The `rows` rows from row `start` of `all` on.
+    pub(super) fn new(all: DrawnRows<'a>, start: usize, rows: usize) -> Self {
+        let folds = if all.folds.is_empty() { all.folds } else { &all.folds[start..start + rows] };
+        Drawn { folds, first_row: all.first + start }
     }
 
     /// How often each row of group `g` counts; of no meaning for padding.
@@ -58,12 +59,12 @@ pub struct WeightSums {
 ///
 /// # Errors
 /// What reading blocks that are not in memory fails with.
-pub(super) fn weight_sums(blocks: &[Block], draws: &[Draw], folds: &[u8]) -> Result<Vec<WeightSums>> {
+pub(super) fn weight_sums(blocks: &[Block], draws: &[Draw], rows: DrawnRows<'_>) -> Result<Vec<WeightSums>> {
     let mut sums = vec![WeightSums::default(); draws.len()];
     let mut first_row = 0;
     for block in blocks {
         let vectors = block.vectors()?;
-        let drawn = Drawn::new(folds, first_row, block.rows());
+        let drawn = Drawn::new(rows, first_row, block.rows());
         sums.par_iter_mut().zip(draws).for_each(|(sums, draw)| {
             let [counted, left_out] = dispatch(Weigh { vectors: &vectors, draw: *draw, drawn });
             sums.classes.iter_mut().zip(counted).for_each(|(sum, s)| *sum += s);

@@ -13,7 +13,7 @@ use super::kernels::{self, Column, OCTETS};
 use super::products::products;
 use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};
 use crate::engine::Params;
-use crate::engine::batch::Draw;
+use crate::engine::batch::{Draw, DrawnRows};
 use crate::error::Result;
 use crate::logistic::{residual_and_loss_octet, variance_octet};
 use crate::octet::{Octet, Stored, Work, dispatch};
@@ -72,8 +72,8 @@ pub enum Curvature<'a> {
     Rows(&'a [f64]),
     /// c = y(1−y) at these parameters (stored units, p slopes and the intercept): the Hessian of the loss.
     At(&'a [f64]),
-    /// The same of rows that count as this draw says, given the fold of each row of all blocks.
-    Drawn(&'a [f64], Draw, &'a [u8]),
+    /// The same of rows that count as this draw says.
+    Drawn(&'a [f64], Draw, DrawnRows<'a>),
     /// c = (y−t)² at these parameters: the sum of the squared scores.
     Scores(&'a [f64]),
     /// c = y(1−y) at the probability of one class of the softmax at these parameters, a column a class.
@@ -354,8 +354,8 @@ fn roots<O: Octet, T: Stored>(o: O, x: &[Column<T>], place: &Group<'_>, curvatur
                     square[k] = o.mul(weight[k], variance_octet(o, a[k]));
                 }
             }
-            if let Curvature::Drawn(_, draw, folds) = curvature {
-                let drawn = Drawn::new(folds, place.first_row, LANES.min(block.rows() - g * LANES));
+            if let Curvature::Drawn(_, draw, rows) = curvature {
+                let drawn = Drawn::new(rows, place.first_row, LANES.min(block.rows() - g * LANES));
                 for (square, count) in square.iter_mut().zip(drawn.counts(draw, 0).as_chunks().0) {
                     *square = o.mul(*square, o.widen(count));
                 }

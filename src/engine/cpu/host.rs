@@ -15,7 +15,7 @@ use super::products::InF64;
 use super::rows::logits;
 use super::scores::clustered_scores;
 use crate::data::{Clusters, Dataset, LANES, Precision, RowBlock, Values, each_block};
-use crate::engine::{Draw, Engine, Params, PointId, RankedEngine};
+use crate::engine::{Draw, DrawnRows, Engine, Params, PointId, RankedEngine};
 use crate::error::Result;
 use crate::linalg::Cholesky;
 use crate::octet::{Octet, Stored, Work, dispatch};
@@ -174,19 +174,15 @@ impl<'a> Host<'a> {
         leverages(&self.data.blocks, map, w, information)
     }
 
-    /// The weights of the rows under each of `draws`; `folds` holds the fold of each row.
+    /// The weights of the `rows` here under each of `draws`.
     ///
     /// # Errors
     /// As [`Host::hessian`].
-    pub fn weight_sums(&self, draws: &[Draw], folds: &[u8]) -> Result<Vec<WeightSums>> {
+    pub fn weight_sums(&self, draws: &[Draw], rows: DrawnRows<'_>) -> Result<Vec<WeightSums>> {
         if let Some(spread) = &self.data.spread {
-            if draws.iter().any(|draw| *draw != Draw::All) {
-                self.data.all_here("the weights of resampled rows")?;
-            }
-            let all = WeightSums { classes: spread.class_weights()?, left_out: [0.0; 2] };
-            return Ok(vec![all; draws.len()]);
+            return spread.weight_sums(draws, rows);
         }
-        weight_sums(&self.data.blocks, draws, folds)
+        weight_sums(&self.data.blocks, draws, rows)
     }
 
     /// Rows of positive weight, and rows whose weight is no whole number.
@@ -309,6 +305,28 @@ impl<'a> Host<'a> {
             first += block.rows();
             Ok(())
         })
+    }
+
+    /// Calls `each` for every row in input order with its fold, its linear predictor (offset included) under the model of W that is
+    /// of its fold, its target and its weight; `folds` holds the fold of each row.
+    ///
+    /// # Errors
+    /// As [`Host::each_row`].
+    pub fn each_row_of_folds(
+        &self,
+        w: &Params,
+        folds: &[u8],
+        mut each: impl FnMut(usize, f64, f64, f64) -> Result<()>,
+    ) -> Result<()> {
+        let Some(spread) = &self.data.spread else {
+            return self.each_row(w, |row, a, t, s| {
+                let fold = usize::from(folds[row]);
+                each(fold, a(fold), t, s)
+            });
+        };
+        self.count_pass();
+        let rows = spread.rows_of_folds(w, folds)?;
+        rows.iter().zip(folds).try_for_each(|([a, t, s], fold)| each(usize::from(*fold), *a, *t, *s))
     }
 
     fn count_pass(&self) {

@@ -82,7 +82,9 @@ impl Batched {
     /// Says to the next submission that the rows of `chunk` are at `place`.
     pub(super) fn describe(&self, gpu: &Gpu, place: usize, chunk: &Chunk, batch: &Batch<'_>) {
         let beside = &self.places[place];
-        gpu.queue.write_buffer(&beside.uniform, 0, bytemuck::bytes_of(&ChunkUniform::new(&self.plan, chunk)));
+        let first_row = (batch.rows.first + chunk.first_of_all) as u32;
+        let uniform = ChunkUniform { first_row, ..ChunkUniform::new(&self.plan, chunk) };
+        gpu.queue.write_buffer(&beside.uniform, 0, bytemuck::bytes_of(&uniform));
         let mut words = vec![ALL; 2 * self.plan.padded_models()];
         for (k, draw) in batch.draws.iter().enumerate() {
             let (kind, value) = match *draw {
@@ -93,8 +95,8 @@ impl Batched {
             let at = k / BATCH * 2 * BATCH + k % BATCH;
             (words[at], words[at + BATCH]) = (kind, value);
         }
-        if !batch.folds.is_empty() {
-            let folds = &batch.folds[chunk.first_of_all..chunk.first_of_all + chunk.rows];
+        if !batch.rows.folds.is_empty() {
+            let folds = &batch.rows.folds[chunk.first_of_all..chunk.first_of_all + chunk.rows];
             words.extend(
                 folds
                     .chunks(ROWS_A_WORD)

@@ -16,7 +16,7 @@ pub(super) struct ChunkUniform {
     pub(super) batches: u32,
     /// Workgroups along x.
     pub(super) width: u32,
-    /// Number of the first row among those of all chunks, modulo 2³².
+    /// Number of the first row among those of all chunks and, in a batch, of all ranks; modulo 2³².
     pub(super) first_row: u32,
     /// Models m.
     pub(super) models: u32,

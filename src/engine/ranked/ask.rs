@@ -20,7 +20,11 @@ pub(in crate::engine) enum Ask {
     Rows(RowsCall),
     /// What went wrong, from each rank on which it did.
     Why,
-    /// There is nothing more to do.
+    /// From now on the rows are in these folds, of which rank 0 sends each rank those of its rows.
+    Folds,
+    /// From now on the rows are two classes: this one, and all others.
+    AgainstRest(usize),
+    /// There is nothing more to do; where the rows were a class against the rest, they are no longer.
     Done,
 }
 
@@ -28,7 +32,7 @@ pub(in crate::engine) enum Ask {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::engine) enum Call {
     LossGradient(u64, Columns),
-    LossGradients(Columns),
+    LossGradients(Columns, Vec<Draw>),
     Softmax(Columns),
     SoftmaxProduct(Columns, Columns),
     Keep(u64),
@@ -48,14 +52,16 @@ pub(in crate::engine) enum RowsCall {
     },
     ClassHessian(ColumnMap, Columns),
     WeightSum(RowSample),
-    /// Σ s·(1−t) and Σ s·t.
-    ClassWeights,
+    /// Under each draw Σ s·(1−t) and Σ s·t, of the rows that count and of those that do not.
+    WeightSums(Vec<Draw>),
     /// Rows of positive weight, and rows whose weight is no whole number.
     Counts,
     /// Two numbers a row, which rank 0 gathers.
     Products(Bits, Bits),
     /// Target and weight of each row, which rank 0 gathers.
     Vectors,
+    /// Of each row its linear predictor under the model of its fold, target and weight, which rank 0 gathers.
+    OfFolds(Columns),
     /// Zᵀr for an r of which rank 0 sends each rank its rows.
     TransposedProducts,
 }
@@ -88,20 +94,20 @@ pub(in crate::engine) enum Curved {
     Rows,
     At(Bits),
     Scores(Bits),
+    Drawn(Bits, Draw),
     Class(Columns, usize),
 }
 
 impl Curved {
-    /// `None` for what is not asked of several ranks.
-    pub(in crate::engine) fn of(curvature: Curvature<'_>) -> Option<Self> {
-        Some(match curvature {
+    pub(in crate::engine) fn of(curvature: Curvature<'_>) -> Self {
+        match curvature {
             Curvature::Gram => Curved::Gram,
             Curvature::Rows(_) => Curved::Rows,
             Curvature::At(w) => Curved::At(Bits(w.to_vec())),
             Curvature::Scores(w) => Curved::Scores(Bits(w.to_vec())),
             Curvature::Class(w, class) => Curved::Class(Columns::of(w), class),
             Curvature::Drawn(w, Draw::All, _) => Curved::At(Bits(w.to_vec())),
-            Curvature::Drawn(..) => return None,
-        })
+            Curvature::Drawn(w, draw, _) => Curved::Drawn(Bits(w.to_vec()), draw),
+        }
     }
 }

@@ -5,7 +5,7 @@ use faer::Mat;
 use super::ask::{Call, Curved, RowsCall};
 use crate::data::{Spread, Unit};
 use crate::engine::cpu::{ColumnMap, CpuEngine, Curvature, Host};
-use crate::engine::{Batch, Draw, Engine, LineId, Params, PointId};
+use crate::engine::{Batch, DrawnRows, Engine, LineId, Params, PointId};
 use crate::error::{Error, Result};
 
 /// An engine over the rows here, and what it holds under the numbers that rank 0 gave.
@@ -47,11 +47,11 @@ impl<'a> Held<'a> {
         known.map(|(_, point)| point).ok_or_else(|| Error::Numerics("internal: a point is held no longer".into()))
     }
 
-    /// The numbers that `call` is answered with, to be added to those of other ranks.
+    /// The numbers that `call` is answered with, to be added to those of other ranks; `rows` are those here.
     ///
     /// # Errors
     /// As the engine's.
-    pub(super) fn answer(&mut self, call: &Call) -> Result<Vec<f64>> {
+    pub(super) fn answer(&mut self, call: &Call, rows: DrawnRows<'_>) -> Result<Vec<f64>> {
         let units = self.units;
         match call {
             Call::LossGradient(number, w) => {
@@ -61,13 +61,11 @@ impl<'a> Held<'a> {
                 (0..w.models()).for_each(|k| numbers.extend(of_all(units, at.gradient.model(k))));
                 Ok(numbers)
             }
-            Call::LossGradients(w) => {
-                let draws = vec![Draw::All; w.models()];
-                let w = here(units, &w.params());
-                let sums = self.engine_mut().loss_gradients(&Batch { w: &w, draws: &draws, folds: &[] })?;
+            Call::LossGradients(w, draws) => {
+                let sums = self.engine_mut().loss_gradients(&Batch { w: &here(units, &w.params()), draws, rows })?;
                 Ok(sums
                     .iter()
-                    .flat_map(|sums| std::iter::once(sums.loss).chain(of_all(units, &sums.gradient)))
+                    .flat_map(|sums| [sums.loss, sums.loss_left_out].into_iter().chain(of_all(units, &sums.gradient)))
                     .collect())
             }
             Call::Softmax(w) => {
@@ -150,12 +148,12 @@ fn map_here(units: &[Unit], map: &ColumnMap) -> ColumnMap {
     }
 }
 
-/// The numbers that a call is answered with of the rows of `spread` here; on rank 0 `all` has the numbers of all rows where the call
-/// wants such.
+/// The numbers that a call is answered with of the rows of `spread` here, which draws know as `rows`; on rank 0 `all` has the
+/// numbers of all rows where the call wants such.
 ///
 /// # Errors
 /// As [`Host`]'s.
-pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64]) -> Result<Vec<f64>> {
+pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64], rows: DrawnRows<'_>) -> Result<Vec<f64>> {
     let (host, units) = (Host::new(&spread.here), spread.units.as_slice());
     match call {
         RowsCall::Hessians { map, curvatures, sample, products } => {
@@ -164,11 +162,11 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64]) -> R
                 .iter()
                 .map(|curved| match curved {
                     Curved::Gram | Curved::Rows => Params::zeros(0, 1),
-                    Curved::At(w) | Curved::Scores(w) => Params::single(moved(&w.0)),
+                    Curved::At(w) | Curved::Scores(w) | Curved::Drawn(w, _) => Params::single(moved(&w.0)),
                     Curved::Class(w, _) => here(units, &w.params()),
                 })
                 .collect();
-            let rows = if curvatures.iter().any(|c| matches!(c, Curved::Rows)) {
+            let factors = if curvatures.iter().any(|c| matches!(c, Curved::Rows)) {
                 spread.team.scatter_numbers(all, &spread.rows)?
             } else {
                 Vec::new()
@@ -177,9 +175,10 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64]) -> R
             for (curved, w) in curvatures.iter().zip(&weights) {
                 here.push(match curved {
                     Curved::Gram => Curvature::Gram,
-                    Curved::Rows => Curvature::Rows(&rows),
+                    Curved::Rows => Curvature::Rows(&factors),
                     Curved::At(_) => Curvature::At(w.model(0)),
                     Curved::Scores(_) => Curvature::Scores(w.model(0)),
+                    Curved::Drawn(_, draw) => Curvature::Drawn(w.model(0), *draw, rows),
                     Curved::Class(_, class) => Curvature::Class(w, *class),
                 });
             }
@@ -190,9 +189,9 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64]) -> R
             Ok(lower_triangle(&host.class_hessian(&map_here(units, map), &here(units, &w.params()))?))
         }
         RowsCall::WeightSum(sample) => Ok(vec![host.weight_sum(*sample)?]),
-        RowsCall::ClassWeights => {
-            let [sums] = host.weight_sums(&[Draw::All], &[])?[..] else { return Ok(Vec::new()) };
-            Ok(sums.classes.to_vec())
+        RowsCall::WeightSums(draws) => {
+            let sums = host.weight_sums(draws, rows)?;
+            Ok(sums.iter().flat_map(|sums| sums.classes.into_iter().chain(sums.left_out)).collect())
         }
         RowsCall::Counts => {
             let (rows, fractions) = host.counts()?;
@@ -204,6 +203,14 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64]) -> R
             Ok(products.into_iter().flat_map(|(value, size)| [value, size]).collect())
         }
         RowsCall::Vectors => Ok(host.vectors()?.into_iter().flat_map(|(t, s)| [t, s]).collect()),
+        RowsCall::OfFolds(w) => {
+            let mut numbers = Vec::with_capacity(3 * spread.here.rows);
+            host.each_row_of_folds(&here(units, &w.params()), rows.folds, |_, a, t, s| {
+                numbers.extend([a, t, s]);
+                Ok(())
+            })?;
+            Ok(numbers)
+        }
         RowsCall::TransposedProducts => {
             let r = spread.team.scatter_numbers(all, &spread.rows)?;
             Ok(of_all(units, &host.transposed_products(&r)?).collect())

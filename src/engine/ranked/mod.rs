@@ -5,11 +5,15 @@
 //! round; the others serve it ([`serve`]).
 
 mod ask;
+mod folds;
 mod held;
+mod rest;
 mod serve;
 #[cfg(test)]
 mod tests;
 
+pub use folds::SharedFolds;
+pub use rest::AgainstRest;
 pub use serve::{dismiss, serve};
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,15 +22,19 @@ use faer::Mat;
 use serde::{Deserialize, Serialize};
 
 use self::ask::{Ask, Call, Columns, Curved, RowsCall};
+use self::folds::of_first_rank;
 use self::held::{Held, Local, answer_of_rows, symmetric};
-use super::cpu::{ColumnMap, Curvature, Host, RowSample};
+use super::cpu::{ColumnMap, Curvature, Host, RowSample, WeightSums};
 use super::{
-    Batch, BatchSums, ClassSums, Cost, DeviceInfo, Draw, Engine, LineId, LossGradient, LossSlope, Params, PointId,
-    Shape, Stamps, check_params,
+    Batch, BatchSums, ClassSums, Cost, DeviceInfo, Draw, DrawnRows, Engine, LineId, LossGradient, LossSlope, Params,
+    PointId, Shape, Stamps, check_params,
 };
 use crate::data::{Precision, Spread, alone};
 use crate::error::{Error, Result};
 use crate::ranks::{Bits, Failure, Team};
+
+/// What draws know of the rows where there are none.
+const NONE: DrawnRows<'static> = DrawnRows { folds: &[], first: 0 };
 
 /// The number that the next engine gets.
 static ENGINES: AtomicU64 = AtomicU64::new(0);
@@ -118,9 +126,14 @@ impl<'a> RankedEngine<'a> {
 
     /// What all ranks answer, added up.
     fn ask(&mut self, call: Call) -> Result<Vec<f64>> {
+        self.ask_of_drawn(call, NONE)
+    }
+
+    /// The same where the call is of draws, to which `rows` are those here.
+    fn ask_of_drawn(&mut self, call: Call, rows: DrawnRows<'_>) -> Result<Vec<f64>> {
         let length = length_of(&call, self.shape);
         self.spread.team.tell(&Ask::Engine(self.number, call.clone()))?;
-        let mine = self.held.answer(&call);
+        let mine = self.held.answer(&call, rows);
         match length {
             Some(length) => added_up(&self.spread.team, mine, length),
             None => mine,
@@ -146,7 +159,7 @@ fn length_of(call: &Call, shape: Shape) -> Option<usize> {
     let width = shape.features + 1;
     match call {
         Call::LossGradient(..) => Some(shape.models * (width + 1)),
-        Call::LossGradients(w) => Some(w.models() * (width + 1)),
+        Call::LossGradients(w, _) => Some(w.models() * (width + 2)),
         Call::Softmax(w) => Some(1 + w.models() * width),
         Call::SoftmaxProduct(w, _) => Some(w.models() * width),
         Call::Keep(_) | Call::StartLine { .. } => None,
@@ -162,8 +175,9 @@ fn length_of_rows(call: &RowsCall, features: usize) -> usize {
         RowsCall::Hessians { map, curvatures, .. } => curvatures.len() * triangle(map.width()),
         RowsCall::ClassHessian(map, w) => triangle(map.width() * w.models()),
         RowsCall::WeightSum(_) => 1,
-        RowsCall::ClassWeights | RowsCall::Counts => 2,
-        RowsCall::Products(..) | RowsCall::Vectors => 0,
+        RowsCall::WeightSums(draws) => 4 * draws.len(),
+        RowsCall::Counts => 2,
+        RowsCall::Products(..) | RowsCall::Vectors | RowsCall::OfFolds(_) => 0,
         RowsCall::TransposedProducts => features + 1,
     }
 }
@@ -188,27 +202,32 @@ fn added_up(team: &Team, mine: Result<Vec<f64>>, length: usize) -> Result<Vec<f6
     Err(failure.map_or_else(|| Error::Rank("one of them has nothing to say".into()), Failure::error))
 }
 
-/// What all ranks answer of their rows: sums, or the numbers of all rows in order; `all` has a number a row where the call wants that.
-fn ask_of_rows(spread: &Spread, call: RowsCall, all: &[f64]) -> Result<Vec<f64>> {
+/// What all ranks answer of their rows: sums, or the numbers of all rows in order; `all` has a number a row where the call wants that,
+/// and draws know those here as `rows`.
+fn ask_of_rows(spread: &Spread, call: RowsCall, all: &[f64], rows: DrawnRows<'_>) -> Result<Vec<f64>> {
     let team = &spread.team;
     team.tell(&Ask::Rows(call.clone()))?;
-    let mine = answer_of_rows(spread, &call, all);
-    if !is_of_rows(&call) {
+    let mine = answer_of_rows(spread, &call, all, rows);
+    let Some(numbers) = numbers_a_row(&call) else {
         return added_up(team, mine, length_of_rows(&call, spread.units.len()));
-    }
-    let gathered = gather(spread, &mine)?;
+    };
+    let gathered = gather(spread, &mine, numbers)?;
     added_up(team, mine.map(|_| Vec::new()), 0)?;
     Ok(gathered)
 }
 
-/// Whether the answer has two numbers a row.
-fn is_of_rows(call: &RowsCall) -> bool {
-    matches!(call, RowsCall::Products(..) | RowsCall::Vectors)
+/// How many numbers a row the answer has, where it is of rows.
+fn numbers_a_row(call: &RowsCall) -> Option<usize> {
+    match call {
+        RowsCall::Products(..) | RowsCall::Vectors => Some(2),
+        RowsCall::OfFolds(_) => Some(3),
+        _ => None,
+    }
 }
 
-/// Two numbers a row of all ranks, on rank 0; of a rank that has failed zeros.
-fn gather(spread: &Spread, mine: &Result<Vec<f64>>) -> Result<Vec<f64>> {
-    let lengths: Vec<usize> = spread.rows.iter().map(|rows| 2 * rows).collect();
+/// So many numbers a row of all ranks, on rank 0; of a rank that has failed zeros.
+fn gather(spread: &Spread, mine: &Result<Vec<f64>>, numbers: usize) -> Result<Vec<f64>> {
+    let lengths: Vec<usize> = spread.rows.iter().map(|rows| numbers * rows).collect();
     let nothing = || vec![0.0; lengths[spread.team.rank()]];
     spread.team.gather_numbers(mine.as_ref().map_or_else(|_| nothing(), Clone::clone), &lengths)
 }
@@ -222,46 +241,62 @@ impl Spread {
         sample: RowSample,
         products: Precision,
     ) -> Result<Vec<Mat<f64>>> {
-        let rows = curvatures.iter().find_map(|c| if let Curvature::Rows(rows) = c { Some(*rows) } else { None });
-        let curved: Option<Vec<Curved>> = curvatures.iter().map(|c| Curved::of(*c)).collect();
-        let curvatures = curved.ok_or_else(|| alone("curvature of resampled rows"))?;
+        let factors = curvatures.iter().find_map(|c| if let Curvature::Rows(rows) = c { Some(*rows) } else { None });
+        let mut rows = NONE;
+        for curvature in curvatures {
+            if let Curvature::Drawn(_, draw, all) = curvature
+                && draw.asks_fold()
+            {
+                rows = of_first_rank(self, &[*draw], *all)?;
+            }
+        }
+        let curvatures = curvatures.iter().map(|c| Curved::of(*c)).collect();
         let call = RowsCall::Hessians { map: map.clone(), curvatures, sample, products };
-        let sums = ask_of_rows(self, call, rows.unwrap_or_default())?;
+        let sums = ask_of_rows(self, call, factors.unwrap_or_default(), rows)?;
         let width = map.width();
         Ok(sums.chunks((width * (width + 1) / 2).max(1)).map(|triangle| symmetric(width, triangle)).collect())
     }
 
     pub(super) fn class_hessian(&self, map: &ColumnMap, w: &Params) -> Result<Mat<f64>> {
-        let sums = ask_of_rows(self, RowsCall::ClassHessian(map.clone(), Columns::of(w)), &[])?;
+        let sums = ask_of_rows(self, RowsCall::ClassHessian(map.clone(), Columns::of(w)), &[], NONE)?;
         Ok(symmetric(map.width() * w.models(), &sums))
     }
 
     pub(super) fn weight_sum(&self, sample: RowSample) -> Result<f64> {
-        Ok(ask_of_rows(self, RowsCall::WeightSum(sample), &[])?[0])
+        Ok(ask_of_rows(self, RowsCall::WeightSum(sample), &[], NONE)?[0])
     }
 
-    pub(super) fn class_weights(&self) -> Result<[f64; 2]> {
-        let sums = ask_of_rows(self, RowsCall::ClassWeights, &[])?;
-        Ok([sums[0], sums[1]])
+    pub(super) fn weight_sums(&self, draws: &[Draw], rows: DrawnRows<'_>) -> Result<Vec<WeightSums>> {
+        let here = of_first_rank(self, draws, rows)?;
+        let sums = ask_of_rows(self, RowsCall::WeightSums(draws.to_vec()), &[], here)?;
+        let of_draw = |[a, b, c, d]: &[f64; 4]| WeightSums { classes: [*a, *b], left_out: [*c, *d] };
+        Ok(sums.as_chunks().0.iter().map(of_draw).collect())
     }
 
     pub(super) fn counts(&self) -> Result<(usize, usize)> {
-        let counts = ask_of_rows(self, RowsCall::Counts, &[])?;
+        let counts = ask_of_rows(self, RowsCall::Counts, &[], NONE)?;
         Ok((counts[0] as usize, counts[1] as usize))
     }
 
     pub(super) fn products(&self, w: &[f64], m: &[f64]) -> Result<Vec<(f64, f64)>> {
-        let all = ask_of_rows(self, RowsCall::Products(Bits(w.to_vec()), Bits(m.to_vec())), &[])?;
+        let all = ask_of_rows(self, RowsCall::Products(Bits(w.to_vec()), Bits(m.to_vec())), &[], NONE)?;
         Ok(all.as_chunks().0.iter().map(|[value, size]| (*value, *size)).collect())
     }
 
     pub(super) fn vectors(&self) -> Result<Vec<(f64, f64)>> {
-        let all = ask_of_rows(self, RowsCall::Vectors, &[])?;
+        let all = ask_of_rows(self, RowsCall::Vectors, &[], NONE)?;
         Ok(all.as_chunks().0.iter().map(|[target, weight]| (*target, *weight)).collect())
     }
 
     pub(super) fn transposed_products(&self, r: &[f64]) -> Result<Vec<f64>> {
-        ask_of_rows(self, RowsCall::TransposedProducts, r)
+        ask_of_rows(self, RowsCall::TransposedProducts, r, NONE)
+    }
+
+    /// Linear predictor, target and weight of each row.
+    pub(super) fn rows_of_folds(&self, w: &Params, folds: &[u8]) -> Result<Vec<[f64; 3]>> {
+        let here = of_first_rank(self, &[Draw::Without(0)], DrawnRows::all(folds))?;
+        let all = ask_of_rows(self, RowsCall::OfFolds(Columns::of(w)), &[], here)?;
+        Ok(all.as_chunks().0.to_vec())
     }
 }
 
@@ -298,14 +333,15 @@ impl Engine for RankedEngine<'_> {
     }
 
     fn loss_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<BatchSums>> {
-        check_params(batch.w, Shape { models: batch.draws.len(), ..self.shape })?;
-        if batch.draws.iter().any(|draw| *draw != Draw::All) {
-            return Err(alone("models of resampled rows"));
-        }
-        let width = self.shape.features + 2;
-        let sums = self.ask(Call::LossGradients(Columns::of(batch.w)))?;
-        let of_one =
-            |numbers: &[f64]| BatchSums { loss: numbers[0], loss_left_out: 0.0, gradient: numbers[1..].to_vec() };
+        batch.check(self.shape)?;
+        let rows = of_first_rank(self.spread, batch.draws, batch.rows)?;
+        let width = self.shape.features + 3;
+        let sums = self.ask_of_drawn(Call::LossGradients(Columns::of(batch.w), batch.draws.to_vec()), rows)?;
+        let of_one = |numbers: &[f64]| BatchSums {
+            loss: numbers[0],
+            loss_left_out: numbers[1],
+            gradient: numbers[2..].to_vec(),
+        };
         Ok(sums.chunks(width).map(|numbers| of_one(numbers).checked()).collect())
     }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::ask::{Ask, RowsCall};
 use super::held::{Held, Local, answer_of_rows};
-use super::{Opened, gather, give, is_of_rows, length_of, length_of_rows};
+use super::{Opened, folds, gather, give, length_of, length_of_rows, numbers_a_row};
 use crate::data::{Dataset, Spread};
 use crate::engine::cpu::Host;
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{Device, DeviceRequest, Shape};
+use crate::engine::{Device, DeviceRequest, DrawnRows, Shape};
 use crate::error::{Error, Result};
 use crate::ranks::{Failure, Team};
 
@@ -18,32 +18,7 @@ use crate::ranks::{Failure, Team};
 /// [`Error::Rank`] when rank 0 cannot be reached; what fails here is rank 0's to tell.
 pub fn serve(data: &Dataset, request: &DeviceRequest, options: &GpuOptions) -> Result<()> {
     let Some(spread) = data.spread.as_deref() else { return Ok(()) };
-    let team = &spread.team;
-    let mut serving = Serving { spread, request, options, device: None, engines: HashMap::new(), failure: None };
-    loop {
-        match team.hear::<Ask>()? {
-            Ask::Open(number, models) => {
-                let opened = serving.open(models);
-                Opened::told(&opened, team)?;
-                opened.into_iter().for_each(|held| drop(serving.engines.insert(number, held)));
-            }
-            Ask::Close(number) => drop(serving.engines.remove(&number)),
-            Ask::Engine(number, call) => {
-                let shape = Shape { rows: spread.here.rows, features: spread.units.len(), models: 1 };
-                let engine = serving.engines.get_mut(&number);
-                let shape = engine.as_ref().map_or(shape, |held| held.engine().shape());
-                let unknown = || Err(Error::Numerics("internal: an engine was asked for that is none".into()));
-                let mine = engine.map_or_else(unknown, |held| held.answer(&call));
-                match length_of(&call, shape) {
-                    Some(length) => serving.give(mine, length)?,
-                    None => serving.failure = mine.err().map(|error| Failure::of(&error, team.rank())),
-                }
-            }
-            Ask::Rows(call) => serving.answer_of_rows(&call)?,
-            Ask::Why => drop(team.collect(&serving.failure.take())?),
-            Ask::Done => return Ok(()),
-        }
-    }
+    Serving::new(spread, request, options, None).until_done().map(|_| ())
 }
 
 /// Tells the other ranks of `team` that there is no more to answer.
@@ -61,11 +36,57 @@ struct Serving<'a> {
     options: &'a GpuOptions,
     device: Option<Device>,
     engines: HashMap<u64, Held<'a>>,
+    /// The folds of the rows here, as told last.
+    folds: Vec<u8>,
     /// What the last call failed with.
     failure: Option<Failure>,
 }
 
 impl<'a> Serving<'a> {
+    fn new(
+        spread: &'a Spread,
+        request: &'a DeviceRequest,
+        options: &'a GpuOptions,
+        device: Option<Device>,
+    ) -> Serving<'a> {
+        Serving { spread, request, options, device, engines: HashMap::new(), folds: Vec::new(), failure: None }
+    }
+
+    /// Answers until there is no more to be asked; the device that was opened for it.
+    fn until_done(mut self) -> Result<Option<Device>> {
+        let (spread, team) = (self.spread, &self.spread.team);
+        loop {
+            match team.hear::<Ask>()? {
+                Ask::Open(number, models) => {
+                    let opened = self.open(models);
+                    Opened::told(&opened, team)?;
+                    opened.into_iter().for_each(|held| drop(self.engines.insert(number, held)));
+                }
+                Ask::Close(number) => drop(self.engines.remove(&number)),
+                Ask::Engine(number, call) => {
+                    let shape = Shape { rows: spread.here.rows, features: spread.units.len(), models: 1 };
+                    let engine = self.engines.get_mut(&number);
+                    let shape = engine.as_ref().map_or(shape, |held| held.engine().shape());
+                    let unknown = || Err(Error::Numerics("internal: an engine was asked for that is none".into()));
+                    let rows = DrawnRows { folds: &self.folds, first: spread.first_row() };
+                    let mine = engine.map_or_else(unknown, |held| held.answer(&call, rows));
+                    match length_of(&call, shape) {
+                        Some(length) => self.give(mine, length)?,
+                        None => self.failure = mine.err().map(|error| Failure::of(&error, team.rank())),
+                    }
+                }
+                Ask::Rows(call) => self.answer_of_rows(&call)?,
+                Ask::Folds => self.folds = folds::heard(spread)?,
+                Ask::AgainstRest(class) => {
+                    let rest = spread.against_rest(class);
+                    self.device = Serving::new(&rest, self.request, self.options, self.device.take()).until_done()?;
+                }
+                Ask::Why => drop(team.collect(&self.failure.take())?),
+                Ask::Done => return Ok(self.device),
+            }
+        }
+    }
+
     /// An engine over the rows here: the host's own, or the device's for so many models.
     fn open(&mut self, models: Option<usize>) -> Result<Held<'a>> {
         let spread = self.spread;
@@ -85,9 +106,10 @@ impl<'a> Serving<'a> {
     }
 
     fn answer_of_rows(&mut self, call: &RowsCall) -> Result<()> {
-        let mine = answer_of_rows(self.spread, call, &[]);
-        if is_of_rows(call) {
-            gather(self.spread, &mine)?;
+        let rows = DrawnRows { folds: &self.folds, first: self.spread.first_row() };
+        let mine = answer_of_rows(self.spread, call, &[], rows);
+        if let Some(numbers) = numbers_a_row(call) {
+            gather(self.spread, &mine, numbers)?;
             return self.give(mine.map(|_| Vec::new()), 0);
         }
         self.give(mine, length_of_rows(call, self.spread.units.len()))

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use super::{dismiss, serve};
+use super::{SharedFolds, dismiss, serve};
 use crate::data::{Dataset, PackOptions, Precision, hash};
 use crate::engine::cpu::{ColumnMap, Curvature, Host, RowSample};
 use crate::engine::gpu::GpuOptions;
-use crate::engine::{Batch, Device, DeviceRequest, Draw, Engine, LossSlope, Params};
+use crate::engine::{Batch, Device, DeviceRequest, Draw, DrawnRows, Engine, LossSlope, Params};
 use crate::error::{Error, Result};
 use crate::ranks::{Team, Traffic, threads};
 
@@ -93,7 +93,7 @@ fn answers(data: &Dataset) -> Vec<f64> {
         engine.probe(line, &[0.0, 0.5, 1.0]).unwrap().iter().flatten().flat_map(|p: &LossSlope| [p.loss, p.slope]),
     );
     // Batches are in f32.
-    let batch = Batch { w: &points[1], draws: &[Draw::All], folds: &[] };
+    let batch = Batch { w: &points[1], draws: &[Draw::All], rows: DrawnRows::all(&[]) };
     let sums = engine.loss_gradients(&batch).unwrap();
     assert!((sums[0].loss / second.loss[0] - 1.0).abs() < 1e-5, "{sums:?}");
     all
@@ -138,7 +138,7 @@ fn what_the_host_asks_of_all_ranks_is_what_one_process_finds() {
         all.extend(original(data, &host.transposed_products(&rows).unwrap()));
         all.extend(host.vectors().unwrap().into_iter().flat_map(|(t, s)| [t, s]));
         let (counted, fractions) = host.counts().unwrap();
-        let weights = host.weight_sums(&[Draw::All], &[]).unwrap()[0].classes;
+        let weights = host.weight_sums(&[Draw::All], DrawnRows::all(&[])).unwrap()[0].classes;
         all.extend([counted as f64, fractions as f64, weights[0], weights[1]]);
         let m = data.moments.iter().zip(&data.columns);
         all.extend(m.flat_map(|(m, c)| [c.scale * m.mean + c.centre, c.scale * m.sd, c.scale * m.max + c.centre]));
@@ -154,6 +154,85 @@ fn what_the_host_asks_of_all_ranks_is_what_one_process_finds() {
     }
     assert_eq!((seen, one.len() > 4000), (3, true));
     assert!(!near(&one, &found(&dataset(1500, 0, 1499)), size));
+}
+
+#[test]
+fn models_of_drawn_rows_are_those_of_one_process() {
+    let of_rows = |shift: usize| -> Vec<u8> { (0..1500).map(|i| ((i * i + shift) % 3) as u8).collect() };
+    let found = |data: &Dataset, folds: &[u8]| -> Vec<f64> {
+        let (host, rows) = (Host::new(data), DrawnRows::all(folds));
+        let draws = [Draw::Without(1), Draw::Poisson { seed: 3, replicate: 8 }, Draw::Without(0)];
+        // Ranks that were not told the folds are not asked about them.
+        let untold = host.weight_sums(&draws, rows);
+        assert_eq!(untold.is_err(), data.spread.is_some());
+        let shared = SharedFolds::new(data, folds).unwrap();
+        let _again = SharedFolds::new(data, folds).unwrap();
+        let mut w = Params::zeros(FEATURES, 3);
+        let betas = [[0.1, -0.2, 0.05, 0.3], [0.02, 0.1, -0.07, -0.1], [-0.01, 0.03, 0.02, 0.0]];
+        for (k, beta) in betas.iter().enumerate() {
+            w.model_mut(k).copy_from_slice(params(data, beta).model(0));
+        }
+        let mut all = Vec::new();
+        let sums = host.engine().unwrap().loss_gradients(&Batch { w: &w, draws: &draws, rows }).unwrap();
+        for sums in &sums {
+            all.extend([sums.loss, sums.loss_left_out]);
+            all.extend(original(data, &sums.gradient));
+        }
+        all.extend(host.weight_sums(&draws, rows).unwrap().iter().flat_map(|s| [s.classes, s.left_out]).flatten());
+        let map = ColumnMap {
+            features: vec![0, 2],
+            factor: [0, 2].map(|j: usize| data.columns[j].scale).to_vec(),
+            shift: [0, 2].map(|j: usize| data.columns[j].centre).to_vec(),
+            intercept: true,
+        };
+        for draw in [Draw::Without(2), draws[1]] {
+            let drawn = Curvature::Drawn(w.model(0), draw, rows);
+            let h = host.hessian(&map, drawn, RowSample::All, Precision::F64).unwrap();
+            all.extend((0..3).flat_map(|i| (0..=i).map(move |j| (i, j))).map(|(i, j)| h[(i, j)]));
+        }
+        host.each_row_of_folds(&w, folds, |fold, a, t, s| {
+            all.extend([fold as f64, a, t, s]);
+            Ok(())
+        })
+        .unwrap();
+        drop(shared);
+        assert_eq!(host.weight_sums(&draws, rows).is_err(), data.spread.is_some());
+        all
+    };
+    let folds = of_rows(0);
+    let one = found(&dataset(1500, 0, 1500), &folds);
+    let size = one.iter().fold(0f64, |most, x| most.max(x.abs()));
+    let mut seen = 0;
+    for ranks in 1..=4 {
+        let (all, _) = on_ranks(ranks, 1500, |data| found(data, &folds));
+        assert!(near(&one, &all, size), "{ranks} ranks");
+        seen += 1;
+    }
+    assert_eq!((seen, one.len() > 6000), (4, true));
+    // Negative control: other folds, in which there are as many rows.
+    assert!(!near(&one, &found(&dataset(1500, 0, 1500), &of_rows(1)), size));
+}
+
+#[test]
+fn folds_are_sent_once_and_a_pass_without_one_is_one_sum() {
+    let mut bytes = Vec::new();
+    for n in [300, 1200, 4800] {
+        let work = |data: &Dataset| {
+            let folds: Vec<u8> = (0..n).map(|i| (i % 2) as u8).collect();
+            let _shared = SharedFolds::new(data, &folds).unwrap();
+            let mut engine = engine(data);
+            for k in 0..5 {
+                let w = Params::single(vec![f64::from(k) * 0.01, 0.0, 0.0, 0.0]);
+                let batch = Batch { w: &w, draws: &[Draw::Without(1)], rows: DrawnRows::all(&folds) };
+                engine.loss_gradients(&batch).unwrap();
+            }
+        };
+        let traffic = on_ranks(3, n, work).1;
+        assert_eq!(traffic.reductions, 5);
+        bytes.push(traffic.reduced_bytes);
+    }
+    // Both losses, p + 1 slopes, and how many ranks failed.
+    assert_eq!(bytes, [5 * 8 * (FEATURES as u64 + 4); 3]);
 }
 
 #[test]
