@@ -100,8 +100,8 @@ impl<'a> Scorer<'a> {
 pub(super) struct ScoredStream<'a>(Origin<'a>);
 
 enum Origin<'a> {
-    Here(Box<RowStream<'a>>, Scorer<'a>),
-    Ranks(Gathered),
+    Here(Box<(RowStream<'a>, Scorer<'a>)>),
+    Ranks(Box<Gathered>),
 }
 
 impl<'a> ScoredStream<'a> {
@@ -119,8 +119,8 @@ impl<'a> ScoredStream<'a> {
     ) -> Result<Option<Self>> {
         let design = &scorer.model.design;
         let Some(team) = team else {
-            let stream = Box::new(RowStream::open(paths, design, options)?);
-            return Ok(Some(ScoredStream(Origin::Here(stream, scorer))));
+            let stream = RowStream::open(paths, design, options)?;
+            return Ok(Some(ScoredStream(Origin::Here(Box::new((stream, scorer))))));
         };
         let mut undivided = HashSet::new();
         let (stream, mine) = loop {
@@ -141,7 +141,8 @@ impl<'a> ScoredStream<'a> {
         }
         let device = devices.into_iter().flatten().next();
         let next = parts.iter().enumerate().flat_map(|(rank, parts)| std::iter::repeat_n(rank, *parts)).collect();
-        Ok(Some(ScoredStream(Origin::Ranks(Gathered { team: Arc::clone(team), mine, next, read, device }))))
+        let gathered = Gathered { team: Arc::clone(team), mine, next, read, device };
+        Ok(Some(ScoredStream(Origin::Ranks(Box::new(gathered)))))
     }
 
     /// The next rows; none at the end.
@@ -150,7 +151,10 @@ impl<'a> ScoredStream<'a> {
     /// As [`RowStream::next`], and what computing fails with.
     pub(super) fn next(&mut self, terminal: &Terminal) -> Result<Option<ScoredRows>> {
         match &mut self.0 {
-            Origin::Here(stream, scorer) => stream.next(terminal)?.map(|rows| scorer.score_rows(rows)).transpose(),
+            Origin::Here(here) => {
+                let (stream, scorer) = here.as_mut();
+                stream.next(terminal)?.map(|rows| scorer.score_rows(rows)).transpose()
+            }
             Origin::Ranks(gathered) => gathered.next(),
         }
     }
@@ -158,7 +162,7 @@ impl<'a> ScoredStream<'a> {
     /// What reading met, and what computed.
     pub(super) fn finish(self) -> (ReadSummary, Option<DeviceInfo>) {
         match self.0 {
-            Origin::Here(stream, scorer) => (stream.finish(), scorer.device().cloned()),
+            Origin::Here(here) => (here.0.finish(), here.1.device().cloned()),
             Origin::Ranks(mut gathered) => (std::mem::take(&mut gathered.read), gathered.device.take()),
         }
     }
