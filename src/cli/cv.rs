@@ -139,7 +139,7 @@ fn report(cv: &CrossValidation, training: &Training, options: &FitOptions, refit
 fn text(cv: &CrossValidation, training: &Training, verified: bool, chosen: usize, model: Option<&Path>) -> String {
     let data = &training.train;
     let alone = cv.models.fits.iter().map(|fit| fit.evaluations).max().unwrap_or(0);
-    let mut text = format!("device     {}{}\n", device_words(cv.device()), ranks_text(data));
+    let mut text = format!("device     {}{}\n", device_words(cv.device()), ranks_text(data.ranks()));
     text += &format!("data       {} × {}\n", count(data.rows as u64), count(data.features.len() as u64));
     text += &format!(
         "models     {} penalties × {} folds, fitted at once in {} of X; the slowest took part in {alone}\n",

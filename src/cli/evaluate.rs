@@ -13,7 +13,7 @@ use super::agreed;
 use super::args::{EvaluateArgs, JudgingArgs};
 use super::exit::Outcome;
 use super::metrics::text;
-use super::output::{device_words, json, plural, stdout};
+use super::output::{device_words, json, plural, ranks_text, stdout};
 use super::page::save;
 use super::progress::Terminal;
 use super::scored::{ScoredRows, ScoredStream, Scorer};
@@ -96,16 +96,18 @@ pub(super) fn run(
     if left_out_rows > 0 {
         terminal.warn(&left_out(left_out_rows));
     }
+    let ranks = team.map_or(1, |team| team.ranks());
     if args.common.json {
         json(&json!({
             "device": scored.device,
+            "ranks": ranks,
             "classes": model.classes,
             "rows_left_out": left_out_rows,
             "metrics": scored.metrics,
             "groups": scored.groups_json(),
         }))?;
     } else {
-        stdout(&format!("device     {}\n", device_words(&scored.device)))?;
+        stdout(&format!("device     {}{}\n", device_words(&scored.device), ranks_text(ranks)))?;
         stdout(&text("metrics", &scored, &model.classes, &args.judging))?;
     }
     if let Some(path) = &args.page.report {

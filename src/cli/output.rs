@@ -92,6 +92,6 @@ pub(super) fn short(value: f64) -> String {
 }
 
 /// How many ranks share the rows, where several do.
-pub(super) fn ranks_text(data: &Dataset) -> String {
-    if data.ranks() > 1 { format!(" on {} ranks", data.ranks()) } else { String::new() }
+pub(super) fn ranks_text(ranks: usize) -> String {
+    if ranks > 1 { format!(" on {ranks} ranks") } else { String::new() }
 }

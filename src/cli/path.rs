@@ -111,7 +111,7 @@ fn object(path: &Path, data: &Dataset, classes: &[String], options: &FitOptions)
 
 fn text(path: &Path, data: &Dataset, verified: bool) -> String {
     let fits = &path.models.fits;
-    let mut text = format!("device     {}{}\n", device_words(&path.models.device), ranks_text(data));
+    let mut text = format!("device     {}{}\n", device_words(&path.models.device), ranks_text(data.ranks()));
     text += &format!("data       {} × {}\n", count(data.rows as u64), count(data.features.len() as u64));
     text += &format!(
         "models     {} penalties, fitted at once in {} of X in {:.3} s; the slowest took part in {}\n",

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::agreed;
 use super::args::{PredictArgs, trimmed};
 use super::exit::Outcome;
-use super::output::{device_words, json, plural};
+use super::output::{device_words, json, plural, ranks_text};
 use super::predictions::{Prediction, Predictions, is_parquet};
 use super::progress::Terminal;
 use super::scored::{ScoredRows, ScoredStream, Scorer};
@@ -80,15 +80,18 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal, team: Option<&Arc<Tea
             plural(empty, "row")
         ));
     }
+    let ranks = team.map_or(1, |team| team.ranks());
     if args.common.json {
         json(&json!({
             "rows": rows,
+            "ranks": ranks,
             "rows_empty": empty,
             "device": device,
             "output": args.output.as_ref().map(|path| path.display().to_string()),
         }))?;
     } else {
-        let device = device.map_or(String::new(), |device| format!(" on {}", device_words(&device)));
+        let words = |device| format!(" on {}{}", device_words(&device), ranks_text(ranks));
+        let device = device.map_or(String::new(), words);
         terminal.note(&format!("{} predicted{device}", plural(rows, "row")));
     }
     Ok(Outcome::Done)

@@ -324,7 +324,7 @@ pub(super) fn text(fit: &Fit, training: &Training, model: &Model, extras: &Extra
         "data       {} × {}{}; {target}: {positive} is modelled as 1, {negative} as 0\n",
         plural(data.rows as u64, "row"),
         plural(data.features.len() as u64, "feature"),
-        ranks_text(data),
+        ranks_text(data.ranks()),
     );
     if fit.rounding > 0.0 {
         text += &format!(
