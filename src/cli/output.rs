@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::data::Dataset;
 use crate::engine::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 use crate::model::{check_output, write_atomically};

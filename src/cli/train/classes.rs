@@ -231,7 +231,7 @@ fn text(fit: &ClassFit, training: &Training, model: &Model, args: &TrainArgs) ->
         "data       {} × {}{}; {target}: {} classes ({})\n",
         plural(data.rows as u64, "row"),
         plural(data.features.len() as u64, "feature"),
-        ranks_text(data),
+        ranks_text(data.ranks()),
         classes.len(),
         training.design.target.shown(),
     );
