@@ -12,6 +12,7 @@ use serde_json::json;
 use super::agreed;
 use super::args::{EvaluateArgs, JudgingArgs};
 use super::exit::Outcome;
+use super::job;
 use super::metrics::text;
 use super::output::{device_words, json, plural, ranks_text, stdout};
 use super::page::save;
@@ -96,7 +97,7 @@ pub(super) fn run(
     if left_out_rows > 0 {
         terminal.warn(&left_out(left_out_rows));
     }
-    let ranks = team.map_or(1, |team| team.ranks());
+    let ranks = job::ranks(team);
     if args.common.json {
         json(&json!({
             "device": scored.device,
@@ -204,11 +205,10 @@ impl<'a> Judged<'a> {
                 continue;
             }
             let group = rows.groups.as_ref().map(|groups| groups[row].as_str());
-            let predictors: Vec<f64> = rows.predictors_of(row).collect();
             match &mut self.tally {
-                AnyTally::Two(tallies) => tallies.add(group, |tally| tally.add(predictors[0], t, s))?,
+                AnyTally::Two(tallies) => tallies.add(group, |tally| tally.add(rows.predictor_of(row), t, s))?,
                 AnyTally::More(tallies) => {
-                    let logs = self.model.log_probabilities(&predictors);
+                    let logs = self.model.log_probabilities(&rows.predictors_of(row).collect::<Vec<f64>>());
                     tallies.add(group, |tally| tally.add(&logs, t as usize, s))?;
                 }
             }

@@ -87,6 +87,11 @@ impl Job {
     pub(super) fn leave(self, _together: bool, _code: u8) {}
 }
 
+/// How many ranks there are.
+pub(super) fn ranks(team: Option<&Arc<Team>>) -> usize {
+    team.map_or(1, |team| team.ranks())
+}
+
 /// Refuses what several ranks do not do together.
 pub(super) fn check(team: Option<&Arc<Team>>, command: &Command) -> Result<()> {
     let Some(team) = team else { return Ok(()) };

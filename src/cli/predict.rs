@@ -9,6 +9,7 @@ use serde_json::json;
 use super::agreed;
 use super::args::{PredictArgs, trimmed};
 use super::exit::Outcome;
+use super::job;
 use super::output::{device_words, json, plural, ranks_text};
 use super::predictions::{Prediction, Predictions, is_parquet};
 use super::progress::Terminal;
@@ -80,7 +81,7 @@ pub(super) fn run(args: &PredictArgs, terminal: &Terminal, team: Option<&Arc<Tea
             plural(empty, "row")
         ));
     }
-    let ranks = team.map_or(1, |team| team.ranks());
+    let ranks = job::ranks(team);
     if args.common.json {
         json(&json!({
             "rows": rows,

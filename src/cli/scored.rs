@@ -42,6 +42,11 @@ pub(super) struct ScoredRows {
 }
 
 impl ScoredRows {
+    /// The linear predictor of a row, or that of the first class.
+    pub(super) fn predictor_of(&self, row: usize) -> f64 {
+        self.predictors.0[row]
+    }
+
     /// The linear predictors of a row: one, or one for each of more than two classes.
     pub(super) fn predictors_of(&self, row: usize) -> impl Iterator<Item = f64> + '_ {
         self.predictors.0.iter().skip(row).step_by(self.rows).copied()
@@ -186,8 +191,7 @@ impl Gathered {
         }
         self.team.tell(&Some(rank))?;
         let theirs: Result<Option<ScoredRows>, Failure> = Ok(None);
-        let all = self.team.collect(&theirs)?.into_iter();
-        all.into_iter().find_map(Result::transpose).transpose().map_err(Failure::error)
+        self.team.collect(&theirs)?.into_iter().find_map(Result::transpose).transpose().map_err(Failure::error)
     }
 }
 

@@ -17,15 +17,11 @@ use rayon::prelude::*;
 
 use super::super::files::Source;
 use super::super::{Batch, Field, Kind, Reader, Request};
-use super::thrift::{Fault, check_metadata, check_page_header};
+use super::thrift::{Fault, check_metadata, check_page_header, page_sizes};
 use super::{Onward, Parts, Places, Plan, Table, check_unpacked, damaged, guarded};
 use crate::error::Result;
 
 const FORMAT: &str = "a Parquet file";
-/// In a Thrift structure: a 32-bit integer that is the field after the one before.
-const NEXT_FIELD_I32: u8 = 0x15;
-/// Bytes of such a number at the most.
-const VARINT_BYTES: usize = 5;
 /// What a file ends in: the length of its metadata, which lies before that, and its name.
 const FOOTER_BYTES: u64 = 8;
 /// Bytes of a page's header at the most; it may hold the least and the largest value.
@@ -331,19 +327,9 @@ fn check_footer(file: &Places) -> Result<(), String> {
     }
 }
 
-/// Refuses a page that says it unpacks to more than it can. Its header is a Thrift structure in compact form, whose first fields, all
-/// of them 32-bit integers, are the kind of the page and its sizes unpacked and packed.
-fn check_page(mut header: &[u8]) -> Result<(), String> {
-    let mut field = || {
-        let rest = header.strip_prefix(&[NEXT_FIELD_I32])?;
-        let length = rest.iter().position(|byte| byte & 0x80 == 0).filter(|last| *last < VARINT_BYTES)? + 1;
-        let (varint, rest) = rest.split_at(length);
-        header = rest;
-        let number = varint.iter().rev().fold(0u64, |number, byte| number << 7 | u64::from(byte & 0x7f));
-        // Zigzag: the last bit is the sign.
-        Some(if number & 1 == 0 { number >> 1 } else { 0 })
-    };
-    let (Some(_), Some(unpacked), Some(packed)) = (field(), field(), field()) else {
+/// Refuses a page that says it unpacks to more than it can.
+fn check_page(header: &[u8]) -> Result<(), String> {
+    let Some([unpacked, packed]) = page_sizes(header) else {
         return Err("a page has an impossible header".into());
     };
     check_unpacked(packed, unpacked)

@@ -131,6 +131,9 @@ const PAGE_HEADER: &[(i16, Form)] = &[
 const DEPTH: usize = 64;
 /// Bytes of a number at the most.
 const VARINT_BYTES: usize = 10;
+const I32_BYTES: usize = 5;
+/// A field whose number is the next one.
+const NEXT_FIELD: u8 = 0x10;
 /// How types are written: a flag in a structure is its type.
 const STOP: u8 = 0;
 const TRUE: u8 = 1;
@@ -170,6 +173,21 @@ pub(super) fn check_metadata(bytes: &[u8]) -> Result<(), Fault> {
 /// What is wrong with them.
 pub(super) fn check_page_header(bytes: &[u8]) -> Result<(), Fault> {
     Walk(bytes).structure(PAGE_HEADER, DEPTH)
+}
+
+/// What a page says that it takes unpacked and packed, where its header begins with its kind and these, one field after the other.
+pub(super) fn page_sizes(header: &[u8]) -> Option<[u64; 2]> {
+    let mut walk = Walk(header);
+    let mut number = || {
+        let head = walk.byte().ok()?;
+        let before = walk.0.len();
+        let number = walk.varint().ok()?;
+        let sound = head == NEXT_FIELD | I32_TYPE && before - walk.0.len() <= I32_BYTES;
+        // Zigzag: the last bit is the sign.
+        sound.then_some(if number & 1 == 0 { number >> 1 } else { 0 })
+    };
+    number()?;
+    Some([number()?, number()?])
 }
 
 /// The bytes that are still to be looked at.
