@@ -1,13 +1,13 @@
 //! Parquet: row groups, in each of which the columns lie one after the other.
 
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+mod pages;
+
+use std::io::{self, BufReader};
 use std::ops::Range;
 use std::sync::Arc;
 
-use ::parquet::arrow::ProjectionMask;
-use ::parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
+use ::parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use ::parquet::errors::{ParquetError, Result as ParquetResult};
 use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use ::parquet::file::reader::{ChunkReader, Length};
@@ -17,15 +17,14 @@ use rayon::prelude::*;
 
 use super::super::files::Source;
 use super::super::{Batch, Field, Kind, Reader, Request};
-use super::thrift::{Fault, check_metadata, check_page_header, page_sizes};
-use super::{Onward, Parts, Places, Plan, Table, check_unpacked, damaged, guarded};
+use super::thrift::{Fault, check_metadata};
+use super::{Onward, Parts, Places, Plan, Table, damaged, guarded};
 use crate::error::Result;
+use pages::CheckedRowGroup;
 
 const FORMAT: &str = "a Parquet file";
 /// What a file ends in: the length of its metadata, which lies before that, and its name.
 const FOOTER_BYTES: u64 = 8;
-/// Bytes of a page's header at the most; it may hold the least and the largest value.
-const HEADER_BYTES: usize = 1 << 20;
 
 /// A Parquet file.
 pub(in crate::data) struct Parquet {
@@ -121,13 +120,13 @@ impl Task {
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => {
-                let fields = plan.fields[self.columns.clone()].iter().copied();
-                let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(Pages(file.clone()), metadata.clone())
-                    .with_projection(ProjectionMask::roots(metadata.parquet_schema(), fields))
-                    .with_row_groups(vec![self.row_group])
-                    .with_batch_size(plan.slice_rows)
-                    .build()?;
-                none.insert(reader)
+                let schema = metadata.parquet_schema();
+                let fields = ProjectionMask::roots(schema, plan.fields[self.columns.clone()].iter().copied());
+                let levels = parquet_to_arrow_field_levels(schema, fields, Some(metadata.schema().fields()))?;
+                let row_group = CheckedRowGroup::new(file, metadata.metadata(), self.row_group);
+                // Room is made for so many rows at once. A group that goes on after these has as many as a slice.
+                let rows = plan.slice_rows.min(self.rows);
+                none.insert(ParquetRecordBatchReader::try_new_with_row_groups(&levels, &row_group, rows, None)?)
             }
         };
         let mut slices = Vec::new();
@@ -244,75 +243,6 @@ impl ChunkReader for Places {
     }
 }
 
-/// A file of which pages are read.
-#[derive(Clone)]
-struct Pages(Places);
-
-impl Length for Pages {
-    fn len(&self) -> u64 {
-        self.0.length
-    }
-}
-
-impl ChunkReader for Pages {
-    type T = PageReader;
-
-    fn get_read(&self, start: u64) -> ParquetResult<PageReader> {
-        Ok(PageReader { inner: self.0.get_read(start)?, head: None })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        self.0.get_bytes(start, length)
-    }
-}
-
-/// Reads a page from its header on, if that can be true.
-struct PageReader {
-    inner: BufReader<Onward>,
-    /// Its first bytes, once they are read.
-    head: Option<Cursor<Vec<u8>>>,
-}
-
-impl PageReader {
-    /// The first bytes, with a header that can be true.
-    fn checked(inner: &mut BufReader<Onward>) -> io::Result<Vec<u8>> {
-        let mut head = Vec::new();
-        loop {
-            let more = inner.fill_buf()?;
-            let length = more.len();
-            head.extend_from_slice(more);
-            inner.consume(length);
-            match check_page_header(&head) {
-                Ok(()) => break,
-                Err(Fault::Impossible(what)) => {
-                    return Err(io::Error::other(format!("the header of a page has {what}")));
-                }
-                // The file ends before the header does: the crate says so.
-                Err(Fault::Short) if length == 0 => break,
-                Err(Fault::Short) if head.len() > HEADER_BYTES => {
-                    return Err(io::Error::other("the header of a page has no end"));
-                }
-                Err(Fault::Short) => {}
-            }
-        }
-        check_page(&head).map_err(io::Error::other)?;
-        Ok(head)
-    }
-}
-
-impl Read for PageReader {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let head = match &mut self.head {
-            Some(head) => head,
-            none => none.insert(Cursor::new(PageReader::checked(&mut self.inner)?)),
-        };
-        match head.read(out)? {
-            0 => self.inner.read(out),
-            read => Ok(read),
-        }
-    }
-}
-
 /// Refuses metadata that would be read for ever.
 fn check_footer(file: &Places) -> Result<(), String> {
     let Some(end) = file.length.checked_sub(FOOTER_BYTES) else { return Ok(()) };
@@ -324,34 +254,5 @@ fn check_footer(file: &Places) -> Result<(), String> {
     match check_metadata(&read(start, length)?) {
         Err(Fault::Impossible(what)) => Err(format!("its metadata has {what}")),
         Ok(()) | Err(Fault::Short) => Ok(()),
-    }
-}
-
-/// Refuses a page that says it unpacks to more than it can.
-fn check_page(header: &[u8]) -> Result<(), String> {
-    let Some([unpacked, packed]) = page_sizes(header) else {
-        return Err("a page has an impossible header".into());
-    };
-    check_unpacked(packed, unpacked)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_that_promises_the_impossible_is_refused() {
-        // Kind 0; 8 bytes that unpack to 10.
-        assert_eq!(check_page(&[0x15, 0, 0x15, 20, 0x15, 16, 0x2c]), Ok(()));
-        // The same to 2³¹ − 1, and 2 MiB to that.
-        let most = [0x15, 0, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15];
-        let few = check_page(&[&most[..], &[16]].concat()).unwrap_err();
-        assert!(few.contains("8 bytes say that they unpack to 2147483647"), "{few}");
-        assert_eq!(check_page(&[&most[..], &[0x80, 0x80, 0x80, 0x02]].concat()), Ok(()));
-        // Fields in another order or form, a number without end, none at all.
-        let headers: [&[u8]; 5] =
-            [&[], &[0x25, 20, 0x15, 16], &[0x15, 0, 0x25, 20], &[0x15, 0, 0x15, 20, 0x25, 16], &[0x15, 0, 0x15]];
-        assert!(headers.iter().all(|header| check_page(header).is_err()));
-        assert!(check_page(&[&[0x15, 0, 0x15][..], &[0xff; 20]].concat()).is_err());
     }
 }

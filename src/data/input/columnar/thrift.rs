@@ -191,22 +191,29 @@ pub(super) fn page_sizes(header: &[u8]) -> Option<[u64; 2]> {
 }
 
 /// The bytes that are still to be looked at.
-struct Walk<'a>(&'a [u8]);
+pub(super) struct Walk<'a>(pub(super) &'a [u8]);
 
 impl Walk<'_> {
-    fn skip(&mut self, bytes: u64) -> Result<(), Fault> {
+    pub(super) fn skip(&mut self, bytes: u64) -> Result<(), Fault> {
         let bytes = usize::try_from(bytes).map_err(|_| Fault::Short)?;
         self.0 = self.0.get(bytes..).ok_or(Fault::Short)?;
         Ok(())
     }
 
-    fn byte(&mut self) -> Result<u8, Fault> {
+    /// Four bytes, the lowest first.
+    pub(super) fn u32(&mut self) -> Result<u32, Fault> {
+        let (first, rest) = self.0.split_first_chunk().ok_or(Fault::Short)?;
+        self.0 = rest;
+        Ok(u32::from_le_bytes(*first))
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Fault> {
         let (first, rest) = self.0.split_first().ok_or(Fault::Short)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    fn varint(&mut self) -> Result<u64, Fault> {
+    pub(super) fn varint(&mut self) -> Result<u64, Fault> {
         let mut number = 0;
         for k in 0..VARINT_BYTES {
             let byte = self.byte()?;

@@ -1,5 +1,7 @@
 //! Tests of what the types of both formats say.
 
+use ::parquet::basic::Encoding;
+use ::parquet::file::properties::WriterVersion;
 use arrow_array::types::{Float16Type, Int8Type, UInt16Type};
 use arrow_buffer::i256;
 
@@ -198,4 +200,30 @@ fn times_that_no_calendar_reaches_stand_as_numbers() {
     assert_eq!(texts(&found, 0), ["9223372036854775807", "-9223372036854775808", "1970-01-01T00:00:00"]);
     assert_eq!(texts(&found, 1), ["2147483647", "-2147483648", "1970-01-01"]);
     assert_eq!(found.numbers[1], [2_147_483_647.0, -2_147_483_648.0, 0.0]);
+}
+
+#[test]
+fn strings_in_delta_encodings_are_read() {
+    let words: Vec<Option<String>> = (0..1000u32)
+        .map(|i| (i % 7 > 0).then(|| format!("{:04}{}", i % 40 * 211, "x".repeat(i as usize % 9))))
+        .collect();
+    let batch = table(vec![("t", Arc::new(words.iter().cloned().collect::<StringArray>()))]);
+    let mut seen = 0;
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
+            let properties = WriterProperties::builder().set_writer_version(version).set_dictionary_enabled(false);
+            let mut writer =
+                ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.set_encoding(encoding).build()))
+                    .unwrap();
+            writer.write(&batch).unwrap();
+            let file = saved(&writer.into_inner().unwrap());
+            let found = read_path(Form::Parquet, file.path(), &[(0, Kind::Text)]).unwrap();
+            assert_eq!(
+                texts(&found, 0),
+                words.iter().map(|word| word.clone().unwrap_or("-".into())).collect::<Vec<_>>()
+            );
+            seen += found.rows;
+        }
+    }
+    assert_eq!(seen, 4000);
 }
