@@ -1,5 +1,5 @@
 //! Pages of a Parquet file, held to be possible before the parquet crate makes room for what they say they hold: their headers before
-//! they are unpacked, and the numbers of values in the delta encodings of strings before they are decoded.
+//! they are unpacked, and the numbers of values in dictionaries and in the delta encodings of strings before they are decoded.
 //!
 //! Forms: `Encodings.md` of parquet-format.
 
@@ -94,7 +94,7 @@ impl Iterator for CheckedPages {
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
         let page = self.pages.get_next_page()?;
-        match page.as_ref().map_or(Ok(()), |page| check_strings(page, self.most_levels)) {
+        match page.as_ref().map_or(Ok(()), |page| check_values(page, self.most_levels)) {
             Ok(()) => Ok(page),
             Err(Fault::Short) => Err(ParquetError::EOF("a page ends before its values do".into())),
             Err(Fault::Impossible(what)) => Err(ParquetError::General(format!("a page has {what}"))),
@@ -110,17 +110,21 @@ impl PageReader for CheckedPages {
     }
 }
 
-/// Holds strings in a delta encoding to be no more than the page's values, for which decoders make room.
-fn check_strings(page: &Page, most_levels: [i16; 2]) -> Result<(), Fault> {
-    let encoding = page.encoding();
+/// Holds the values for which decoders make room to be no more than there can be: those of a dictionary, of which each has a byte at the
+/// least, and strings in a delta encoding.
+fn check_values(page: &Page, most_levels: [i16; 2]) -> Result<(), Fault> {
+    let (encoding, bytes) = (page.encoding(), page.buffer());
+    let values = u64::from(page.num_values());
+    if matches!(page, Page::DictionaryPage { .. }) && values > bytes.len() as u64 {
+        return Err(Fault::Impossible("a dictionary of more values than bytes"));
+    }
     if !matches!(encoding, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY) {
         return Ok(());
     }
-    let bytes = page.buffer();
-    let most = u64::from(page.num_values()).min(STRINGS.max(bytes.len() as u64));
+    let most = values.min(STRINGS.max(bytes.len() as u64));
     let mut walk = Walk(bytes);
     match page {
-        Page::DataPage { num_values, def_level_encoding, rep_level_encoding, .. } => {
+        Page::DataPage { def_level_encoding, rep_level_encoding, .. } => {
             for (most, encoding) in most_levels.into_iter().zip([rep_level_encoding, def_level_encoding]) {
                 let bits = u64::from(i16::BITS - most.leading_zeros());
                 match encoding {
@@ -130,7 +134,7 @@ fn check_strings(page: &Page, most_levels: [i16; 2]) -> Result<(), Fault> {
                         walk.skip(length.into())?;
                     }
                     // In the one other encoding, each level has as many bits.
-                    _ => walk.skip((u64::from(*num_values) * bits).div_ceil(8))?,
+                    _ => walk.skip((values * bits).div_ceil(8))?,
                 }
             }
         }
@@ -286,8 +290,23 @@ mod tests {
     }
 
     #[test]
+    fn a_dictionary_of_more_values_than_bytes_is_refused() {
+        let dictionary = |num_values| {
+            let page = Page::DictionaryPage {
+                buf: vec![0; 16].into(),
+                num_values,
+                encoding: Encoding::PLAIN,
+                is_sorted: false,
+            };
+            check_values(&page, [0, 1])
+        };
+        assert_eq!(dictionary(4), Ok(()));
+        assert_eq!(dictionary(u32::MAX), Err(Fault::Impossible("a dictionary of more values than bytes")));
+    }
+
+    #[test]
     fn strings_beyond_the_values_of_their_page_are_refused() {
-        let lengths = |bytes, values| check_strings(&page(bytes, values, Encoding::DELTA_LENGTH_BYTE_ARRAY), [0, 0]);
+        let lengths = |bytes, values| check_values(&page(bytes, values, Encoding::DELTA_LENGTH_BYTE_ARRAY), [0, 0]);
         assert_eq!(lengths(packed(100), 100), Ok(()));
         let beyond = Err(Fault::Impossible("more strings than it can hold"));
         assert_eq!(lengths(packed(100), 99), beyond);
@@ -300,7 +319,7 @@ mod tests {
         // The second list, after one whose first miniblock has numbers of 3 bits: 32 of them are 12 bytes.
         let both = |second| {
             let first = [&[0x80, 0x01, 4, 20, 0, 0, 3, 9, 9, 9][..], &[0xff; 12]].concat();
-            check_strings(&page([first, second].concat(), 20, Encoding::DELTA_BYTE_ARRAY), [0, 0])
+            check_values(&page([first, second].concat(), 20, Encoding::DELTA_BYTE_ARRAY), [0, 0])
         };
         assert_eq!(both(packed(20)), Ok(()));
         assert_eq!(both(packed(21)), beyond);
@@ -310,7 +329,7 @@ mod tests {
             if let Page::DataPage { def_level_encoding, .. } = &mut page {
                 *def_level_encoding = encoding;
             }
-            check_strings(&page, [0, 1])
+            check_values(&page, [0, 1])
         };
         assert_eq!(levels(&[2, 0, 0, 0, 40, 1], Encoding::RLE), beyond);
         assert_eq!(levels(&[255, 255, 15], Encoding::PLAIN), beyond);
