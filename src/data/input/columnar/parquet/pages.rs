@@ -50,7 +50,7 @@ impl RowGroups for CheckedRowGroup {
         let chunk = self.row_group().column(column);
         let pages = SerializedPageReader::new(Arc::clone(&self.file), chunk, self.num_rows(), None)?;
         let of = chunk.column_descr();
-        let pages = CheckedPages { pages, most_levels: [of.max_rep_level(), of.max_def_level()] };
+        let pages = CheckedPages { pages, largest_levels: [of.max_rep_level(), of.max_def_level()] };
         Ok(Box::new(OneChunk(Some(Box::new(pages)))))
     }
 
@@ -80,7 +80,7 @@ impl PageIterator for OneChunk {}
 struct CheckedPages {
     pages: SerializedPageReader<Headers>,
     /// The largest level of repetition and of definition.
-    most_levels: [i16; 2],
+    largest_levels: [i16; 2],
 }
 
 impl Iterator for CheckedPages {
@@ -94,7 +94,7 @@ impl Iterator for CheckedPages {
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
         let page = self.pages.get_next_page()?;
-        match page.as_ref().map_or(Ok(()), |page| check_values(page, self.most_levels)) {
+        match page.as_ref().map_or(Ok(()), |page| check_values(page, self.largest_levels)) {
             Ok(()) => Ok(page),
             Err(Fault::Short) => Err(ParquetError::EOF("a page ends before its values do".into())),
             Err(Fault::Impossible(what)) => Err(ParquetError::General(format!("a page has {what}"))),
@@ -112,7 +112,7 @@ impl PageReader for CheckedPages {
 
 /// Holds the values for which decoders make room to be no more than there can be: those of a dictionary, of which each has a byte at the
 /// least, and strings in a delta encoding.
-fn check_values(page: &Page, most_levels: [i16; 2]) -> Result<(), Fault> {
+fn check_values(page: &Page, largest_levels: [i16; 2]) -> Result<(), Fault> {
     let (encoding, bytes) = (page.encoding(), page.buffer());
     let values = u64::from(page.num_values());
     if matches!(page, Page::DictionaryPage { .. }) && values > bytes.len() as u64 {
@@ -125,10 +125,10 @@ fn check_values(page: &Page, most_levels: [i16; 2]) -> Result<(), Fault> {
     let mut walk = Walk(bytes);
     match page {
         Page::DataPage { def_level_encoding, rep_level_encoding, .. } => {
-            for (most, encoding) in most_levels.into_iter().zip([rep_level_encoding, def_level_encoding]) {
-                let bits = u64::from(i16::BITS - most.leading_zeros());
+            for (largest, encoding) in largest_levels.into_iter().zip([rep_level_encoding, def_level_encoding]) {
+                let bits = u64::from(i16::BITS - largest.leading_zeros());
                 match encoding {
-                    _ if most == 0 => {}
+                    _ if largest == 0 => {}
                     Encoding::RLE => {
                         let length = walk.u32()?;
                         walk.skip(length.into())?;
@@ -174,7 +174,6 @@ fn pass_packed_deltas(walk: &mut Walk, most: u64) -> Result<(), Fault> {
 }
 
 /// A file of which the headers of pages are checked.
-#[derive(Clone)]
 struct Headers(Places);
 
 impl Length for Headers {
