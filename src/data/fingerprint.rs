@@ -14,6 +14,7 @@
 //! ```
 
 use std::fmt;
+use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::block::LANES;
 use super::hash;
 use super::scaling::StoredColumn;
+use super::vector::{Group, of_bits};
 use super::vectors::RowVectors;
 use crate::octet::{Octet, Stored, Work, dispatch};
 
@@ -53,10 +55,10 @@ impl TryFrom<String> for Fingerprint {
 const OF_X: u64 = 1;
 const OF_VECTORS: u64 = 2;
 const OF_ROWS: u64 = 3;
-/// Half of 64 bits.
-const LOW: u64 = 0xffff_ffff;
+/// Octets in a group.
+const OCTETS: usize = LANES / 8;
 /// Groups of vectors that one task takes.
-const TASK_GROUPS: usize = 64;
+const TASK_GROUPS: usize = 512;
 
 /// The factors κ of columns and λ of rows.
 pub(super) struct Factors {
@@ -74,6 +76,18 @@ impl Factors {
         let columns = (0..columns as u64).map(|j| hash::mix(seed, j)).collect();
         Factors { columns, rows: std::array::from_fn(|lane| hash::mix(OF_ROWS, lane as u64) | 1) }
     }
+
+    /// h of group `g`, given the u of its rows.
+    #[inline(always)]
+    fn of_group<O: Octet>(&self, o: O, rows: [O::U; OCTETS], g: usize) -> u64 {
+        let mut all = 0u64;
+        for (k, octet) in rows.iter().enumerate() {
+            for (i, u) in o.store_u(*octet).into_iter().enumerate() {
+                all = all.wrapping_add(u.wrapping_mul(self.rows[8 * k + i]));
+            }
+        }
+        hash::mix(all, g as u64)
+    }
 }
 
 /// Σ h of some groups of rows.
@@ -89,28 +103,70 @@ impl<T: Stored> Work for GroupHashes<'_, T> {
     type Output = u64;
 
     #[inline(always)]
-    fn run<O: Octet>(self, _: O) -> u64 {
+    fn run<O: Octet>(self, o: O) -> u64 {
         let GroupHashes { values, factors, first } = self;
         let columns = factors.columns.len();
         let mut sum = 0u64;
-        // Loops without closures, which are not compiled for the instructions of `O` where they are not inlined.
-        for g in 0..values.len() / (LANES * columns) {
-            let mut rows = [0u64; LANES];
-            for j in 0..columns {
-                let (low, high) = (factors.columns[j] & LOW, factors.columns[j] >> 32);
-                let lanes = &values[(g * columns + j) * LANES..][..LANES];
-                for i in 0..LANES {
-                    let bits = lanes[i].bits();
-                    rows[i] = rows[i].wrapping_add((bits & LOW) * low).wrapping_add((bits >> 32) * high);
+        for (g, group) in values.as_chunks::<8>().0.chunks_exact(OCTETS * columns).enumerate() {
+            let mut rows = [o.load_u(&[0; 8]); OCTETS];
+            for (octets, factor) in group.as_chunks::<OCTETS>().0.iter().zip(&factors.columns) {
+                let factor = o.load_u(&[*factor; 8]);
+                let factors = [factor, o.upper(factor)];
+                for k in 0..OCTETS {
+                    rows[k] = T::add_bits(o, &octets[k], factors, rows[k]);
                 }
             }
-            let mut all = 0u64;
-            for (i, u) in rows.iter().enumerate() {
-                all = all.wrapping_add(u.wrapping_mul(factors.rows[i]));
-            }
-            sum = sum.wrapping_add(hash::mix(all, (first + g) as u64));
+            sum = sum.wrapping_add(factors.of_group(o, rows, first + g));
         }
         sum
+    }
+}
+
+/// Σ h of some groups of vectors.
+struct VectorHashes<'a> {
+    vectors: &'a RowVectors,
+    groups: Range<usize>,
+    factors: &'a Factors,
+    /// The number of the first group of the vectors.
+    first: usize,
+}
+
+impl Work for VectorHashes<'_> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<O: Octet>(self, o: O) -> u64 {
+        let VectorHashes { vectors, groups, factors, first } = self;
+        let mut sum = 0u64;
+        for g in groups {
+            let mut rows = [o.load_u(&[0; 8]); OCTETS];
+            let columns = [Some(&vectors.target), Some(&vectors.weight), vectors.offset.as_ref()];
+            for (column, factor) in columns.into_iter().zip(&factors.columns) {
+                // Without an offset it is 0, whose bits are.
+                let Some(column) = column else { continue };
+                let factor = o.load_u(&[*factor; 8]);
+                let factors = [factor, o.upper(factor)];
+                match column.group(g) {
+                    Group::Same(value) => add_group(o, &[[value; 8]; OCTETS], factors, &mut rows),
+                    Group::F64(values) => add_group(o, values.as_chunks().0, factors, &mut rows),
+                    Group::F32(values) => add_group(o, values.map(f64::from).as_chunks().0, factors, &mut rows),
+                    Group::Bits(bits) => {
+                        let wide = of_bits(bits).map(|octet| o.store(o.widen(octet)));
+                        add_group(o, &wide, factors, &mut rows);
+                    }
+                }
+            }
+            sum = sum.wrapping_add(factors.of_group(o, rows, first + g));
+        }
+        sum
+    }
+}
+
+/// Adds the values of a group in one column to the u of its rows.
+#[inline(always)]
+fn add_group<O: Octet>(o: O, values: &[[f64; 8]], factors: [O::U; 2], rows: &mut [O::U; OCTETS]) {
+    for k in 0..OCTETS {
+        rows[k] = f64::add_bits(o, &values[k], factors, rows[k]);
     }
 }
 
@@ -119,21 +175,16 @@ pub(super) fn of_vectors(vectors: &RowVectors, first: usize) -> u64 {
     let factors = Factors::new(OF_VECTORS, 3);
     let tasks = (0..vectors.groups()).into_par_iter().step_by(TASK_GROUPS).map(|task| {
         let groups = task..vectors.groups().min(task + TASK_GROUPS);
-        let mut values = Vec::with_capacity(groups.len() * factors.columns.len() * LANES);
-        for g in groups {
-            values.extend(vectors.target.group(g).lanes());
-            values.extend(vectors.weight.group(g).lanes());
-            values.extend(vectors.offset.as_ref().map_or([0.0; LANES], |offset| offset.group(g).lanes()));
-        }
-        dispatch(GroupHashes { values: &values, factors: &factors, first: first / LANES + task })
+        dispatch(VectorHashes { vectors, groups, factors: &factors, first: first / LANES })
     });
     tasks.reduce(|| 0, u64::wrapping_add)
 }
 
 /// The fingerprint of `rows` rows whose h add up to `hashes`, those of vectors among them.
 pub(super) fn of_data(features: &[String], columns: &[StoredColumn], rows: usize, hashes: u64) -> Fingerprint {
+    let bits = |value: f64| (value + 0.0).to_bits();
     let parts = |(name, column): (&String, &StoredColumn)| {
-        [hash::of_bytes(name.bytes()), column.centre.bits(), column.scale.bits()]
+        [hash::of_bytes(name.bytes()), bits(column.centre), bits(column.scale)]
     };
     Fingerprint(hash::of_words(hashes.wrapping_add(rows as u64), features.iter().zip(columns).flat_map(parts)))
 }
@@ -214,6 +265,9 @@ mod tests {
             assert_eq!(seen.len(), 10);
         }
     }
+
+    /// Half of 64 bits.
+    const LOW: u64 = 0xffff_ffff;
 
     #[derive(Clone)]
     struct Hashed<'a>(&'a [f64], &'a [f32]);

@@ -59,35 +59,36 @@ impl Sums {
     /// What they come to for rows of weight `weight` in all.
     pub(super) fn finish(&self, weight: f64) -> PartMoments {
         let first: f64 = self.first.iter().sum();
-        let largest =
-            self.max.iter().chain(&self.min).filter(|z| z.is_finite()).fold(0f64, |most, z| most.max(z.abs()));
         let second: f64 = self.second.iter().sum();
+        let min = self.min.iter().copied().fold(f64::INFINITY, f64::min);
+        let max = self.max.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        // Infinite where no row counts; a value that is makes the first sum so.
+        let largest = [min, max].into_iter().filter(|z| z.is_finite()).fold(0f64, |most, z| most.max(z.abs()));
         PartMoments {
             first,
             spread: if weight > 0.0 { (second - first * first / weight).max(0.0) } else { 0.0 },
-            min: self.min.iter().copied().fold(f64::INFINITY, f64::min),
-            max: self.max.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            min,
+            max,
             rounding: self.rounding.iter().copied().fold(0.0, f64::max),
             in_range: first.is_finite() && self.beyond.iter().sum::<f64>() == 0.0 && !(largest > f64::from(f32::MAX)),
         }
     }
 }
 
-/// Stores the values of one column in some groups of rows.
+/// Stores the values of some groups of rows.
 pub(super) struct Store<'a, R, T> {
-    /// The values; anything for padding.
+    /// The values, column by column; anything for padding.
     pub(super) raw: &'a [R],
     /// The weights, and 0 for padding.
     pub(super) weight: &'a [f64],
     /// Rows that are no padding.
     pub(super) present: usize,
-    /// Whether every row, padding too, has a positive weight.
-    pub(super) all_count: bool,
-    pub(super) affine: Affine,
-    /// Where the column's values of the first group go; those of further groups `stride` values later each.
+    /// How each column is stored.
+    pub(super) affine: &'a [Affine],
+    /// Where they go, interleaved by [`LANES`].
     pub(super) out: &'a mut [T],
-    pub(super) stride: usize,
-    pub(super) sums: &'a mut Sums,
+    /// Those of each column.
+    pub(super) sums: &'a mut [Sums],
 }
 
 impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
@@ -95,18 +96,35 @@ impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
 
     #[inline(always)]
     fn run<O: Octet>(self, o: O) {
-        // What f32 holds, moved by no more than a power of two, is not rounded.
-        let Affine { factor, shift } = self.affine;
-        let exact = !R::IS_WIDE && !T::IS_WIDE && shift == 0.0 && f64::from(factor as f32) == factor;
-        match (self.all_count, exact) {
-            (true, true) => self.scale(o),
-            (true, false) => self.store::<O, true>(o),
-            (false, _) => self.store::<O, false>(o),
+        let Store { raw, weight, present, affine, out, sums } = self;
+        let (stride, all_count) = (affine.len() * LANES, weight.iter().all(|s| *s > 0.0));
+        for (j, ((raw, &affine), sums)) in raw.chunks_exact(weight.len()).zip(affine).zip(sums).enumerate() {
+            // What f32 holds, moved by no more than a power of two, is not rounded.
+            let Affine { factor, shift } = affine;
+            let exact = !R::IS_WIDE && !T::IS_WIDE && shift == 0.0 && f64::from(factor as f32) == factor;
+            let column = StoreColumn { raw, weight, present, affine, out: &mut out[j * LANES..], stride, sums };
+            match (all_count, exact) {
+                (true, true) => column.scale(o),
+                (true, false) => column.store::<O, true>(o),
+                (false, _) => column.store::<O, false>(o),
+            }
         }
     }
 }
 
-impl<R: Stored, T: Stored> Store<'_, R, T> {
+/// One column of a [`Store`].
+struct StoreColumn<'a, R, T> {
+    raw: &'a [R],
+    weight: &'a [f64],
+    present: usize,
+    affine: Affine,
+    /// Where the values of the first group go; those of further groups `stride` values later each.
+    out: &'a mut [T],
+    stride: usize,
+    sums: &'a mut Sums,
+}
+
+impl<R: Stored, T: Stored> StoreColumn<'_, R, T> {
     /// Stores, where `ALL` rows count in the moments or not.
     #[inline(always)]
     fn store<O: Octet, const ALL: bool>(mut self, o: O) {

@@ -119,11 +119,11 @@ impl Candidates {
         let mut found = Candidates { rows: Vec::new(), of_halvings: [[0; RANKS]; 2] };
         for g in rows.start / LANES..rows.end.div_ceil(LANES) {
             // Rows that are none weigh nothing.
-            let (weight, target) = (vectors.weight.group(g).lanes(), vectors.target.group(g).lanes());
+            let (counted, ones) = (vectors.weight.group(g).above(0.0), vectors.target.group(g).above(HALF));
             for i in 0..LANES {
-                let (row, class) = (first + g * LANES + i, class_of(target[i]));
+                let (row, class) = (first + g * LANES + i, (ones >> i & 1) as usize);
                 let halvings = hash::mix(SEED, row as u64).leading_zeros();
-                if halvings >= least[class] && weight[i] > 0.0 {
+                if halvings >= least[class] && counted >> i & 1 == 1 {
                     found.rows.push((row, class as u8, halvings as u8));
                     found.of_halvings[class][halvings as usize] += 1;
                 }
@@ -139,22 +139,22 @@ impl Candidates {
     }
 }
 
+/// A target above it is of the second class.
+const HALF: f64 = 0.5;
+
 fn class_of(target: f64) -> usize {
-    usize::from(target > 0.5)
+    usize::from(target > HALF)
 }
 
 /// Rows of positive weight of each class among `rows`.
 fn class_counts(vectors: &RowVectors, rows: Range<usize>) -> [usize; 2] {
     let mut counts = [0; 2];
     for g in rows.start / LANES..rows.end.div_ceil(LANES) {
-        let (weight, target) = (vectors.weight.group(g).lanes(), vectors.target.group(g).lanes());
-        for i in 0..LANES {
-            let counted = usize::from(weight[i] > 0.0);
-            counts[0] += counted;
-            counts[1] += counted & class_of(target[i]);
-        }
+        let (counted, ones) = (vectors.weight.group(g).above(0.0), vectors.target.group(g).above(HALF));
+        counts[0] += (counted & !ones).count_ones() as usize;
+        counts[1] += (counted & ones).count_ones() as usize;
     }
-    [counts[0] - counts[1], counts[1]]
+    counts
 }
 
 /// What `of` says of each task's rows, in order: given the first row of a stretch, its vectors and the rows in it.

@@ -1,5 +1,7 @@
 //! One sweep over all rows: read, stored, measured and sampled while they are at hand.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
@@ -12,9 +14,10 @@ use super::vectors::VectorSource;
 use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
-/// Groups of rows that are read at a time, and bytes that all columns of them may take.
+/// Groups of rows that are read at a time, and bytes that all columns of them may take unless it is one group: they, where they go
+/// and what comes next are to fit the second-level cache beside the sums of all columns.
 const PANEL_GROUPS: usize = 4;
-const PANEL_BYTES: usize = 256 << 10;
+const PANEL_BYTES: usize = 128 << 10;
 /// Rows that one task packs at the least; more when there are so many that the tasks' sums would fill memory.
 const TASK_ROWS: usize = 2048;
 const MAX_TASKS: usize = 1024;
@@ -90,22 +93,16 @@ impl<'a, T: Stored> Storing<'a, T> {
         let parts = tasks.enumerate().map(|(task, (out, mut samples))| {
             let mut part = TaskSums { weight: 0.0, hashes: 0, sums: vec![Sums::NONE; features] };
             let mut raw = vec![R::default(); panel_rows * features];
-            let mut weights = vec![0.0; panel_rows];
+            let mut weights = Weights { rows: vec![0.0; panel_rows], sum: 0.0, filled: None };
             for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
                 let start = first_row + task * task_rows + panel * panel_rows;
                 let padded = out.len() / features;
                 let (raw, present) = (&mut raw[..out.len()], padded.min(here.end - start));
                 read(Panel { start, present, place: out, raw });
-                for (g, lanes) in weights[..padded].chunks_mut(LANES).enumerate() {
-                    lanes.copy_from_slice(&weight.group((start - first_row) / LANES + g).lanes());
-                }
-                let weight = &weights[..padded];
-                part.weight += weight.iter().sum::<f64>();
-                let all_count = weight.iter().all(|s| *s > 0.0);
-                for (j, ((raw, &affine), sums)) in raw.chunks(padded).zip(affine).zip(&mut part.sums).enumerate() {
-                    let (place, stride) = (&mut out[j * LANES..], features * LANES);
-                    dispatch(Store { raw, present, all_count, weight, affine, out: place, stride, sums });
-                }
+                let first_group = (start - first_row) / LANES;
+                let (weight, sum) = weights.of(weight, first_group..first_group + padded / LANES);
+                part.weight += sum;
+                dispatch(Store { raw, weight, present, affine, out, sums: &mut part.sums });
                 let hashes = dispatch(GroupHashes { values: out, factors, first: start / LANES });
                 part.hashes = part.hashes.wrapping_add(hashes);
                 samples.iter_mut().for_each(|sample| sample.take(start, out, features));
@@ -121,7 +118,9 @@ impl<'a, T: Stored> Storing<'a, T> {
     /// # Errors
     /// [`Error::Numerics`] when a value is not finite or too far from its column's other values for f32.
     pub(super) fn moments(&self, features: usize) -> Result<Vec<Moments>> {
-        (0..features).map(|j| moments(&self.parts, j)).collect()
+        // All of them before the first fault is sought, which is the same for any number of threads then.
+        let all: Vec<_> = (0..features).into_par_iter().map(|j| moments(&self.parts, j)).collect();
+        all.into_iter().collect()
     }
 
     /// Σ h of `fingerprint.rs` over what was stored.
@@ -141,6 +140,30 @@ impl<'a, T: Stored> Storing<'a, T> {
     /// As [`RowBlock::new`].
     pub(super) fn finish(self, values: fn(Stretch<T>) -> Values) -> Result<Vec<RowBlock>> {
         self.samples.into_iter().map(|sample| sample.finish(self.vectors, values)).collect()
+    }
+}
+
+/// The weights of a panel's rows.
+struct Weights {
+    rows: Vec<f64>,
+    /// Of those asked for last.
+    sum: f64,
+    /// How many those are and what all of them weigh, where they weigh the same.
+    filled: Option<(usize, f64)>,
+}
+
+impl Weights {
+    /// Those of the groups `groups` of `weight`, and their sum.
+    fn of(&mut self, weight: &RowVector, groups: Range<usize>) -> (&[f64], f64) {
+        let padded = groups.len() * LANES;
+        let same = weight.same_in(groups.clone()).map(|value| (padded, value));
+        if same.is_none() || same != self.filled {
+            for (g, lanes) in groups.zip(self.rows.chunks_mut(LANES)) {
+                lanes.copy_from_slice(&weight.group(g).lanes());
+            }
+            (self.sum, self.filled) = (self.rows[..padded].iter().sum(), same);
+        }
+        (&self.rows[..padded], self.sum)
     }
 }
 

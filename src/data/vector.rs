@@ -152,7 +152,20 @@ impl RowVector {
 
     /// `sum` and all numbers, added in order group by group.
     pub fn add_to(&self, sum: f64) -> f64 {
-        (0..padded(self.rows) / LANES).fold(sum, |sum, g| sum + self.group(g).lanes().iter().sum::<f64>())
+        let of = |group: Group<'_>| group.lanes().iter().sum::<f64>();
+        let of_same = if let Numbers::Same(value, _) = &self.numbers { of(Group::Same(*value)) } else { 0.0 };
+        (0..padded(self.rows) / LANES).fold(sum, |sum, g| match self.group(g) {
+            Group::Same(_) => sum + of_same,
+            group => sum + of(group),
+        })
+    }
+
+    /// The number of all rows in the groups `groups`, where they are known to have the same.
+    pub(super) fn same_in(&self, groups: Range<usize>) -> Option<f64> {
+        match &self.numbers {
+            Numbers::Same(value, _) if groups.end * LANES < self.rows => Some(*value),
+            _ => None,
+        }
     }
 
     /// The first row whose number `is_sought`.
@@ -188,7 +201,7 @@ impl Numbers {
         Numbers::Same(value, Box::new(std::array::from_fn(|lane| if lane < last { value } else { 0.0 })))
     }
 
-    /// The numbers as bits; `None` where one is neither 0 nor 1, or all are the same.
+    /// The numbers as bits, or as one where all are the same; `None` where one is neither 0 nor 1.
     fn bits(rows: usize, number: &(impl Fn(usize) -> f64 + Sync)) -> Option<Self> {
         // The bits of a group, and whether they say all of it.
         let group = |g: usize| {
@@ -216,7 +229,11 @@ impl Numbers {
             return None;
         }
         let ones: usize = bits.iter().map(|bits| bits.count_ones() as usize).sum();
-        (ones > 0 && ones < rows).then(|| Numbers::Bits(Arc::new(bits), 0))
+        Some(match ones {
+            0 => Numbers::same(0.0, rows),
+            ones if ones == rows => Numbers::same(1.0, rows),
+            _ => Numbers::Bits(Arc::new(bits), 0),
+        })
     }
 }
 
@@ -229,6 +246,19 @@ impl Group<'_> {
             Group::Bits(bits) => std::array::from_fn(|lane| f64::from(bits >> lane & 1)),
             Group::F32(numbers) => numbers.map(f64::from),
             Group::F64(numbers) => *numbers,
+        }
+    }
+
+    /// A bit for each row, the first one lowest: whether its number is above `limit`.
+    pub(super) fn above(self, limit: f64) -> u32 {
+        let all = |yes: bool| if yes { !0 } else { 0 };
+        match self {
+            Group::Same(value) => all(value > limit),
+            Group::Bits(bits) => (bits & all(1.0 > limit)) | (!bits & all(0.0 > limit)),
+            numbers => {
+                let lanes = numbers.lanes();
+                (0..LANES).fold(0, |bits, lane| bits | u32::from(lanes[lane] > limit) << lane)
+            }
         }
     }
 }
@@ -250,6 +280,12 @@ mod tests {
         assert_eq!(vector.rows(), numbers.len());
         assert!(vector.iter().map(f64::to_bits).eq(numbers.iter().map(|x| x.to_bits())));
         let lanes: Vec<f64> = (0..numbers.len().div_ceil(LANES)).flat_map(|g| vector.group(g).lanes()).collect();
+        for (g, lanes) in lanes.chunks(LANES).enumerate() {
+            for limit in [0.0, 0.5] {
+                let above = vector.group(g).above(limit);
+                assert!((0..LANES).all(|i| (above >> i & 1 == 1) == (lanes[i] > limit)), "{lanes:?} above {limit}");
+            }
+        }
         assert_eq!(lanes[..numbers.len()], *numbers);
         assert!(lanes[numbers.len()..].iter().all(|x| *x == 0.0), "{lanes:?}");
         assert!((vector.add_to(0.0) - numbers.iter().sum::<f64>()).abs() <= 1e-12);

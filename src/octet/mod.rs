@@ -18,6 +18,8 @@ pub trait Octet: Copy {
     type F: Copy;
     /// Sixteen f32.
     type S: Copy;
+    /// Eight u64.
+    type U: Copy;
 
     /// From memory.
     fn load(self, values: &[f64; 8]) -> Self::F;
@@ -81,6 +83,18 @@ pub trait Octet: Copy {
     fn widen_16(self, values: Self::S) -> [Self::F; 2];
     /// Sixteen f64, rounded to f32.
     fn narrow_16(self, values: [Self::F; 2]) -> Self::S;
+    /// Eight u64 from memory.
+    fn load_u(self, values: &[u64; 8]) -> Self::U;
+    /// To memory.
+    fn store_u(self, values: Self::U) -> [u64; 8];
+    /// The bits of eight f64.
+    fn bits(self, values: Self::F) -> Self::U;
+    /// The bits of eight f32, those of 0 for −0.
+    fn bits_of_f32(self, values: &[f32; 8]) -> Self::U;
+    /// The upper halves of eight u64.
+    fn upper(self, values: Self::U) -> Self::U;
+    /// The lower half of a times that of b, plus c, modulo 2⁶⁴.
+    fn mul_add_lower(self, a: Self::U, b: Self::U, c: Self::U) -> Self::U;
     /// Rows become columns.
     fn transpose(self, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8];
     /// Asks for the memory `bytes` after `place`, which may be none of ours.
@@ -102,8 +116,9 @@ pub trait Stored: Pod + Default + Send + Sync {
     fn wide(self) -> f64;
     /// An f64, rounded to it.
     fn narrow(value: f64) -> Self;
-    /// Its bits; those of 0 for −0.
-    fn bits(self) -> u64;
+    /// Of the bits of eight of them, those of 0 for −0, each half of 32 times the lower half of its factor, lower half first, added
+    /// to `sums`.
+    fn add_bits<O: Octet>(o: O, values: &[Self; 8], factors: [O::U; 2], sums: O::U) -> O::U;
 }
 
 impl Stored for f32 {
@@ -130,8 +145,8 @@ impl Stored for f32 {
         value as f32
     }
     #[inline(always)]
-    fn bits(self) -> u64 {
-        u64::from((self + 0.0).to_bits())
+    fn add_bits<O: Octet>(o: O, values: &[f32; 8], factors: [O::U; 2], sums: O::U) -> O::U {
+        o.mul_add_lower(o.bits_of_f32(values), factors[0], sums)
     }
 }
 
@@ -165,8 +180,9 @@ impl Stored for f64 {
         value
     }
     #[inline(always)]
-    fn bits(self) -> u64 {
-        (self + 0.0).to_bits()
+    fn add_bits<O: Octet>(o: O, values: &[f64; 8], factors: [O::U; 2], sums: O::U) -> O::U {
+        let bits = o.bits(o.add(o.load(values), o.splat(0.0)));
+        o.mul_add_lower(o.upper(bits), factors[1], o.mul_add_lower(bits, factors[0], sums))
     }
 }
 

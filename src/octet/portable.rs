@@ -15,6 +15,7 @@ fn each(f: impl Fn(usize) -> f64) -> [f64; 8] {
 impl Octet for Portable {
     type F = [f64; 8];
     type S = [[f32; 8]; 2];
+    type U = [u64; 8];
 
     #[inline(always)]
     fn load(self, values: &[f64; 8]) -> [f64; 8] {
@@ -139,6 +140,30 @@ impl Octet for Portable {
     #[inline(always)]
     fn narrow_16(self, values: [[f64; 8]; 2]) -> [[f32; 8]; 2] {
         values.map(|half| half.map(|value| value as f32))
+    }
+    #[inline(always)]
+    fn load_u(self, values: &[u64; 8]) -> [u64; 8] {
+        *values
+    }
+    #[inline(always)]
+    fn store_u(self, values: [u64; 8]) -> [u64; 8] {
+        values
+    }
+    #[inline(always)]
+    fn bits(self, values: [f64; 8]) -> [u64; 8] {
+        values.map(f64::to_bits)
+    }
+    #[inline(always)]
+    fn bits_of_f32(self, values: &[f32; 8]) -> [u64; 8] {
+        values.map(|value| u64::from((value + 0.0).to_bits()))
+    }
+    #[inline(always)]
+    fn upper(self, values: [u64; 8]) -> [u64; 8] {
+        values.map(|value| value >> 32)
+    }
+    #[inline(always)]
+    fn mul_add_lower(self, a: [u64; 8], b: [u64; 8], c: [u64; 8]) -> [u64; 8] {
+        std::array::from_fn(|i| (u64::from(a[i] as u32) * u64::from(b[i] as u32)).wrapping_add(c[i]))
     }
     #[inline(always)]
     fn transpose(self, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {

@@ -3,7 +3,7 @@
 use bytemuck::cast;
 use pulp::core_arch::x86::Avx;
 use pulp::x86::{V3, V4};
-use pulp::{f32x4, f32x8, f32x16, f64x4, f64x8};
+use pulp::{f32x4, f32x8, f32x16, f64x4, f64x8, u32x4, u64x4, u64x8};
 
 use super::{Octet, Work};
 
@@ -47,6 +47,7 @@ fn transpose(avx: Avx, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
 impl Octet for V4 {
     type F = f64x8;
     type S = f32x16;
+    type U = u64x8;
 
     #[inline(always)]
     fn load(self, values: &[f64; 8]) -> f64x8 {
@@ -174,6 +175,31 @@ impl Octet for V4 {
         cast([self.convert_f64x8_to_f32x8(values[0]), self.convert_f64x8_to_f32x8(values[1])])
     }
     #[inline(always)]
+    fn load_u(self, values: &[u64; 8]) -> u64x8 {
+        cast(*values)
+    }
+    #[inline(always)]
+    fn store_u(self, values: u64x8) -> [u64; 8] {
+        cast(values)
+    }
+    #[inline(always)]
+    fn bits(self, values: f64x8) -> u64x8 {
+        cast(values)
+    }
+    #[inline(always)]
+    fn bits_of_f32(self, values: &[f32; 8]) -> u64x8 {
+        let values = self.add_f32x8(cast(*values), self.splat_f32x8(0.0));
+        cast(self.avx512f._mm512_cvtepu32_epi64(cast(values)))
+    }
+    #[inline(always)]
+    fn upper(self, values: u64x8) -> u64x8 {
+        self.shr_const_u64x8::<32>(values)
+    }
+    #[inline(always)]
+    fn mul_add_lower(self, a: u64x8, b: u64x8, c: u64x8) -> u64x8 {
+        self.wrapping_add_u64x8(cast(self.avx512f._mm512_mul_epu32(cast(a), cast(b))), c)
+    }
+    #[inline(always)]
     fn transpose(self, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
         transpose(self.avx, rows)
     }
@@ -187,6 +213,7 @@ impl Octet for V4 {
 impl Octet for V3 {
     type F = [f64x4; 2];
     type S = [f32x8; 2];
+    type U = [u64x4; 2];
 
     #[inline(always)]
     fn load(self, values: &[f64; 8]) -> [f64x4; 2] {
@@ -327,6 +354,34 @@ impl Octet for V3 {
             self.convert_f64x4_to_f32x4(values[1][0]),
             self.convert_f64x4_to_f32x4(values[1][1]),
         ])
+    }
+    #[inline(always)]
+    fn load_u(self, values: &[u64; 8]) -> [u64x4; 2] {
+        cast(*values)
+    }
+    #[inline(always)]
+    fn store_u(self, values: [u64x4; 2]) -> [u64; 8] {
+        cast(values)
+    }
+    #[inline(always)]
+    fn bits(self, values: [f64x4; 2]) -> [u64x4; 2] {
+        cast(values)
+    }
+    #[inline(always)]
+    fn bits_of_f32(self, values: &[f32; 8]) -> [u64x4; 2] {
+        let halves: [u32x4; 2] = cast(self.add_f32x8(cast(*values), self.splat_f32x8(0.0)));
+        [self.convert_u32x4_to_u64x4(halves[0]), self.convert_u32x4_to_u64x4(halves[1])]
+    }
+    #[inline(always)]
+    fn upper(self, values: [u64x4; 2]) -> [u64x4; 2] {
+        [self.shr_const_u64x4::<32>(values[0]), self.shr_const_u64x4::<32>(values[1])]
+    }
+    #[inline(always)]
+    fn mul_add_lower(self, a: [u64x4; 2], b: [u64x4; 2], c: [u64x4; 2]) -> [u64x4; 2] {
+        [
+            self.wrapping_add_u64x4(cast(self.avx2._mm256_mul_epu32(cast(a[0]), cast(b[0]))), c[0]),
+            self.wrapping_add_u64x4(cast(self.avx2._mm256_mul_epu32(cast(a[1]), cast(b[1]))), c[1]),
+        ]
     }
     #[inline(always)]
     fn transpose(self, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
