@@ -26,6 +26,8 @@ pub use classes::CertifiedClasses;
 const REDUNDANT: f64 = 1e-12;
 /// The same for what a column has left on some of the rows, well clear of it.
 const REDUNDANT_ON_SOME: f64 = 1e-9;
+/// Part of its own that a column must keep for products in f32, which err by some 10⁻⁶ of it, to say that it is none.
+const REDUNDANT_IN_F32: f64 = 1e-2;
 /// Multiply-adds that a rank decision or a Newton step on the host may cost (some ten seconds on two cores).
 const AFFORDABLE: f64 = 1e12;
 /// Multiply-adds of curvature of all rows that are cheap beside everything else.
@@ -179,12 +181,15 @@ fn independence(host: &Host<'_>, coordinates: &Coordinates) -> Result<Independen
     let map = ColumnMap { intercept: false, ..coordinates.map().clone() };
     let sample = RowSample::of_about(witnesses(columns), rows);
     if sample != RowSample::All {
-        // The column of ones is not orthogonal to the others on some of the rows.
-        let gram = host.hessian(coordinates.map(), Curvature::Gram, sample, Precision::F64)?;
         // What is left of a column can only grow with more rows; S is all that it has of its own.
         let least = REDUNDANT_ON_SOME * host.data().weight_sum;
-        if Cholesky::new(&gram).is_some_and(|factor| factor.smallest_pivot() > least) {
-            return Ok(Independence { kept: (0..map.width()).collect(), redundant: Vec::new() });
+        for products in [Precision::F32, Precision::F64] {
+            // The column of ones is not orthogonal to the others on some of the rows.
+            let gram = host.hessian(coordinates.map(), Curvature::Gram, sample, products)?;
+            let is_plain = |factor: &Cholesky| products == Precision::F64 || factor.smallest_share() > REDUNDANT_IN_F32;
+            if Cholesky::new(&gram).is_some_and(|factor| factor.smallest_pivot() > least && is_plain(&factor)) {
+                return Ok(Independence { kept: (0..map.width()).collect(), redundant: Vec::new() });
+            }
         }
     }
     let gram = host.hessian(&map, Curvature::Gram, RowSample::All, Precision::F64)?;

@@ -79,9 +79,7 @@ fn fill<T: Stored>(
     shares: &mut [Vec<f64>],
 ) {
     fill_panel(x, place, map, Curvature::Gram, at, panel);
-    let features = place.block.features();
-    let x = &kernels::columns(x)[place.g * features..(place.g + 1) * features];
-    dispatch(Shares { x, w, at, shares });
+    dispatch(Shares { x: place.columns(x), w, at, shares });
 }
 
 /// Writes the probabilities of a group with columns `x` to places `at..` of `shares`.

@@ -1,9 +1,10 @@
 //! Curvature: X̃ᵀ diag(s·c) X̃, the Gram matrix of mapped columns under row weights.
 
-use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::prelude::ReborrowMut;
 use faer::traits::ComplexField;
-use faer::{Accum, Mat, Par};
+use faer::{Accum, Mat, MatMut, Par};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,11 @@ pub(super) const fn most_parts(width: usize) -> usize {
 
 /// Columns of a matrix that one task adds up.
 const STRIP: usize = 64;
+/// Columns from which on tasks share the matrix instead of the rows: partial sums of so many would cost more than they are
+/// made of.
+const WIDE: usize = 256;
+/// Panels that are filled before such a matrix grows by them.
+const PANELS: usize = 8;
 
 /// Columns as the solver sees them: x̃ = factor·z + shift for the stored columns in `features`, the others left out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -192,6 +198,11 @@ fn hessians_in<P: Stored + ComplexField>(
 ) -> Result<Vec<Mat<f64>>> {
     let mut totals = vec![Mat::<f64>::zeros(map.width(), map.width()); curvatures.len()];
     sample.each(blocks, |groups| {
+        if map.width() > WIDE {
+            let lower = curvatures.iter().map(|&curvature| wide::<P>(groups, map, curvature));
+            totals.iter_mut().zip(lower).for_each(|(total, lower)| add_symmetric(total, &[&lower]));
+            return;
+        }
         let parts = parts::<P>(groups, map, curvatures);
         for (k, total) in totals.iter_mut().enumerate() {
             let of_one: Vec<&Mat<P>> = parts.iter().map(|part| &part[k]).collect();
@@ -215,27 +226,11 @@ fn parts<P: Stored + ComplexField>(
             let mut sums = vec![Mat::<P>::zeros(width, width); curvatures.len()];
             let mut panel = Mat::<P>::zeros(PANEL_GROUPS * LANES, width);
             for groups in part.chunks(PANEL_GROUPS) {
-                if groups.len() < PANEL_GROUPS {
-                    panel.fill(P::default());
-                }
                 for (sum, &curvature) in sums.iter_mut().zip(curvatures) {
-                    for (i, place) in groups.iter().enumerate() {
-                        match place.block.x() {
-                            Values::F32(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
-                            Values::F64(x) => fill_panel(x, place, map, curvature, i * LANES, &mut panel),
-                        }
-                    }
-                    matmul(
-                        sum.as_mut(),
-                        BlockStructure::TriangularLower,
-                        Accum::Add,
-                        panel.transpose(),
-                        BlockStructure::Rectangular,
-                        panel.as_ref(),
-                        BlockStructure::Rectangular,
-                        P::narrow(1.0),
-                        Par::Seq,
-                    );
+                    fill_all(groups, map, curvature, &mut panel);
+                    let (lower, all) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+                    let (left, one) = (panel.transpose(), P::narrow(1.0));
+                    triangular::matmul(sum.as_mut(), lower, Accum::Add, left, all, panel.as_ref(), all, one, Par::Seq);
                 }
             }
             sums
@@ -243,17 +238,52 @@ fn parts<P: Stored + ComplexField>(
         .collect()
 }
 
-/// Adds matrices of which the lower triangles are given to both triangles of `total`.
-pub(super) fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[&Mat<P>]) {
-    let width = total.nrows();
+/// The lower triangle of the sum of some groups: each strip of columns grows panel by panel, and each panel adds a product in `P`.
+fn wide<P: Stored + ComplexField>(groups: &[Group<'_>], map: &ColumnMap, curvature: Curvature<'_>) -> Mat<f64> {
+    let width = map.width();
+    let mut sum = Mat::<f64>::zeros(width, width);
+    let panel = || Mat::<P>::zeros(PANEL_GROUPS * LANES, width);
+    let mut panels: Vec<Mat<P>> = (0..PANELS.min(groups.len().div_ceil(PANEL_GROUPS))).map(|_| panel()).collect();
+    for groups in groups.chunks(PANELS * PANEL_GROUPS) {
+        let filled = panels.par_iter_mut().zip(groups.par_chunks(PANEL_GROUPS));
+        let filled = filled.map(|(panel, groups)| {
+            fill_all(groups, map, curvature, panel);
+            &*panel
+        });
+        let filled: Vec<&Mat<P>> = filled.collect();
+        strips(&mut sum).into_par_iter().for_each(|(first, mut strip)| {
+            let columns = strip.ncols();
+            let mut product = Mat::<P>::zeros(width - first, columns);
+            for panel in &filled {
+                let (left, right) = (panel.subcols(first, width - first), panel.subcols(first, columns));
+                matmul(product.as_mut(), Accum::Replace, left.transpose(), right, P::narrow(1.0), Par::Seq);
+                for j in 0..columns {
+                    let below = strip.rb_mut().col_mut(j).try_as_col_major_mut();
+                    let below = below.into_iter().flat_map(|column| &mut column.as_slice_mut()[first..]);
+                    below.zip(product.col_as_slice(j)).for_each(|(sum, product)| *sum += product.wide());
+                }
+            }
+        });
+    }
+    sum
+}
+
+/// The columns of a matrix in strips, each with the number of its first.
+fn strips(matrix: &mut Mat<f64>) -> Vec<(usize, MatMut<'_, f64>)> {
+    let width = matrix.ncols();
     let mut strips = Vec::new();
-    let mut rest = total.as_mut();
+    let mut rest = matrix.as_mut();
     for first in (0..width).step_by(STRIP) {
         let (strip, later) = rest.split_at_col_mut(STRIP.min(width - first));
         strips.push((first, strip));
         rest = later;
     }
-    strips.into_par_iter().for_each(|(first, mut strip)| {
+    strips
+}
+
+/// Adds matrices of which the lower triangles are given to both triangles of `total`.
+pub(super) fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[&Mat<P>]) {
+    strips(total).into_par_iter().for_each(|(first, mut strip)| {
         let end = first + strip.ncols();
         for part in parts {
             for i in 0..end {
@@ -281,6 +311,27 @@ pub(super) struct Group<'a> {
     first_row: usize,
 }
 
+impl Group<'_> {
+    /// The group's columns, `x` being the values of its block.
+    pub(super) fn columns<'x, T>(&self, x: &'x [T]) -> &'x [Column<T>] {
+        let features = self.block.features();
+        &kernels::columns(x)[self.g * features..(self.g + 1) * features]
+    }
+}
+
+/// Writes √(s·c)·x̃ of `groups`, no more than fit, to `panel`, and zeros to the rows that are left.
+fn fill_all<P: Stored>(groups: &[Group<'_>], map: &ColumnMap, curvature: Curvature<'_>, panel: &mut Mat<P>) {
+    if groups.len() < PANEL_GROUPS {
+        panel.fill(P::default());
+    }
+    for (i, place) in groups.iter().enumerate() {
+        match place.block.x() {
+            Values::F32(x) => fill_panel(x, place, map, curvature, i * LANES, panel),
+            Values::F64(x) => fill_panel(x, place, map, curvature, i * LANES, panel),
+        }
+    }
+}
+
 pub(super) fn fill_panel<T: Stored, P: Stored>(
     x: &[T],
     place: &Group<'_>,
@@ -289,9 +340,7 @@ pub(super) fn fill_panel<T: Stored, P: Stored>(
     at: usize,
     panel: &mut Mat<P>,
 ) {
-    let features = place.block.features();
-    let x = &kernels::columns(x)[place.g * features..(place.g + 1) * features];
-    dispatch(FillPanel { place, x, map, curvature, at, panel });
+    dispatch(FillPanel { place, x: place.columns(x), map, curvature, at, panel });
 }
 
 /// Writes √(s·c)·x̃ of one group with columns `x` to rows `at..` of `panel`.
