@@ -107,6 +107,26 @@ pub fn decay_octet<O: Octet>(o: O, a: O::F) -> O::F {
     o.select_ge(below, least, o.mul(e, o.shift_to_exponent(exponent)), o.splat(0.0))
 }
 
+/// log(1+q) of eight q in [0, 15], to 4 units in the last place.
+#[inline(always)]
+pub fn log1p_octet<O: Octet>(o: O, q: O::F) -> O::F {
+    let one = o.splat(1.0);
+    let x = o.add(one, q);
+    // What 1 + q loses of a small q.
+    let lost = o.sub(q, o.sub(x, one));
+    o.add(log_of(o, x, &POWERS[1..]), o.div(lost, x))
+}
+
+/// The residual y − t of eight rows, the part max(a, 0) − t·a of their loss, and the e = e^−|a| of which the rest is log(1+e).
+#[inline(always)]
+pub fn residual_linear_decay_octet<O: Octet>(o: O, a: O::F, t: O::F) -> [O::F; 3] {
+    let (zero, one) = (o.splat(0.0), o.splat(1.0));
+    let e = decay_octet(o, a);
+    let small = o.div(e, o.add(one, e));
+    let residual = o.select_ge(a, zero, o.sub(o.sub(one, t), small), o.sub(small, t));
+    [residual, o.sub(o.max(a, zero), o.mul(t, a)), e]
+}
+
 /// [`residual_and_loss`] of eight rows, from one division: to 4 units in the last place of the probability and of 1 + |a|.
 #[inline(always)]
 pub fn residual_and_loss_octet<O: Octet>(o: O, a: O::F, t: O::F) -> (O::F, O::F) {
@@ -172,10 +192,16 @@ const POWERS: [(f64, f64); 4] = [(16.0, 4.0), (4.0, 2.0), (2.0, 1.0), (std::f64:
 
 /// log x of eight x in [1, 256), to 2 units in the last place of 1 + log x.
 #[inline(always)]
-pub fn log_octet<O: Octet>(o: O, mut x: O::F) -> O::F {
+pub fn log_octet<O: Octet>(o: O, x: O::F) -> O::F {
+    log_of(o, x, &POWERS)
+}
+
+/// [`log_octet`] where `powers` suffice.
+#[inline(always)]
+fn log_of<O: Octet>(o: O, mut x: O::F, powers: &[(f64, f64)]) -> O::F {
     let (zero, one) = (o.splat(0.0), o.splat(1.0));
     let mut log = zero;
-    for (from, power) in POWERS {
+    for &(from, power) in powers {
         let (from, by) = (o.splat(from), o.splat((-power).exp2()));
         log = o.add(log, o.select_ge(x, from, o.splat(power * LN_2), zero));
         x = o.mul(x, o.select_ge(x, from, by, one));
@@ -313,6 +339,37 @@ mod tests {
             let lost = crate::octet::on_each(&Sixteen { a: [[bad; 8]; 2], t: [[0.0; 8]; 2] })[0];
             assert!(lost[1].iter().flatten().all(|loss| !loss.is_finite()), "{bad} must show: {lost:?}");
         }
+    }
+
+    /// log(1+q) of eight q.
+    #[derive(Clone)]
+    struct Log1p([f64; 8]);
+
+    impl crate::octet::Work for Log1p {
+        type Output = [f64; 8];
+        #[inline(always)]
+        fn run<O: Octet>(self, o: O) -> [f64; 8] {
+            o.store(log1p_octet(o, o.load(&self.0)))
+        }
+    }
+
+    #[test]
+    fn the_logarithm_of_a_product_keeps_the_digits_of_small_numbers() {
+        let (mut seen, mut worst) = (0, 0f64);
+        for i in 0..10_000 {
+            let size = [15.0, 1.0, 1e-3, 1e-15, 1e-17, 1e-300][i % 6];
+            let q = std::array::from_fn(|k| size * ((i * 8 + k) as f64 * 0.618_033_988_75).fract());
+            let outputs = crate::octet::on_each(&Log1p(q));
+            assert!(outputs.iter().all(|output| *output == outputs[0]), "{q:?}");
+            for (q, log) in q.iter().zip(outputs[0]) {
+                let error = (log - q.ln_1p()).abs() / (4.0 * f64::EPSILON * q.ln_1p().max(f64::MIN_POSITIVE));
+                assert!(error <= 1.0, "log1p({q:e}) is {log:e}");
+                worst = worst.max(error);
+                seen += 1;
+            }
+        }
+        assert!(seen == 80_000 && worst > 0.05, "the bound says nothing: {worst}");
+        assert_eq!(crate::octet::on_each(&Log1p([15.0; 8]))[0], [16f64.ln(); 8]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use faer::Mat;
 
 use super::cases::Rows;
 use crate::data::{Block, Dataset};
-use crate::engine::cpu::kernels::TOGETHER;
+use crate::engine::cpu::kernels::together;
 use crate::engine::gpu::{LOSS_ERROR, SIGMOID_ERROR};
 use crate::engine::{DeviceInfo, DeviceKind, LossSlope};
 use crate::error::{Error, Result};
@@ -48,7 +48,8 @@ impl Arithmetic {
                 // Where X is f32 the products with it are taken in f32, all else in f64.
                 let narrow = !data.blocks.iter().all(Block::is_wide);
                 let host = Arithmetic::of_host(data);
-                if narrow { Arithmetic { unit: F32_UNIT, rows: TOGETHER as f64, ..host } } else { host }
+                let rows = together(data.features.len()) as f64;
+                if narrow { Arithmetic { unit: F32_UNIT, rows, ..host } } else { host }
             }
             _ => Arithmetic::of_batch(),
         }

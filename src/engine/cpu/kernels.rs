@@ -9,14 +9,20 @@ use std::ops::Range;
 use super::products::{Products, ahead, products};
 use crate::data::{Group, LANES, RowBlock, RowVectors, of_bits};
 use crate::engine::{LossSlope, Params};
-use crate::logistic::{residual_and_loss_octet, variance_octet};
+use crate::logistic::{log1p_octet, residual_and_loss_octet, residual_linear_decay_octet, variance_octet};
 use crate::octet::{Octet, Stored, Work};
 
 /// Octets in a group.
 pub const OCTETS: usize = LANES / 8;
-/// Groups that [`LossGradient`] takes together, so that a feature's sums are loaded and stored once for all of them; and rows
-/// that a lane adds up in f32, where products are.
-pub const TOGETHER: usize = 2;
+/// Groups that [`LossGradient`] takes together, where there are few features and where they are more.
+const TOGETHER: [usize; 2] = [4, 2];
+const FEW: usize = 128;
+
+/// Groups of so many `features` that [`LossGradient`] takes together, so that a feature's sums are loaded and stored once for all of
+/// them; and rows that a lane adds up in f32, where products are.
+pub fn together(features: usize) -> usize {
+    TOGETHER[usize::from(features > FEW)]
+}
 
 /// The values of one feature in a group of rows.
 pub type Column<T> = [[T; 8]; OCTETS];
@@ -80,8 +86,21 @@ pub fn with_intercept<O: Octet>(o: O, mut a: Lanes<O>, intercept: f64, offset: O
 /// r = s·(σ(a) − t) for the rows of a group, and Σ s·ℓ(t, a) in eight parts, added to `loss`.
 #[inline(always)]
 pub fn residual<O: Octet>(o: O, a: Lanes<O>, target: Group<'_>, weight: Group<'_>, loss: &mut O::F) -> Lanes<O> {
-    let (t, s) = (lanes(o, target), lanes(o, weight));
+    let t = lanes(o, target);
     let mut r = a;
+    if let Group::Same(s) = weight {
+        // Σ log(1+e) is the logarithm of a product, which is kept less 1 so that it keeps the digits of small e.
+        let (s, mut sum, mut product) = (o.splat(s), o.splat(0.0), o.splat(0.0));
+        for k in 0..OCTETS {
+            let [difference, linear, e] = residual_linear_decay_octet(o, a[k], t[k]);
+            sum = o.add(sum, linear);
+            product = o.add(product, o.mul_add(product, e, e));
+            r[k] = o.mul(s, difference);
+        }
+        *loss = o.mul_add(s, o.add(sum, log1p_octet(o, product)), *loss);
+        return r;
+    }
+    let s = lanes(o, weight);
     for k in 0..OCTETS {
         let (difference, l) = residual_and_loss_octet(o, a[k], t[k]);
         *loss = o.mul_add(s[k], l, *loss);
@@ -163,12 +182,18 @@ impl<T: Stored, P: Products<T>> Work for LossGradient<'_, T, P> {
             })
             .collect();
         let Range { start, end } = self.rows.groups;
-        let together = start + (end - start) / TOGETHER * TOGETHER;
-        for g in (start..together).step_by(TOGETHER) {
-            self.loss_gradient::<O, TOGETHER>(o, g, &mut models);
+        let mut g = start;
+        while together(features) == TOGETHER[0] && end - g >= TOGETHER[0] {
+            self.loss_gradient::<O, { TOGETHER[0] }>(o, g, &mut models);
+            g += TOGETHER[0];
         }
-        for g in together..end {
+        while end - g >= TOGETHER[1] {
+            self.loss_gradient::<O, { TOGETHER[1] }>(o, g, &mut models);
+            g += TOGETHER[1];
+        }
+        while g < end {
             self.loss_gradient::<O, 1>(o, g, &mut models);
+            g += 1;
         }
         let total = |parts: &[f64; 8]| parts.iter().sum();
         models.iter().map(|model| (total(&model.loss), model.gradient.iter().map(total).collect())).collect()
