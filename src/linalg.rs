@@ -56,6 +56,24 @@ impl Cholesky {
         vectors.as_ref().col_iter().map(|column| column.squared_norm_l2()).collect()
     }
 
+    /// UᵀAU for the columns U that are given.
+    pub fn form(&self, columns: &[Vec<f64>]) -> Mat<f64> {
+        let rooted =
+            self.factor.L().transpose() * Mat::from_fn(self.factor.L().nrows(), columns.len(), |i, k| columns[k][i]);
+        rooted.transpose() * &rooted
+    }
+
+    /// A⁻¹.
+    pub fn inverse(&self) -> Mat<f64> {
+        let width = self.factor.L().nrows();
+        self.factor.solve(Mat::<f64>::identity(width, width))
+    }
+
+    /// The trace of A.
+    pub fn trace(&self) -> f64 {
+        self.diagonal().into_iter().sum()
+    }
+
     /// log det A.
     pub fn log_determinant(&self) -> f64 {
         let l = self.factor.L();

@@ -36,6 +36,14 @@ fn half_a_million_rows_of_128_features_are_read_seven_times_on_the_cpu() {
     assert_eq!(passes(&DeviceRequest::Cpu, &data), [7, 7]);
 }
 
+// No sample is worth it, and the classes are nearly separated: L-BFGS on a metric that follows the curvature, without which it is
+// nineteen.
+#[test]
+fn sixty_thousand_rows_of_300_features_are_read_fourteen_times_on_the_cpu() {
+    let data = Rows::random(60_000, 300, 43).pack(PackOptions::default());
+    assert_eq!(passes(&DeviceRequest::Cpu, &data), [14, 14]);
+}
+
 #[test]
 fn half_a_million_rows_of_32_features_are_read_six_times_at_the_most_on_a_gpu() {
     let data = Rows::random(500_000, 32, 41).pack(PackOptions::default());

@@ -289,7 +289,7 @@ impl Coordinates {
     }
 
     /// The last entry, where the intercept has one.
-    fn intercept_of(&self, theta: &[f64]) -> f64 {
+    pub fn intercept_of(&self, theta: &[f64]) -> f64 {
         if self.map.intercept { theta[theta.len() - 1] } else { 0.0 }
     }
 }

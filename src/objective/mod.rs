@@ -15,8 +15,8 @@ pub use crate::data::Precision;
 use faer::Mat;
 
 use crate::data::Dataset;
-use crate::engine::cpu::{Curvature, Host, RowSample};
-use crate::engine::{DeviceKind, Engine, LineId, PointId};
+use crate::engine::cpu::{Curvature, Host, PredictorMoments, RowSample};
+use crate::engine::{DeviceKind, Engine, LineId, Params, PointId};
 use crate::error::Result;
 
 /// Rows of a sample that must be able to carry a column's variance for the sample to be trusted with it.
@@ -208,6 +208,31 @@ impl<'a> Objective<'a> {
         let sample = RowSample::of_about(rows, self.rows());
         let share = self.host.share(sample)?;
         self.hessian_of(theta, sample, if share > 0.0 { 1.0 / share } else { 1.0 }, products)
+    }
+
+    /// How the loss curves at each of `thetas` along its own slopes and the intercept, from about `rows` rows, evenly spread and scaled up
+    /// to all: Σ s·y(1−y)·bᵏ for k = 0, 1 and 2, where b is the linear predictor without intercept and offset.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn predictor_moments(&self, thetas: &[Vec<f64>], rows: usize) -> Result<Vec<PredictorMoments>> {
+        let sample = RowSample::of_about(rows, self.rows());
+        let mut params = Params::zeros(self.coordinates.features(), thetas.len());
+        for (k, theta) in thetas.iter().enumerate() {
+            params.model_mut(k).copy_from_slice(self.coordinates.to_params(theta).model(0));
+        }
+        let from: Vec<f64> = thetas.iter().map(|theta| self.coordinates.intercept_of(theta)).collect();
+        let mut moments = self.host.predictor_moments(&params, &from, sample)?;
+        let share = self.host.share(sample)?;
+        if share > 0.0 {
+            moments.as_flattened_mut().iter_mut().for_each(|moment| *moment /= share);
+        }
+        Ok(moments)
+    }
+
+    /// The curvature of the penalty in each θ.
+    pub fn penalty(&self) -> &[f64] {
+        &self.penalty
     }
 
     /// A matrix that ∂²J/∂θ² at θ exceeds: the part of about `rows` rows, evenly spread.

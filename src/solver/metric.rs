@@ -26,9 +26,26 @@ const ROUGH: f64 = 1e-3;
 #[derive(Debug)]
 pub struct Metric {
     base: Base,
+    bend: Option<Bend>,
     memory: VecDeque<Correction>,
     /// How much of the off-diagonal part of its curvature it was made with.
     kept: f64,
+}
+
+/// What became of the curvature B that a metric was made of where the point moved on.
+///
+/// With logits a and curvature v(a) a row, H = Σ v·x̃x̃ᵀ changes with the scale of v, and in the directions U that make a: the slopes
+/// and the intercept. (Where columns are elliptically distributed that is all: by Stein's lemma E[v(a)·x̃x̃ᵀ] is E[v]·Σ and a
+/// matrix of the span of ΣU.) H⁻¹ is then B⁻¹/κ but on the span of U, where UᵀHU = C is measured:
+/// H⁻¹ = B⁻¹/κ + U·(C⁻¹ − (UᵀBU)⁻¹/κ)·Uᵀ, the inverse of κB + BU·G⁻¹(C − κG)G⁻¹·UᵀB with G = UᵀBU.
+#[derive(Debug)]
+struct Bend {
+    /// 1/κ.
+    shrunk: f64,
+    /// U.
+    along: Vec<Vec<f64>>,
+    /// C⁻¹ − G⁻¹/κ.
+    inner: Mat<f64>,
 }
 
 /// What the corrections stand on.
@@ -52,18 +69,22 @@ struct Correction {
 impl Metric {
     /// A multiple of the identity: what is known before anything is.
     pub fn scaled(factor: f64) -> Self {
-        Metric { base: Base::Scaled(factor), memory: VecDeque::new(), kept: 1.0 }
+        Metric::on(Base::Scaled(factor))
     }
 
     /// The inverse of `curvature`, with the smallest ridge that makes it positive definite; `None` where it is not finite.
     pub fn of(curvature: &Mat<f64>) -> Option<Self> {
         let factor = Cholesky::with_ridge(curvature)?;
-        Some(Metric { base: Base::Factor(Arc::new(factor)), memory: VecDeque::new(), kept: 1.0 })
+        Some(Metric::on(Base::Factor(Arc::new(factor))))
+    }
+
+    fn on(base: Base) -> Self {
+        Metric { base, bend: None, memory: VecDeque::new(), kept: 1.0 }
     }
 
     /// The same curvature, which is shared, without what was learnt since.
     pub fn shared(&self) -> Self {
-        Metric { base: self.base.clone(), memory: VecDeque::new(), kept: self.kept }
+        Metric { kept: self.kept, ..Metric::on(self.base.clone()) }
     }
 
     /// The metric that `metric` makes of products in f32, where those are good enough for it, else of products in f64.
@@ -108,6 +129,25 @@ impl Metric {
         self.kept
     }
 
+    /// The trace of the curvature that it was made of, where it was made of any.
+    pub fn trace(&self) -> Option<f64> {
+        match &self.base {
+            Base::Factor(factor) => Some(factor.trace()),
+            Base::Scaled(_) => None,
+        }
+    }
+
+    /// Takes its curvature to be `scale` times what it was made of, but for the span of the columns `along`, where it is `curvature`;
+    /// nothing changes where these say nothing.
+    pub fn follow(&mut self, scale: f64, along: Vec<Vec<f64>>, curvature: &Mat<f64>) {
+        let Base::Factor(factor) = &self.base else { return };
+        let (Some(now), Some(before)) = (Cholesky::new(curvature), Cholesky::new(&factor.form(&along))) else { return };
+        if scale > 0.0 && scale.is_finite() {
+            let inner = now.inverse() - before.inverse() * faer::Scale(1.0 / scale);
+            self.bend = Some(Bend { shrunk: 1.0 / scale, along, inner });
+        }
+    }
+
     /// −H⁻¹·`gradient`.
     pub fn direction(&self, gradient: &[f64]) -> Vec<f64> {
         let mut q = gradient.to_vec();
@@ -118,7 +158,13 @@ impl Metric {
             alphas.push(alpha);
         }
         let mut r = match (&self.base, self.memory.back()) {
-            (Base::Factor(factor), _) => factor.solve(&q),
+            (Base::Factor(factor), _) => {
+                let solved = factor.solve(&q);
+                match &self.bend {
+                    Some(bend) => bend.bent(&q, solved),
+                    None => solved,
+                }
+            }
             (Base::Scaled(_), Some(c)) => {
                 let gamma = 1.0 / (c.rho * dot(&c.change, &c.change));
                 q.iter().map(|q| gamma * q).collect()
@@ -151,6 +197,7 @@ impl Metric {
         let factor = Cholesky::with_ridge(curvature).map(Arc::new);
         let is_finite = factor.is_some();
         self.base = factor.map_or(Base::Scaled(1.0), Base::Factor);
+        self.bend = None;
         is_finite
     }
 
@@ -164,5 +211,54 @@ impl Metric {
     /// Whether its steps say how far away the optimum is.
     pub fn is_informed(&self) -> bool {
         matches!(self.base, Base::Factor(_)) || self.memory.len() >= INFORMED
+    }
+}
+
+impl Bend {
+    /// H⁻¹q, given B⁻¹q.
+    fn bent(&self, q: &[f64], mut solved: Vec<f64>) -> Vec<f64> {
+        solved.iter_mut().for_each(|r| *r *= self.shrunk);
+        for (i, out) in self.along.iter().enumerate() {
+            let part: f64 = self.along.iter().enumerate().map(|(j, u)| self.inner[(i, j)] * dot(u, q)).sum();
+            solved.iter_mut().zip(out).for_each(|(r, u)| *r += part * u);
+        }
+        solved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_that_followed_has_the_curvature_it_was_told() {
+        let p = 6;
+        let base = Mat::from_fn(p, p, |i, j| if i == j { 3.0 + i as f64 } else { 0.4 / (1 + i.abs_diff(j)) as f64 });
+        let mut metric = Metric::of(&base).unwrap();
+        let u: Vec<f64> = (0..p - 1).map(|i| 0.5 - 0.2 * i as f64).chain([0.0]).collect();
+        let ones: Vec<f64> = (0..p - 1).map(|_| 0.0).chain([1.0]).collect();
+        let curvature = Mat::from_fn(2, 2, |i, j| [0.7, 0.2, 2.0][i + j]);
+        metric.follow(0.6, vec![u.clone(), ones.clone()], &curvature);
+        let times_base = |v: &[f64]| (0..p).map(|i| (0..p).map(|j| base[(i, j)] * v[j]).sum()).collect::<Vec<f64>>();
+        // Column by column H⁻¹, of which the inverse is sought on the span and beside it.
+        let unit = |k: usize| (0..p).map(|i| f64::from(u8::from(i == k))).collect::<Vec<f64>>();
+        let columns: Vec<Vec<f64>> = (0..p).map(|k| metric.direction(&unit(k))).collect();
+        let h = Cholesky::new(&Mat::from_fn(p, p, |i, j| -columns[j][i])).unwrap().inverse();
+        let form =
+            |a: &[f64], b: &[f64]| (0..p).map(|i| (0..p).map(|j| a[i] * h[(i, j)] * b[j]).sum::<f64>()).sum::<f64>();
+        for (found, told) in [(form(&u, &u), 0.7), (form(&u, &ones), 0.2), (form(&ones, &ones), 2.0)] {
+            assert!((found - told).abs() < 1e-12, "{found} for {told}");
+        }
+        // A direction that B keeps apart from the span has 0.6 of its curvature in B.
+        let apart = |v: Vec<f64>| -> Vec<f64> {
+            let along = [times_base(&u), times_base(&ones)];
+            let gram = Mat::from_fn(2, 2, |i, j| dot(&along[i], [&u, &ones][j]));
+            let inverse = Cholesky::new(&gram).unwrap().inverse();
+            let parts = [0, 1].map(|i| (0..2).map(|j| inverse[(i, j)] * dot(&along[j], &v)).sum::<f64>());
+            (0..p).map(|i| v[i] - parts[0] * u[i] - parts[1] * ones[i]).collect()
+        };
+        let v = apart((0..p).map(|i| (i as f64).cos()).collect());
+        assert!((form(&v, &v) - 0.6 * dot(&v, &times_base(&v))).abs() < 1e-12);
+        assert!(form(&v, &u).abs() < 1e-12);
     }
 }

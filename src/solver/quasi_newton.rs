@@ -20,6 +20,22 @@ pub trait Renewal {
     /// # Errors
     /// As [`Objective::hessian`].
     fn renew(&mut self, objective: &Objective<'_>, theta: &[f64]) -> Result<Option<Metric>>;
+
+    /// How far along `step` the first one should go from `at`, as a part or a multiple of it.
+    ///
+    /// # Errors
+    /// As [`Objective::hessian`].
+    fn first_length(&self, _objective: &Objective<'_>, _at: &Evaluation, _step: &[f64]) -> Result<f64> {
+        Ok(1.0)
+    }
+
+    /// Has `metric` follow the curvature to θ; whether that changed so much on the way that the step there says little of what is to come.
+    ///
+    /// # Errors
+    /// As [`Objective::hessian`].
+    fn follow(&mut self, _objective: &Objective<'_>, _theta: &[f64], _metric: &mut Metric) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Minimises `objective` from the evaluated `start`, which need not be kept yet.
@@ -71,9 +87,15 @@ pub fn minimise(
         if let Some(reason) = rule.check(objective, &at, iterations, predicted, monitor) {
             return Ok(Solution { at, reason, iterations, predicted, metric: Some(metric) });
         }
+        if iterations == 0 {
+            let length = renewal.first_length(objective, &at, &step)?;
+            step.iter_mut().for_each(|d| *d *= length);
+        }
         match advance(objective, &at, &step)? {
             Some(next) => {
-                metric.correct(difference(&next.theta, &at.theta), difference(&next.gradient, &at.gradient));
+                if !renewal.follow(objective, &next.theta, &mut metric)? {
+                    metric.correct(difference(&next.theta, &at.theta), difference(&next.gradient, &at.gradient));
+                }
                 before = slope;
                 at = next;
                 iterations += 1;

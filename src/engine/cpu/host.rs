@@ -11,6 +11,7 @@ use super::draws::{WeightSums, weight_sums};
 use super::hessian::{ColumnMap, Curvature, RowSample, hessians, most_at_once};
 use super::kernels::{self, Column, OCTETS};
 use super::leverage::leverages;
+use super::predictor::{PredictorMoments, predictor_moments};
 use super::products::InF64;
 use super::rows::logits;
 use super::scores::clustered_scores;
@@ -138,6 +139,21 @@ impl<'a> Host<'a> {
             all.iter_mut().for_each(|h| *h *= faer::Scale(1.0 / share));
         }
         Ok(all)
+    }
+
+    /// Of each model of W (stored units, p slopes and the intercept) how J curves along the linear predictor b = z·w + w₀ − from over the
+    /// rows in `sample`, `from` having one entry a model. A sample is no full read and not counted.
+    ///
+    /// # Errors
+    /// As [`Host::hessian`].
+    pub fn predictor_moments(&self, w: &Params, from: &[f64], sample: RowSample) -> Result<Vec<PredictorMoments>> {
+        if sample == RowSample::All {
+            self.count_pass();
+        }
+        match &self.data.spread {
+            Some(spread) => spread.predictor_moments(w, from, sample),
+            None => predictor_moments(&self.data.blocks, w, from, sample),
+        }
     }
 
     /// The Hessian of the softmax at W, a column a class, over all rows: the coordinates of the first class, then of the next.

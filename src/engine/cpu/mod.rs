@@ -12,6 +12,7 @@ mod host;
 pub mod kernels;
 mod leverage;
 mod lines;
+mod predictor;
 pub mod products;
 mod real;
 mod rows;
@@ -24,6 +25,7 @@ pub use draws::WeightSums;
 pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost};
 pub use host::{Host, HostEngine};
 pub use lines::Lines;
+pub use predictor::PredictorMoments;
 use rows::{Held, Role, logits, sum};
 
 use super::{

@@ -51,6 +51,8 @@ pub(in crate::engine) enum RowsCall {
         products: Precision,
     },
     ClassHessian(ColumnMap, Columns),
+    /// Of models, what their predictors are measured from, and on which rows.
+    PredictorMoments(Columns, Bits, RowSample),
     WeightSum(RowSample),
     /// Under each draw Σ s·(1−t) and Σ s·t, of the rows that count and of those that do not.
     WeightSums(Vec<Draw>),

@@ -188,6 +188,9 @@ pub(super) fn answer_of_rows(spread: &Spread, call: &RowsCall, all: &[f64], rows
         RowsCall::ClassHessian(map, w) => {
             Ok(lower_triangle(&host.class_hessian(&map_here(units, map), &here(units, &w.params()))?))
         }
+        RowsCall::PredictorMoments(w, from, sample) => {
+            Ok(host.predictor_moments(&here(units, &w.params()), &from.0, *sample)?.into_flattened())
+        }
         RowsCall::WeightSum(sample) => Ok(vec![host.weight_sum(*sample)?]),
         RowsCall::WeightSums(draws) => {
             let sums = host.weight_sums(draws, rows)?;

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use self::ask::{Ask, Call, Columns, Curved, RowsCall};
 use self::folds::of_first_rank;
 use self::held::{Held, Local, answer_of_rows, symmetric};
-use super::cpu::{ColumnMap, Curvature, Host, RowSample, WeightSums};
+use super::cpu::{ColumnMap, Curvature, Host, PredictorMoments, RowSample, WeightSums};
 use super::{
     Batch, BatchSums, ClassSums, Cost, DeviceInfo, Draw, DrawnRows, Engine, LineId, LossGradient, LossSlope, Params,
     PointId, Shape, Stamps, check_params,
@@ -174,6 +174,7 @@ fn length_of_rows(call: &RowsCall, features: usize) -> usize {
     match call {
         RowsCall::Hessians { map, curvatures, .. } => curvatures.len() * triangle(map.width()),
         RowsCall::ClassHessian(map, w) => triangle(map.width() * w.models()),
+        RowsCall::PredictorMoments(w, ..) => 3 * w.models(),
         RowsCall::WeightSum(_) => 1,
         RowsCall::WeightSums(draws) => 4 * draws.len(),
         RowsCall::Counts => 2,
@@ -260,6 +261,16 @@ impl Spread {
     pub(super) fn class_hessian(&self, map: &ColumnMap, w: &Params) -> Result<Mat<f64>> {
         let sums = ask_of_rows(self, RowsCall::ClassHessian(map.clone(), Columns::of(w)), &[], NONE)?;
         Ok(symmetric(map.width() * w.models(), &sums))
+    }
+
+    pub(super) fn predictor_moments(
+        &self,
+        w: &Params,
+        from: &[f64],
+        sample: RowSample,
+    ) -> Result<Vec<PredictorMoments>> {
+        let call = RowsCall::PredictorMoments(Columns::of(w), Bits(from.to_vec()), sample);
+        Ok(ask_of_rows(self, call, &[], NONE)?.as_chunks().0.to_vec())
     }
 
     pub(super) fn weight_sum(&self, sample: RowSample) -> Result<f64> {
