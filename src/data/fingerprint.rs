@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block::LANES;
 use super::hash;
+use super::panel::OCTETS;
 use super::scaling::StoredColumn;
 use super::vector::{Group, of_bits};
 use super::vectors::RowVectors;
@@ -55,8 +56,6 @@ impl TryFrom<String> for Fingerprint {
 const OF_X: u64 = 1;
 const OF_VECTORS: u64 = 2;
 const OF_ROWS: u64 = 3;
-/// Octets in a group.
-const OCTETS: usize = LANES / 8;
 /// Groups of vectors that one task takes.
 const TASK_GROUPS: usize = 512;
 

@@ -4,7 +4,7 @@ use super::block::LANES;
 use crate::octet::{Octet, Stored, Work};
 
 /// Octets in a group.
-const OCTETS: usize = LANES / 8;
+pub(super) const OCTETS: usize = LANES / 8;
 /// The smallest weight that is not 0.
 const SOME: f64 = f64::from_bits(1);
 
