@@ -23,7 +23,6 @@ use super::block::LANES;
 use super::hash;
 use super::panel::OCTETS;
 use super::scaling::StoredColumn;
-use super::vector::{Group, of_bits};
 use super::vectors::RowVectors;
 use crate::octet::{Octet, Stored, Work, dispatch};
 
@@ -145,27 +144,14 @@ impl Work for VectorHashes<'_> {
                 let Some(column) = column else { continue };
                 let factor = o.load_u(&[*factor; 8]);
                 let factors = [factor, o.upper(factor)];
-                match column.group(g) {
-                    Group::Same(value) => add_group(o, &[[value; 8]; OCTETS], factors, &mut rows),
-                    Group::F64(values) => add_group(o, values.as_chunks().0, factors, &mut rows),
-                    Group::F32(values) => add_group(o, values.map(f64::from).as_chunks().0, factors, &mut rows),
-                    Group::Bits(bits) => {
-                        let wide = of_bits(bits).map(|octet| o.store(o.widen(octet)));
-                        add_group(o, &wide, factors, &mut rows);
-                    }
+                let octets = column.group(g).octets(o);
+                for k in 0..OCTETS {
+                    rows[k] = f64::add_bits(o, &o.store(octets[k]), factors, rows[k]);
                 }
             }
             sum = sum.wrapping_add(factors.of_group(o, rows, first + g));
         }
         sum
-    }
-}
-
-/// Adds the values of a group in one column to the u of its rows.
-#[inline(always)]
-fn add_group<O: Octet>(o: O, values: &[[f64; 8]], factors: [O::U; 2], rows: &mut [O::U; OCTETS]) {
-    for k in 0..OCTETS {
-        rows[k] = f64::add_bits(o, &values[k], factors, rows[k]);
     }
 }
 

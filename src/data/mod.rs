@@ -64,7 +64,7 @@ pub use split::rows_to_fit;
 pub use spread::Spread;
 pub(crate) use spread::{Unit, alone};
 pub use target::{MOST_CLASSES, Target};
-pub use vector::{Group, RowVector, of_bits};
+pub use vector::{Group, RowVector, stored};
 pub use vectors::RowVectors;
 
 use std::path::PathBuf;

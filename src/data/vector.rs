@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::block::LANES;
+use crate::octet::{Octet, Stored};
 
 /// Rows that are looked at by one task.
 const TASK_ROWS: usize = 1 << 14;
@@ -56,9 +57,16 @@ static OF_BYTE: [[f32; 8]; 256] = {
 
 /// The numbers that the bits of a group stand for, eight by eight.
 #[inline(always)]
-pub fn of_bits(bits: u32) -> [&'static [f32; 8]; LANES / 8] {
+fn of_bits(bits: u32) -> [&'static [f32; 8]; LANES / 8] {
     let [a, b, c, d] = bits.to_le_bytes();
     [&OF_BYTE[a as usize], &OF_BYTE[b as usize], &OF_BYTE[c as usize], &OF_BYTE[d as usize]]
+}
+
+/// A group of stored numbers, eight by eight.
+#[inline(always)]
+pub fn stored<O: Octet, T: Stored>(o: O, numbers: &[T; LANES]) -> [O::F; LANES / 8] {
+    let octets = numbers.as_chunks().0;
+    [T::octet(o, &octets[0]), T::octet(o, &octets[1]), T::octet(o, &octets[2]), T::octet(o, &octets[3])]
 }
 
 impl From<Vec<f64>> for RowVector {
@@ -246,6 +254,20 @@ impl Group<'_> {
             Group::Bits(bits) => std::array::from_fn(|lane| f64::from(bits >> lane & 1)),
             Group::F32(numbers) => numbers.map(f64::from),
             Group::F64(numbers) => *numbers,
+        }
+    }
+
+    /// The numbers, eight by eight.
+    #[inline(always)]
+    pub fn octets<O: Octet>(self, o: O) -> [O::F; LANES / 8] {
+        match self {
+            Group::Same(value) => [o.splat(value); LANES / 8],
+            Group::Bits(bits) => {
+                let octets = of_bits(bits);
+                [o.widen(octets[0]), o.widen(octets[1]), o.widen(octets[2]), o.widen(octets[3])]
+            }
+            Group::F32(numbers) => stored(o, numbers),
+            Group::F64(numbers) => stored(o, numbers),
         }
     }
 

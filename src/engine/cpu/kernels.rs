@@ -7,7 +7,8 @@
 use std::ops::Range;
 
 use super::products::{Products, ahead, products};
-use crate::data::{Group, LANES, RowBlock, RowVectors, of_bits};
+pub use crate::data::stored;
+use crate::data::{Group, LANES, RowBlock, RowVectors};
 use crate::engine::{LossSlope, Params};
 use crate::logistic::{log1p_octet, residual_and_loss_octet, residual_linear_decay_octet, variance_octet};
 use crate::octet::{Octet, Stored, Work};
@@ -38,22 +39,7 @@ pub fn columns<T>(x: &[T]) -> &[Column<T>] {
 /// A group of a vector with one number a row.
 #[inline(always)]
 pub fn lanes<O: Octet>(o: O, group: Group<'_>) -> Lanes<O> {
-    match group {
-        Group::Same(value) => [o.splat(value); OCTETS],
-        Group::Bits(bits) => {
-            let octets = of_bits(bits);
-            [o.widen(octets[0]), o.widen(octets[1]), o.widen(octets[2]), o.widen(octets[3])]
-        }
-        Group::F32(numbers) => stored(o, numbers),
-        Group::F64(numbers) => stored(o, numbers),
-    }
-}
-
-/// A group of stored numbers.
-#[inline(always)]
-pub fn stored<O: Octet, T: Stored>(o: O, numbers: &[T; LANES]) -> Lanes<O> {
-    let octets = numbers.as_chunks().0;
-    [T::octet(o, &octets[0]), T::octet(o, &octets[1]), T::octet(o, &octets[2]), T::octet(o, &octets[3])]
+    group.octets(o)
 }
 
 /// a = z·w + w₀ (+ offset) for the rows of a group; `x` holds its p columns, `w` p slopes and the intercept.
