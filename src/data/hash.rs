@@ -2,6 +2,7 @@
 
 /// Mixes `seed` and `position` into 64 bits: position-th output of the generator splitmix64 started at `seed`
 /// (Steele, Lea & Flood 2014).
+#[inline]
 pub fn mix(seed: u64, position: u64) -> u64 {
     let mut z = seed.wrapping_add(position.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

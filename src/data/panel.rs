@@ -5,6 +5,8 @@ use crate::octet::{Octet, Stored, Work};
 
 /// Octets in a group.
 pub(super) const OCTETS: usize = LANES / 8;
+/// Bytes that memory is read in.
+const LINE: usize = 64;
 /// The smallest weight that is not 0.
 const SOME: f64 = f64::from_bits(1);
 
@@ -98,11 +100,12 @@ impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
     fn run<O: Octet>(self, o: O) {
         let Store { raw, weight, present, affine, out, sums } = self;
         let (stride, all_count) = (affine.len() * LANES, weight.iter().all(|s| *s > 0.0));
+        let ahead = size_of_val(&*out);
         for (j, ((raw, &affine), sums)) in raw.chunks_exact(weight.len()).zip(affine).zip(sums).enumerate() {
             // What f32 holds, moved by no more than a power of two, is not rounded.
             let Affine { factor, shift } = affine;
             let exact = !R::IS_WIDE && !T::IS_WIDE && shift == 0.0 && f64::from(factor as f32) == factor;
-            let column = StoreColumn { raw, weight, present, affine, out: &mut out[j * LANES..], stride, sums };
+            let column = StoreColumn { raw, weight, present, affine, out: &mut out[j * LANES..], stride, ahead, sums };
             match (all_count, exact) {
                 (true, true) => column.scale(o),
                 (true, false) => column.store::<O, true>(o),
@@ -121,6 +124,9 @@ struct StoreColumn<'a, R, T> {
     /// Where the values of the first group go; those of further groups `stride` values later each.
     out: &'a mut [T],
     stride: usize,
+    /// Bytes from there to where the next panel's values go, which are asked for while these are worked on: where rows are packed
+    /// where they lie, it is read from there.
+    ahead: usize,
     sums: &'a mut Sums,
 }
 
@@ -138,7 +144,9 @@ impl<R: Stored, T: Stored> StoreColumn<'_, R, T> {
         let mut beyond = o.load(&self.sums.beyond);
         let (raw, weight) = (self.raw.as_chunks::<8>().0, self.weight.as_chunks::<8>().0);
         for g in 0..raw.len() / OCTETS {
-            let out = self.out[g * self.stride..g * self.stride + LANES].as_chunks_mut::<8>().0;
+            let out = &mut self.out[g * self.stride..g * self.stride + LANES];
+            prefetch(o, out, self.ahead);
+            let out = out.as_chunks_mut::<8>().0;
             for k in 0..OCTETS {
                 let s = o.load(&weight[g * OCTETS + k]);
                 let exact = o.mul_add(R::octet(o, &raw[g * OCTETS + k]), factor, shift);
@@ -174,30 +182,35 @@ impl<R: Stored, T: Stored> StoreColumn<'_, R, T> {
     #[inline(always)]
     fn scale<O: Octet>(mut self, o: O) {
         let (factor, nothing) = (o.splat_16(self.affine.factor as f32), o.splat_16(0.0));
-        let (mut first, mut second) = (o.load(&self.sums.first), o.load(&self.sums.second));
+        // Two of each, since an addition waits for the one before.
+        let mut first = [o.load(&self.sums.first), o.splat(0.0)];
+        let mut second = [o.load(&self.sums.second), o.splat(0.0)];
         let (mut min, mut max) = (o.splat_16(f32::INFINITY), o.splat_16(f32::NEG_INFINITY));
         let raw: &[f32] = bytemuck::cast_slice(self.raw);
-        let (raw, weight) = (raw.as_chunks::<8>().0.as_chunks::<2>().0, self.weight.as_chunks::<8>().0);
+        let groups = raw.as_chunks::<LANES>().0.iter().zip(self.weight.as_chunks::<LANES>().0);
         let out: &mut [f32] = bytemuck::cast_slice_mut(&mut *self.out);
-        for g in 0..2 * raw.len() / OCTETS {
-            let out = out[g * self.stride..g * self.stride + LANES].as_chunks_mut::<8>().0.as_chunks_mut::<2>().0;
-            for k in 0..OCTETS / 2 {
-                let z = o.mul_add_16(o.load_16(&raw[g * OCTETS / 2 + k]), factor, nothing);
-                out[k] = o.store_16(z);
+        for ((raw, weight), out) in groups.zip(out.chunks_mut(self.stride)) {
+            let out = &mut out[..LANES];
+            prefetch(o, out, self.ahead);
+            let (raw, out) = (raw.as_chunks().0.as_chunks().0, out.as_chunks_mut().0.as_chunks_mut().0);
+            for ((raw, out), weight) in raw.iter().zip(out).zip(weight.as_chunks::<8>().0.as_chunks::<2>().0) {
+                let z = o.mul_add_16(o.load_16(raw), factor, nothing);
+                *out = o.store_16(z);
                 min = o.min_16(z, min);
                 max = o.max_16(z, max);
                 let halves = o.widen_16(z);
                 for h in 0..2 {
-                    let sz = o.mul(o.load(&weight[g * OCTETS + 2 * k + h]), halves[h]);
-                    first = o.add(first, sz);
-                    second = o.mul_add(sz, halves[h], second);
+                    let sz = o.mul(o.load(&weight[h]), halves[h]);
+                    first[h] = o.add(first[h], sz);
+                    second[h] = o.mul_add(sz, halves[h], second[h]);
                 }
             }
         }
         let ([low, other_low], [high, other_high]) = (o.widen_16(min), o.widen_16(max));
         self.sums.min = o.store(o.min(o.min(low, other_low), o.load(&self.sums.min)));
         self.sums.max = o.store(o.max(o.max(high, other_high), o.load(&self.sums.max)));
-        (self.sums.first, self.sums.second) = (o.store(first), o.store(second));
+        self.sums.first = o.store(o.add(first[0], first[1]));
+        self.sums.second = o.store(o.add(second[0], second[1]));
         self.clear_padding();
     }
 
@@ -207,6 +220,14 @@ impl<R: Stored, T: Stored> StoreColumn<'_, R, T> {
         for row in self.present..self.raw.len() {
             self.out[row / LANES * self.stride + row % LANES] = T::default();
         }
+    }
+}
+
+/// Asks for the memory that lies `ahead` bytes after a group's values of a column.
+#[inline(always)]
+fn prefetch<O: Octet, T>(o: O, column: &[T], ahead: usize) {
+    for line in column.chunks(LINE / size_of::<T>()) {
+        o.prefetch(&line[0], ahead);
     }
 }
 
@@ -225,19 +246,18 @@ impl<T: Stored> Work for Transpose<'_, T> {
     fn run<O: Octet>(self, o: O) {
         let Transpose { rows, columns, features } = self;
         let height = rows.len() / features;
-        let ahead = size_of_val(rows);
         let whole = features / 8 * 8;
-        for j in (0..whole).step_by(8) {
+        // All of a line of memory that a row lies on while it is at hand: rows that lie powers of two apart drive each other out.
+        for line in (0..whole).step_by(16) {
             for i in (0..height).step_by(8) {
-                let mut square = [[T::default(); 8]; 8];
-                for (k, row) in square.iter_mut().enumerate() {
-                    let from = &rows[(i + k) * features + j..][..8];
-                    // What the next panel reads, while this one is worked on.
-                    o.prefetch(&from[0], ahead);
-                    row.copy_from_slice(from);
-                }
-                for (k, column) in T::transposed(o, square).iter().enumerate() {
-                    columns[(j + k) * height + i..][..8].copy_from_slice(column);
+                for j in (line..whole.min(line + 16)).step_by(8) {
+                    let mut square = [[T::default(); 8]; 8];
+                    for (k, row) in square.iter_mut().enumerate() {
+                        row.copy_from_slice(&rows[(i + k) * features + j..][..8]);
+                    }
+                    for (k, column) in T::transposed(o, square).iter().enumerate() {
+                        columns[(j + k) * height + i..][..8].copy_from_slice(column);
+                    }
                 }
             }
         }

@@ -22,7 +22,7 @@ use super::storage::Storage;
 use super::vectors::{RowVectors, VectorSource};
 use crate::error::Result;
 use crate::linalg::MAX_COLUMNS;
-use crate::octet::{Stored, dispatch};
+use crate::octet::{Octet, Stored, Work, dispatch};
 
 /// Rows of a class in the largest sample at the most, and this many for each feature where that is more; and no more than
 /// this part of all rows.
@@ -107,8 +107,10 @@ const RANKS: usize = u64::BITS as usize + 1;
 
 /// Rows of positive weight that may be drawn, in order.
 struct Candidates {
-    /// Number, class, and the halvings of its class that the row survives.
-    rows: Vec<(usize, u8, u8)>,
+    /// The first row that was looked at.
+    first: usize,
+    /// How many rows after it, class, and the halvings of its class that the row survives.
+    rows: Vec<(u32, u8, u8)>,
     /// How many of each class survive a number of halvings and no more.
     of_halvings: [[usize; RANKS]; 2],
 }
@@ -116,17 +118,18 @@ struct Candidates {
 impl Candidates {
     /// Those of `rows` that survive `least` halvings of their class, row 0 being row `first` of all.
     fn among(vectors: &RowVectors, first: usize, rows: Range<usize>, least: [u32; 2]) -> Self {
-        let mut found = Candidates { rows: Vec::new(), of_halvings: [[0; RANKS]; 2] };
+        let mut found = Candidates { first: first + rows.start, rows: Vec::new(), of_halvings: [[0; RANKS]; 2] };
         for g in rows.start / LANES..rows.end.div_ceil(LANES) {
             // Rows that are none weigh nothing.
             let (counted, ones) = (vectors.weight.group(g).above(0.0), vectors.target.group(g).above(HALF));
-            for i in 0..LANES {
-                let (row, class) = (first + g * LANES + i, (ones >> i & 1) as usize);
-                let halvings = hash::mix(SEED, row as u64).leading_zeros();
-                if halvings >= least[class] && counted >> i & 1 == 1 {
-                    found.rows.push((row, class as u8, halvings as u8));
-                    found.of_halvings[class][halvings as usize] += 1;
-                }
+            let (hashes, survivors) = dispatch(Survivors { first: first + g * LANES, least });
+            let mut left = counted & (survivors[0] & !ones | survivors[1] & ones);
+            while left != 0 {
+                let i = left.trailing_zeros() as usize;
+                let (class, halvings) = ((ones >> i & 1) as usize, hashes[i].leading_zeros());
+                found.rows.push(((g * LANES + i - rows.start) as u32, class as u8, halvings as u8));
+                found.of_halvings[class][halvings as usize] += 1;
+                left &= left - 1;
             }
         }
         found
@@ -134,8 +137,29 @@ impl Candidates {
 
     /// Numbers of those that survive `thinning` halvings of their class.
     fn surviving(&self, thinning: [u32; 2]) -> Vec<usize> {
-        let survives = |row: &&(usize, u8, u8)| u32::from(row.2) >= thinning[usize::from(row.1)];
-        self.rows.iter().filter(survives).map(|row| row.0).collect()
+        let survives = |row: &&(u32, u8, u8)| u32::from(row.2) >= thinning[usize::from(row.1)];
+        self.rows.iter().filter(survives).map(|row| self.first + row.0 as usize).collect()
+    }
+}
+
+/// The rows of a group from `first` on that survive the halvings `least` of a class.
+struct Survivors {
+    first: usize,
+    least: [u32; 2],
+}
+
+impl Work for Survivors {
+    /// Their hashes, and of each class a bit for each row.
+    type Output = ([u64; LANES], [u32; 2]);
+
+    #[inline(always)]
+    fn run<O: Octet>(self, _o: O) -> Self::Output {
+        let hashes: [u64; LANES] = std::array::from_fn(|i| hash::mix(SEED, (self.first + i) as u64));
+        let survive = |halvings: u32| {
+            let largest = u64::MAX.checked_shr(halvings).unwrap_or(0);
+            (0..LANES).fold(0u32, |bits, i| bits | u32::from(hashes[i] <= largest) << i)
+        };
+        (hashes, self.least.map(survive))
     }
 }
 
@@ -274,11 +298,9 @@ impl<T: Copy> Part<'_, T> {
             let (first, end) = (start + g * LANES, start + (g + 1) * LANES);
             let (rows, later) = self.rows.split_at(self.rows.partition_point(|row| *row < end));
             let (values, rest) = std::mem::take(&mut self.values).split_at_mut(rows.len() * features);
-            // Column by column: each line of the group is touched once.
-            for (j, column) in group.as_chunks::<LANES>().0.iter().enumerate() {
-                for (k, row) in rows.iter().enumerate() {
-                    values[k * features + j] = column[row - first];
-                }
+            for (row, values) in rows.iter().zip(values.chunks_mut(features)) {
+                let columns = group.as_chunks::<LANES>().0;
+                values.iter_mut().zip(columns).for_each(|(value, column)| *value = column[(row - first) % LANES]);
             }
             (self.rows, self.values) = (later, rest);
         }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
 use super::fingerprint::{Factors, GroupHashes};
-use super::panel::{Affine, Store, Sums};
+use super::panel::{Affine, PartMoments, Store, Sums};
 use super::sample::{self, Gathering, Pick};
 use super::scaling::{Moments, Pooled};
 use super::vector::RowVector;
@@ -91,7 +91,7 @@ impl<'a, T: Stored> Storing<'a, T> {
         let factors = &self.factors;
         let tasks = out.par_chunks_mut(task_rows * features).zip(samples);
         let parts = tasks.enumerate().map(|(task, (out, mut samples))| {
-            let mut part = TaskSums { weight: 0.0, hashes: 0, sums: vec![Sums::NONE; features] };
+            let (mut total, mut hashes, mut sums) = (0.0, 0u64, vec![Sums::NONE; features]);
             let mut raw = vec![R::default(); panel_rows * features];
             let mut weights = Weights { rows: vec![0.0; panel_rows], sum: 0.0, filled: None };
             for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
@@ -101,13 +101,12 @@ impl<'a, T: Stored> Storing<'a, T> {
                 read(Panel { start, present, place: out, raw });
                 let first_group = (start - first_row) / LANES;
                 let (weight, sum) = weights.of(weight, first_group..first_group + padded / LANES);
-                part.weight += sum;
-                dispatch(Store { raw, weight, present, affine, out, sums: &mut part.sums });
-                let hashes = dispatch(GroupHashes { values: out, factors, first: start / LANES });
-                part.hashes = part.hashes.wrapping_add(hashes);
+                total += sum;
+                dispatch(Store { raw, weight, present, affine, out, sums: &mut sums });
+                hashes = hashes.wrapping_add(dispatch(GroupHashes { values: out, factors, first: start / LANES }));
                 samples.iter_mut().for_each(|sample| sample.take(start, out, features));
             }
-            part
+            TaskSums { weight: total, hashes, columns: sums.iter().map(|sums| sums.finish(total)).collect() }
         });
         let parts: Vec<TaskSums> = parts.collect();
         self.parts.extend(parts);
@@ -173,15 +172,15 @@ struct TaskSums {
     weight: f64,
     /// Σ h of `fingerprint.rs`.
     hashes: u64,
-    /// Sums of each column.
-    sums: Vec<Sums>,
+    /// Moments of each column.
+    columns: Vec<PartMoments>,
 }
 
 /// The moments of column `j`, from those of the parts.
 fn moments(parts: &[TaskSums], j: usize) -> Result<Moments> {
     let mut pooled = Pooled::NONE;
     for part in parts {
-        let column = part.sums[j].finish(part.weight);
+        let column = part.columns[j];
         if !column.in_range {
             return Err(Error::Numerics(format!(
                 "feature {} holds a value that is not finite or is 10³⁸ times farther out than the column's other values; \

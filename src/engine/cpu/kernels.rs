@@ -15,14 +15,16 @@ use crate::octet::{Octet, Stored, Work};
 
 /// Octets in a group.
 pub const OCTETS: usize = LANES / 8;
-/// Groups that [`LossGradient`] takes together, where there are few features and where they are more.
+/// Groups that [`LossGradient`] takes together, as long as the second-level cache holds them, and where features are more.
 const TOGETHER: [usize; 2] = [4, 2];
+const HELD: usize = 1024;
+/// Features up to which the logits of each of them are taken by themselves, and what follows from logits overlaps with reading on.
 const FEW: usize = 128;
 
 /// Groups of so many `features` that [`LossGradient`] takes together, so that a feature's sums are loaded and stored once for all of
 /// them; and rows that a lane adds up in f32, where products are.
 pub fn together(features: usize) -> usize {
-    TOGETHER[usize::from(features > FEW)]
+    TOGETHER[usize::from(features > HELD)]
 }
 
 /// The values of one feature in a group of rows.
@@ -40,18 +42,6 @@ pub fn columns<T>(x: &[T]) -> &[Column<T>] {
 #[inline(always)]
 pub fn lanes<O: Octet>(o: O, group: Group<'_>) -> Lanes<O> {
     group.octets(o)
-}
-
-/// a = z·w + w₀ (+ offset) for the rows of a group; `x` holds its p columns, `w` p slopes and the intercept.
-#[inline(always)]
-pub fn logits<O: Octet, T, P: Products<T>>(
-    o: O,
-    x: &[Column<T>],
-    slopes: &P::Slopes,
-    intercept: f64,
-    offset: Option<Group<'_>>,
-) -> Lanes<O> {
-    with_intercept(o, P::logits(o, x, slopes), intercept, offset)
 }
 
 /// Adds what does not come from the features to the logits of a group.
@@ -169,16 +159,19 @@ impl<T: Stored, P: Products<T>> Work for LossGradient<'_, T, P> {
             .collect();
         let Range { start, end } = self.rows.groups;
         let mut g = start;
-        while together(features) == TOGETHER[0] && end - g >= TOGETHER[0] {
-            self.loss_gradient::<O, { TOGETHER[0] }>(o, g, &mut models);
-            g += TOGETHER[0];
-        }
-        while end - g >= TOGETHER[1] {
-            self.loss_gradient::<O, { TOGETHER[1] }>(o, g, &mut models);
-            g += TOGETHER[1];
+        let (few, together) = (features <= FEW, together(features));
+        while end - g >= together {
+            if few {
+                self.loss_gradient::<O, { TOGETHER[0] }, false>(o, g, &mut models);
+            } else if together == TOGETHER[0] {
+                self.loss_gradient::<O, { TOGETHER[0] }, true>(o, g, &mut models);
+            } else {
+                self.loss_gradient::<O, { TOGETHER[1] }, true>(o, g, &mut models);
+            }
+            g += together;
         }
         while g < end {
-            self.loss_gradient::<O, 1>(o, g, &mut models);
+            self.loss_gradient::<O, 1, false>(o, g, &mut models);
             g += 1;
         }
         let total = |parts: &[f64; 8]| parts.iter().sum();
@@ -187,18 +180,27 @@ impl<T: Stored, P: Products<T>> Work for LossGradient<'_, T, P> {
 }
 
 impl<T: Stored, P: Products<T>> LossGradient<'_, T, P> {
-    /// Adds `N` groups from `first` on to the sums of every model.
+    /// Adds `N` groups from `first` on to the sums of every model, whose logits are taken in one go where they are `JOINT`.
     #[inline(always)]
-    fn loss_gradient<O: Octet, const N: usize>(&mut self, o: O, first: usize, models: &mut [Model<P::Slopes>]) {
+    fn loss_gradient<O: Octet, const N: usize, const JOINT: bool>(
+        &mut self,
+        o: O,
+        first: usize,
+        models: &mut [Model<P::Slopes>],
+    ) {
         let block = self.rows.block;
         let x: [&[Column<T>]; N] = std::array::from_fn(|i| self.rows.group(first + i));
         for (out, model) in self.logits.iter_mut().zip(models) {
             let mut loss = o.load(&model.loss);
             let mut r = [[loss; OCTETS]; N];
+            let mut products = if JOINT { P::logits(o, x, &model.slopes) } else { r };
             for i in 0..N {
                 let g = first + i;
                 let offset = block.offset().map(|offset| offset.group(g));
-                let a = logits::<O, T, P>(o, x[i], &model.slopes, model.intercept, offset);
+                if !JOINT {
+                    [products[i]] = P::logits(o, [x[i]], &model.slopes);
+                }
+                let a = with_intercept(o, products[i], model.intercept, offset);
                 let at = (g - self.rows.groups.start) * LANES;
                 for (out, a) in out[at..at + LANES].as_chunks_mut().0.iter_mut().zip(a) {
                     *out = T::rounded(o, a);

@@ -14,8 +14,8 @@ pub trait Products<T>: Copy + Send + Sync {
     /// The slopes `w`.
     fn slopes(w: &[f64]) -> Self::Slopes;
 
-    /// z·w for the rows of a group; `x` holds its p columns.
-    fn logits<O: Octet>(o: O, x: &[Column<T>], slopes: &Self::Slopes) -> Lanes<O>;
+    /// z·w for the rows of `N` groups; `x` holds the p columns of each.
+    fn logits<O: Octet, const N: usize>(o: O, x: [&[Column<T>]; N], slopes: &Self::Slopes) -> [Lanes<O>; N];
 
     /// Adds Zᵀr of `N` groups to `sums`, eight parts a feature.
     fn gradient<O: Octet, const N: usize>(o: O, x: [&[Column<T>]; N], r: &[Lanes<O>; N], sums: &mut [[f64; 8]]);
@@ -33,8 +33,8 @@ impl<T: Stored> Products<T> for InF64 {
     }
 
     #[inline(always)]
-    fn logits<O: Octet>(o: O, x: &[Column<T>], slopes: &Vec<f64>) -> Lanes<O> {
-        products(o, x, slopes)
+    fn logits<O: Octet, const N: usize>(o: O, x: [&[Column<T>]; N], slopes: &Vec<f64>) -> [Lanes<O>; N] {
+        products_of_groups(o, x, slopes)
     }
 
     #[inline(always)]
@@ -56,12 +56,25 @@ impl<T: Stored> Products<T> for InF64 {
 /// z·w in f64 for the rows of a group.
 #[inline(always)]
 pub fn products<O: Octet, T: Stored>(o: O, x: &[Column<T>], slopes: &[f64]) -> Lanes<O> {
-    let mut a = [o.splat(0.0); OCTETS];
-    for (column, &slope) in x.iter().zip(slopes) {
-        ahead(o, column);
+    products_of_groups(o, [x], slopes)[0]
+}
+
+/// [`products`] of `N` groups.
+#[inline(always)]
+fn products_of_groups<O: Octet, T: Stored, const N: usize>(
+    o: O,
+    x: [&[Column<T>]; N],
+    slopes: &[f64],
+) -> [Lanes<O>; N] {
+    let mut a = [[o.splat(0.0); OCTETS]; N];
+    let x = x.map(|x| &x[..slopes.len()]);
+    for (j, &slope) in slopes.iter().enumerate() {
         let slope = o.splat(slope);
-        for k in 0..OCTETS {
-            a[k] = o.mul_add(T::octet(o, &column[k]), slope, a[k]);
+        for (x, a) in x.iter().zip(&mut a) {
+            ahead(o, &x[j]);
+            for k in 0..OCTETS {
+                a[k] = o.mul_add(T::octet(o, &x[j][k]), slope, a[k]);
+            }
         }
     }
     a
@@ -81,23 +94,28 @@ impl Products<f32> for InF32 {
     }
 
     #[inline(always)]
-    fn logits<O: Octet>(o: O, x: &[Column<f32>], slopes: &Vec<[f32; 2]>) -> Lanes<O> {
-        let (mut high, mut low) = ([o.splat_16(0.0); 2], [o.splat_16(0.0); 2]);
-        for (column, slope) in x.iter().zip(slopes) {
-            ahead(o, column);
+    fn logits<O: Octet, const N: usize>(o: O, x: [&[Column<f32>]; N], slopes: &Vec<[f32; 2]>) -> [Lanes<O>; N] {
+        // Of each group two halves, and of each of those the sums with the first and the second part of the slopes.
+        let mut sums = [[[o.splat_16(0.0); 2]; 2]; N];
+        let x = x.map(|x| &x[..slopes.len()]);
+        for (j, slope) in slopes.iter().enumerate() {
             let slope = [o.splat_16(slope[0]), o.splat_16(slope[1])];
-            let halves = column.as_chunks().0;
-            for k in 0..2 {
-                let x = o.load_16(&halves[k]);
-                high[k] = o.mul_add_16(x, slope[0], high[k]);
-                low[k] = o.mul_add_16(x, slope[1], low[k]);
+            for (x, sums) in x.iter().zip(&mut sums) {
+                ahead(o, &x[j]);
+                let halves = x[j].as_chunks().0;
+                for k in 0..2 {
+                    let x = o.load_16(&halves[k]);
+                    sums[k] = [o.mul_add_16(x, slope[0], sums[k][0]), o.mul_add_16(x, slope[1], sums[k][1])];
+                }
             }
         }
-        let mut a = [o.splat(0.0); OCTETS];
-        for k in 0..2 {
-            let (high, low) = (o.widen_16(high[k]), o.widen_16(low[k]));
-            a[2 * k] = o.add(high[0], low[0]);
-            a[2 * k + 1] = o.add(high[1], low[1]);
+        let mut a = [[o.splat(0.0); OCTETS]; N];
+        for (a, sums) in a.iter_mut().zip(sums) {
+            for k in 0..2 {
+                let (high, low) = (o.widen_16(sums[k][0]), o.widen_16(sums[k][1]));
+                a[2 * k] = o.add(high[0], low[0]);
+                a[2 * k + 1] = o.add(high[1], low[1]);
+            }
         }
         a
     }
