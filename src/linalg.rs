@@ -13,6 +13,8 @@ pub const MAX_COLUMNS: usize = 2048;
 #[derive(Debug)]
 pub struct Cholesky {
     factor: Llt<f64>,
+    /// The diagonal of A.
+    diagonal: Vec<f64>,
     /// Whether it is the factor of the matrix as given, without a ridge.
     exact: bool,
 }
@@ -24,7 +26,8 @@ impl Cholesky {
         if !finite {
             return None;
         }
-        matrix.llt(Side::Lower).ok().map(|factor| Cholesky { factor, exact: true })
+        let diagonal = (0..matrix.nrows()).map(|i| matrix[(i, i)]).collect();
+        matrix.llt(Side::Lower).ok().map(|factor| Cholesky { factor, diagonal, exact: true })
     }
 
     /// Factors `matrix`, adding the smallest multiple of its diagonal (from 10⁻¹⁴ up) that makes it positive definite.
@@ -71,7 +74,7 @@ impl Cholesky {
 
     /// The trace of A.
     pub fn trace(&self) -> f64 {
-        self.diagonal().into_iter().sum()
+        self.diagonal.iter().sum()
     }
 
     /// log det A.
@@ -94,23 +97,13 @@ impl Cholesky {
     /// The smallest part of its diagonal entry that a pivot is.
     pub fn smallest_share(&self) -> f64 {
         let l = self.factor.L();
-        let shares = self.diagonal().into_iter().enumerate().map(|(i, a)| l[(i, i)] * l[(i, i)] / a);
+        let shares = self.diagonal.iter().enumerate().map(|(i, a)| l[(i, i)] * l[(i, i)] / a);
         shares.fold(f64::INFINITY, f64::min)
     }
 
     /// The largest diagonal entry of A.
     pub fn largest_diagonal(&self) -> f64 {
-        self.diagonal().into_iter().fold(0.0, f64::max)
-    }
-
-    /// The diagonal of A = LLᵀ.
-    fn diagonal(&self) -> Vec<f64> {
-        let l = self.factor.L();
-        let mut diagonal = vec![0.0; l.nrows()];
-        for j in 0..l.ncols() {
-            (j..l.nrows()).for_each(|i| diagonal[i] += l[(i, j)] * l[(i, j)]);
-        }
-        diagonal
+        self.diagonal.iter().copied().fold(0.0, f64::max)
     }
 
     /// The diagonal of A⁻¹ = L⁻ᵀL⁻¹.

@@ -18,7 +18,7 @@ pub(super) struct Affine {
     pub(super) shift: f64,
 }
 
-/// Sums over the rows of positive weight of one column in stored units, each in eight parts.
+/// Sums over the rows of positive weight of one column in stored units, in eight parts each, or sixteen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sums {
     /// Σ s·z.
@@ -28,6 +28,9 @@ pub(super) struct Sums {
     /// Of z before it is rounded, which may hide that it varies.
     min: [f64; 8],
     max: [f64; 8],
+    /// Of z that are not rounded.
+    min_16: [[f32; 8]; 2],
+    max_16: [[f32; 8]; 2],
     /// Largest |z − stored z|.
     rounding: [f64; 8],
     /// 0, or not a number where a value is beyond f32 although stored in f64.
@@ -54,6 +57,8 @@ impl Sums {
         second: [0.0; 8],
         min: [f64::INFINITY; 8],
         max: [f64::NEG_INFINITY; 8],
+        min_16: [[f32::INFINITY; 8]; 2],
+        max_16: [[f32::NEG_INFINITY; 8]; 2],
         rounding: [0.0; 8],
         beyond: [0.0; 8],
     };
@@ -62,8 +67,10 @@ impl Sums {
     pub(super) fn finish(&self, weight: f64) -> PartMoments {
         let first: f64 = self.first.iter().sum();
         let second: f64 = self.second.iter().sum();
-        let min = self.min.iter().copied().fold(f64::INFINITY, f64::min);
-        let max = self.max.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let [min_16, max_16] =
+            [&self.min_16, &self.max_16].map(|sums| sums.as_flattened().iter().map(|z| f64::from(*z)));
+        let min = self.min.iter().copied().chain(min_16).fold(f64::INFINITY, f64::min);
+        let max = self.max.iter().copied().chain(max_16).fold(f64::NEG_INFINITY, f64::max);
         // Infinite where no row counts; a value that is makes the first sum so.
         let largest = [min, max].into_iter().filter(|z| z.is_finite()).fold(0f64, |most, z| most.max(z.abs()));
         PartMoments {
@@ -175,6 +182,7 @@ impl<R: Stored, T: Stored> StoreColumn<'_, R, T> {
             max: o.store(max),
             rounding: o.store(rounding),
             beyond: o.store(beyond),
+            ..*self.sums
         };
     }
 
@@ -185,7 +193,7 @@ impl<R: Stored, T: Stored> StoreColumn<'_, R, T> {
         // Two of each, since an addition waits for the one before.
         let mut first = [o.load(&self.sums.first), o.splat(0.0)];
         let mut second = [o.load(&self.sums.second), o.splat(0.0)];
-        let (mut min, mut max) = (o.splat_16(f32::INFINITY), o.splat_16(f32::NEG_INFINITY));
+        let (mut min, mut max) = (o.load_16(&self.sums.min_16), o.load_16(&self.sums.max_16));
         let raw: &[f32] = bytemuck::cast_slice(self.raw);
         let groups = raw.as_chunks::<LANES>().0.iter().zip(self.weight.as_chunks::<LANES>().0);
         let out: &mut [f32] = bytemuck::cast_slice_mut(&mut *self.out);
@@ -206,9 +214,7 @@ impl<R: Stored, T: Stored> StoreColumn<'_, R, T> {
                 }
             }
         }
-        let ([low, other_low], [high, other_high]) = (o.widen_16(min), o.widen_16(max));
-        self.sums.min = o.store(o.min(o.min(low, other_low), o.load(&self.sums.min)));
-        self.sums.max = o.store(o.max(o.max(high, other_high), o.load(&self.sums.max)));
+        (self.sums.min_16, self.sums.max_16) = (o.store_16(min), o.store_16(max));
         self.sums.first = o.store(o.add(first[0], first[1]));
         self.sums.second = o.store(o.add(second[0], second[1]));
         self.clear_padding();

@@ -252,7 +252,7 @@ fn runners(
                     let mut all = curvature * faer::Scale(member.weight_sum / weight_sum);
                     penalty.iter().enumerate().for_each(|(i, p)| all[(i, i)] += member.l2 * p);
                     match of_sample {
-                        Some(rows) => Metric::of_sample(&all, rows.min(data.rows)),
+                        Some(rows) => Metric::of_sample(all, rows.min(data.rows)),
                         None => Metric::of(&all),
                     }
                 });

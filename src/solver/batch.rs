@@ -278,20 +278,20 @@ pub fn metrics(
     at: &[(usize, &[f64])],
     rows: Option<usize>,
 ) -> Result<Vec<Option<Metric>>> {
-    let of = |curvature: &faer::Mat<f64>| match rows {
+    let of = |curvature: faer::Mat<f64>| match rows {
         Some(rows) => Metric::of_sample(curvature, rows.min(objective.rows())),
-        None => Metric::of(curvature),
+        None => Metric::of(&curvature),
     };
     let mut metrics: Vec<Option<Metric>> = objective
         .hessians(at, rows, Precision::F32)?
-        .iter()
+        .into_iter()
         .map(|h| of(h).filter(Metric::is_well_conditioned))
         .collect();
     let again: Vec<usize> = (0..at.len()).filter(|i| metrics[*i].is_none()).collect();
     if !again.is_empty() {
         let at: Vec<(usize, &[f64])> = again.iter().map(|i| at[*i]).collect();
         for (i, h) in again.into_iter().zip(objective.hessians(&at, rows, Precision::F64)?) {
-            metrics[i] = of(&h);
+            metrics[i] = of(h);
         }
     }
     Ok(metrics)

@@ -82,7 +82,7 @@ impl SomeRows {
         let parameters = theta.len();
         let of = |rows: usize| {
             let curvature = |products| objective.sampled_hessian(theta, rows, products);
-            Metric::rough(|products| Ok(Metric::of_sample(&curvature(products)?, rows.min(objective.rows()))))
+            Metric::rough(|products| Ok(Metric::of_sample(curvature(products)?, rows.min(objective.rows()))))
         };
         if let Some(rows) = self.rows {
             return of(rows);

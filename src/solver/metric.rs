@@ -16,6 +16,8 @@ const MEMORY: usize = 12;
 /// Corrections from which on the decrease that an unfactored metric predicts is believed.
 const INFORMED: usize = 6;
 
+/// Share of the off-diagonal part that is left out where no more than that is more than noise.
+const NOISE: f64 = 0.1;
 /// Part of the mean curvature that every column is given at the least.
 const LEAST: f64 = 0.01;
 /// Part of a column's curvature that must be its own, given the columns before it, for products in f32 to do: they err by some
@@ -53,6 +55,8 @@ struct Bend {
 enum Base {
     /// H⁻¹ of curvature that was computed.
     Factor(Arc<Cholesky>),
+    /// The same where it is this diagonal.
+    Diagonal(Arc<Vec<f64>>),
     /// This multiple of the identity until the first correction gives a better one.
     Scaled(f64),
 }
@@ -102,7 +106,7 @@ impl Metric {
     pub(super) fn is_well_conditioned(&self) -> bool {
         match &self.base {
             Base::Factor(factor) => factor.is_exact() && factor.smallest_share() >= ROUGH,
-            Base::Scaled(_) => true,
+            Base::Diagonal(_) | Base::Scaled(_) => true,
         }
     }
 
@@ -110,21 +114,31 @@ impl Metric {
     ///
     /// With r_ij the curvature scaled to a unit diagonal, sampling alone makes Σ r_ij² over i ≠ j about p(p−1)/rows. The
     /// off-diagonal part is shrunk by the share of that in what is there (after Ledoit & Wolf 2004, Journal of
-    /// Multivariate Analysis 88:365): columns that are nearly uncorrelated are better served by the diagonal alone. A
-    /// column with next to no curvature on these rows gets a hundredth of the mean.
-    pub fn of_sample(curvature: &Mat<f64>, rows: usize) -> Option<Self> {
+    /// Multivariate Analysis 88:365): columns that are nearly uncorrelated are better served by the diagonal alone, and are
+    /// spared the factor. A column with next to no curvature on these rows gets a hundredth of the mean.
+    pub fn of_sample(mut curvature: Mat<f64>, rows: usize) -> Option<Self> {
         let p = curvature.nrows();
         let mean = (0..p).map(|i| curvature[(i, i)]).sum::<f64>() / p as f64;
         let diagonal: Vec<f64> = (0..p).map(|i| curvature[(i, i)].max(LEAST * mean)).collect();
-        let energy = |i: usize, j: usize| curvature[(i, j)] * curvature[(i, j)] / (diagonal[i] * diagonal[j]);
-        let all: f64 = (0..p).flat_map(|j| (0..j).map(move |i| (i, j))).map(|(i, j)| 2.0 * energy(i, j)).sum();
+        let inverse: Vec<f64> = diagonal.iter().map(|d| 1.0 / d).collect();
+        let above = |j: usize| curvature.col_as_slice(j)[..j].iter().zip(&inverse).map(|(c, d)| c * c * d).sum::<f64>();
+        let all: f64 = (0..p).map(|j| 2.0 * inverse[j] * above(j)).sum();
+        if !(all + mean).is_finite() {
+            return None;
+        }
         let noise = (p * (p - 1)) as f64 / rows as f64;
         let kept = if all > noise { 1.0 - noise / all } else { 0.0 };
-        let shrunk = |i: usize, j: usize| if i == j { diagonal[i] } else { kept * curvature[(i, j)] };
-        Some(Metric { kept, ..Metric::of(&Mat::from_fn(p, p, shrunk))? })
+        if kept <= NOISE {
+            return Some(Metric { kept, ..Metric::on(Base::Diagonal(Arc::new(diagonal))) });
+        }
+        for (j, d) in diagonal.into_iter().enumerate() {
+            curvature.col_as_slice_mut(j).iter_mut().for_each(|c| *c *= kept);
+            curvature[(j, j)] = d;
+        }
+        Some(Metric { kept, ..Metric::of(&curvature)? })
     }
 
-    /// How much of the off-diagonal part of its curvature was kept.
+    /// How much of the off-diagonal part of its curvature is more than noise.
     pub fn kept(&self) -> f64 {
         self.kept
     }
@@ -133,6 +147,7 @@ impl Metric {
     pub fn trace(&self) -> Option<f64> {
         match &self.base {
             Base::Factor(factor) => Some(factor.trace()),
+            Base::Diagonal(diagonal) => Some(diagonal.iter().sum()),
             Base::Scaled(_) => None,
         }
     }
@@ -140,8 +155,8 @@ impl Metric {
     /// Takes its curvature to be `scale` times what it was made of, but for the span of the columns `along`, where it is `curvature`;
     /// nothing changes where these say nothing.
     pub fn follow(&mut self, scale: f64, along: Vec<Vec<f64>>, curvature: &Mat<f64>) {
-        let Base::Factor(factor) = &self.base else { return };
-        let (Some(now), Some(before)) = (Cholesky::new(curvature), Cholesky::new(&factor.form(&along))) else { return };
+        let Some(before) = self.base.form(&along) else { return };
+        let (Some(now), Some(before)) = (Cholesky::new(curvature), Cholesky::new(&before)) else { return };
         if scale > 0.0 && scale.is_finite() {
             let inner = now.inverse() - before.inverse() * faer::Scale(1.0 / scale);
             self.bend = Some(Bend { shrunk: 1.0 / scale, along, inner });
@@ -157,20 +172,18 @@ impl Metric {
             q.iter_mut().zip(&c.change).for_each(|(q, y)| *q -= alpha * y);
             alphas.push(alpha);
         }
-        let mut r = match (&self.base, self.memory.back()) {
-            (Base::Factor(factor), _) => {
-                let solved = factor.solve(&q);
-                match &self.bend {
-                    Some(bend) => bend.bent(&q, solved),
-                    None => solved,
-                }
-            }
+        let mut r: Vec<f64> = match (&self.base, self.memory.back()) {
+            (Base::Factor(factor), _) => factor.solve(&q),
+            (Base::Diagonal(diagonal), _) => q.iter().zip(&**diagonal).map(|(q, d)| q / d).collect(),
             (Base::Scaled(_), Some(c)) => {
                 let gamma = 1.0 / (c.rho * dot(&c.change, &c.change));
                 q.iter().map(|q| gamma * q).collect()
             }
             (Base::Scaled(factor), None) => q.iter().map(|q| factor * q).collect(),
         };
+        if let Some(bend) = &self.bend {
+            bend.bend(&q, &mut r);
+        }
         for (c, alpha) in self.memory.iter().zip(alphas.into_iter().rev()) {
             let beta = c.rho * dot(&c.change, &r);
             r.iter_mut().zip(&c.step).for_each(|(r, s)| *r += (alpha - beta) * s);
@@ -210,19 +223,33 @@ impl Metric {
 
     /// Whether its steps say how far away the optimum is.
     pub fn is_informed(&self) -> bool {
-        matches!(self.base, Base::Factor(_)) || self.memory.len() >= INFORMED
+        !matches!(self.base, Base::Scaled(_)) || self.memory.len() >= INFORMED
+    }
+}
+
+impl Base {
+    /// UᵀBU for the columns U that are given, where B is known.
+    fn form(&self, columns: &[Vec<f64>]) -> Option<Mat<f64>> {
+        let n = columns.len();
+        match self {
+            Base::Factor(factor) => Some(factor.form(columns)),
+            Base::Diagonal(diagonal) => {
+                let times = |k: usize| columns[k].iter().zip(&**diagonal).map(|(u, d)| u * d).collect::<Vec<f64>>();
+                Some(Mat::from_fn(n, n, |i, j| dot(&columns[i], &times(j))))
+            }
+            Base::Scaled(_) => None,
+        }
     }
 }
 
 impl Bend {
-    /// H⁻¹q, given B⁻¹q.
-    fn bent(&self, q: &[f64], mut solved: Vec<f64>) -> Vec<f64> {
+    /// B⁻¹q, which is `solved`, becomes H⁻¹q.
+    fn bend(&self, q: &[f64], solved: &mut [f64]) {
         solved.iter_mut().for_each(|r| *r *= self.shrunk);
         for (i, out) in self.along.iter().enumerate() {
             let part: f64 = self.along.iter().enumerate().map(|(j, u)| self.inner[(i, j)] * dot(u, q)).sum();
             solved.iter_mut().zip(out).for_each(|(r, u)| *r += part * u);
         }
-        solved
     }
 }
 
@@ -233,8 +260,18 @@ mod tests {
     #[test]
     fn a_metric_that_followed_has_the_curvature_it_was_told() {
         let p = 6;
-        let base = Mat::from_fn(p, p, |i, j| if i == j { 3.0 + i as f64 } else { 0.4 / (1 + i.abs_diff(j)) as f64 });
-        let mut metric = Metric::of(&base).unwrap();
+        let correlated =
+            Mat::from_fn(p, p, |i, j| if i == j { 3.0 + i as f64 } else { 0.4 / (1 + i.abs_diff(j)) as f64 });
+        let plain = Mat::from_fn(p, p, |i, j| if i == j { 3.0 + i as f64 } else { 0.0 });
+        let diagonal = Metric::of_sample(plain.clone(), 10).unwrap();
+        assert!(matches!(diagonal.base, Base::Diagonal(_)) && diagonal.kept() == 0.0);
+        follows(Metric::of(&correlated).unwrap(), &correlated);
+        follows(diagonal, &plain);
+    }
+
+    /// Holds `metric`, made of `base`, to that.
+    fn follows(mut metric: Metric, base: &Mat<f64>) {
+        let p = base.nrows();
         let u: Vec<f64> = (0..p - 1).map(|i| 0.5 - 0.2 * i as f64).chain([0.0]).collect();
         let ones: Vec<f64> = (0..p - 1).map(|_| 0.0).chain([1.0]).collect();
         let curvature = Mat::from_fn(2, 2, |i, j| [0.7, 0.2, 2.0][i + j]);

@@ -242,8 +242,8 @@ fn parts<P: Stored + ComplexField>(
 fn wide<P: Stored + ComplexField>(groups: &[Group<'_>], map: &ColumnMap, curvature: Curvature<'_>) -> Mat<f64> {
     let width = map.width();
     let mut sum = Mat::<f64>::zeros(width, width);
-    let panel = || Mat::<P>::zeros(PANEL_GROUPS * LANES, width);
-    let mut panels: Vec<Mat<P>> = (0..PANELS.min(groups.len().div_ceil(PANEL_GROUPS))).map(|_| panel()).collect();
+    let panels = (0..PANELS.min(groups.len().div_ceil(PANEL_GROUPS))).into_par_iter();
+    let mut panels: Vec<Mat<P>> = panels.map(|_| Mat::zeros(PANEL_GROUPS * LANES, width)).collect();
     for groups in groups.chunks(PANELS * PANEL_GROUPS) {
         let filled = panels.par_iter_mut().zip(groups.par_chunks(PANEL_GROUPS));
         let filled = filled.map(|(panel, groups)| {
