@@ -8,8 +8,13 @@ use memmap2::MmapMut;
 
 use crate::error::{Error, Result};
 
-/// Numbers in one piece of memory, zeros at first. It is asked to lie on large pages where the system has them, which
-/// halves the time it takes to fill it for the first time; and where there is not enough of it that is an error.
+/// Bytes from which on memory is asked to lie on large pages.
+#[cfg(target_os = "linux")]
+const LARGE: usize = 32 << 20;
+
+/// Numbers in one piece of memory, zeros at first. Much of it is asked to lie on large pages where the system has them, which
+/// halves the time it takes to fill it for the first time; a little is had from pages that were in use a moment ago, which a virtual
+/// machine need not ask its host for. Where there is not enough of it that is an error.
 #[derive(Debug)]
 pub(crate) struct Storage<T> {
     /// None for no numbers.
@@ -35,7 +40,9 @@ impl<T: Pod> Storage<T> {
         })?;
         // Where the system has none, small pages do.
         #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
+        if bytes >= LARGE {
+            let _ = map.advise(memmap2::Advice::HugePage);
+        }
         Ok(Storage { map: Some(map), len, of: PhantomData })
     }
 }
