@@ -154,12 +154,18 @@ impl Work for Survivors {
 
     #[inline(always)]
     fn run<O: Octet>(self, _o: O) -> Self::Output {
-        let hashes: [u64; LANES] = std::array::from_fn(|i| hash::mix(SEED, (self.first + i) as u64));
-        let survive = |halvings: u32| {
+        // Loops, since a closure would not be made for this processor.
+        let (mut hashes, mut survivors) = ([0; LANES], [0; 2]);
+        for (row, hash) in (self.first as u64..).zip(&mut hashes) {
+            *hash = hash::mix(SEED, row);
+        }
+        for (survivors, halvings) in survivors.iter_mut().zip(self.least) {
             let largest = u64::MAX.checked_shr(halvings).unwrap_or(0);
-            (0..LANES).fold(0u32, |bits, i| bits | u32::from(hashes[i] <= largest) << i)
-        };
-        (hashes, self.least.map(survive))
+            for (i, hash) in hashes.iter().enumerate() {
+                *survivors |= u32::from(*hash <= largest) << i;
+            }
+        }
+        (hashes, survivors)
     }
 }
 
