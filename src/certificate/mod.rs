@@ -185,7 +185,7 @@ fn independence(host: &Host<'_>, coordinates: &Coordinates) -> Result<Independen
         let least = REDUNDANT_ON_SOME * host.data().weight_sum;
         for products in [Precision::F32, Precision::F64] {
             // The column of ones is not orthogonal to the others on some of the rows.
-            let gram = host.hessian(coordinates.map(), Curvature::Gram, sample, products)?;
+            let gram = host.gram(coordinates.map(), sample, products)?;
             let is_plain = |factor: &Cholesky| products == Precision::F64 || factor.smallest_share() > REDUNDANT_IN_F32;
             if Cholesky::new(&gram).is_some_and(|factor| factor.smallest_pivot() > least && is_plain(&factor)) {
                 return Ok(Independence { kept: (0..map.width()).collect(), redundant: Vec::new() });

@@ -7,7 +7,7 @@ use crate::engine::cpu::gram_cost;
 use crate::error::{Error, Result};
 use crate::linalg::Cholesky;
 use crate::monitor::{Monitor, Unheard};
-use crate::objective::{Evaluation, Objective};
+use crate::objective::{Evaluation, Objective, Precision};
 use crate::separation::{self, Proof};
 use crate::solver::lbfgs::SomeRows;
 use crate::solver::{Metric, RELATIVE_DECREASE, Solution, StopReason, StopRule, advance, lbfgs, newton, quasi_newton};
@@ -92,8 +92,14 @@ impl Problem<'_> {
 
     /// What the curvature of some rows proves about the optimum.
     fn basin(&self, objective: &Objective<'_>, at: &Evaluation) -> Result<Option<Basin>> {
-        let curvature = objective.hessian_below(&at.theta, witnesses(self.coordinates.len()))?;
-        Ok(Cholesky::new(&curvature).and_then(|factor| basin(&factor, &at.gradient, self.reach())))
+        for products in [Precision::F32, Precision::F64] {
+            let curvature = objective.hessian_below(&at.theta, witnesses(self.coordinates.len()), products)?;
+            let factor = curvature.and_then(|curvature| Cholesky::new(&curvature));
+            if let Some(basin) = factor.and_then(|factor| basin(&factor, &at.gradient, self.reach())) {
+                return Ok(Some(basin));
+            }
+        }
+        Ok(None)
     }
 
     /// No row is longer than this in the coordinates.

@@ -15,12 +15,15 @@ pub use crate::data::Precision;
 use faer::Mat;
 
 use crate::data::Dataset;
-use crate::engine::cpu::{Curvature, Host, PredictorMoments, RowSample};
+use crate::engine::cpu::{Curvature, Host, PredictorMoments, RowSample, rounding_in_f32};
 use crate::engine::{DeviceKind, Engine, LineId, Params, PointId};
 use crate::error::Result;
 
 /// Rows of a sample that must be able to carry a column's variance for the sample to be trusted with it.
 const SUPPORT: f64 = 64.0;
+
+/// Curvature of a column below which products in f32 are not trusted to bound it.
+const LEAST_IN_F32: f64 = 1e-20;
 
 /// J(θ) = Σ s·ℓ + ½·l2·Σ fⱼβⱼ(θ)², its gradient and curvature in the standardised coordinates θ.
 pub struct Objective<'a> {
@@ -235,12 +238,26 @@ impl<'a> Objective<'a> {
         &self.penalty
     }
 
-    /// A matrix that ∂²J/∂θ² at θ exceeds: the part of about `rows` rows, evenly spread.
+    /// A matrix that ∂²J/∂θ² at θ exceeds: the part of about `rows` rows, evenly spread; with products in f32 less what they may err
+    /// by, and `None` where that is not known.
     ///
     /// # Errors
     /// As [`Host::hessian`].
-    pub fn hessian_below(&self, theta: &[f64], rows: usize) -> Result<Mat<f64>> {
-        self.hessian_of(theta, RowSample::of_about(rows, self.rows()), 1.0, Precision::F64)
+    pub fn hessian_below(&self, theta: &[f64], rows: usize, products: Precision) -> Result<Option<Mat<f64>>> {
+        let less = match products {
+            Precision::F32 => rounding_in_f32(theta.len()),
+            Precision::F64 => Some(0.0),
+        };
+        let Some(less) = less else { return Ok(None) };
+        let mut h = self.hessian_of(theta, RowSample::of_about(rows, self.rows()), 1.0, products)?;
+        let mut is_bounded = true;
+        for (i, penalty) in self.penalty.iter().enumerate() {
+            let of_loss = h[(i, i)] - penalty;
+            // Numbers far smaller are rounded more coarsely in f32.
+            is_bounded &= products == Precision::F64 || of_loss >= LEAST_IN_F32;
+            h[(i, i)] -= less * of_loss;
+        }
+        Ok(is_bounded.then_some(h))
     }
 
     /// The curvature of the loss of the rows in `sample`, times `factor`, and that of the penalty.

@@ -1,6 +1,5 @@
 //! Curvature: X̃ᵀ diag(s·c) X̃, the Gram matrix of mapped columns under row weights.
 
-use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::prelude::ReborrowMut;
 use faer::traits::ComplexField;
@@ -12,6 +11,7 @@ use super::class_hessian::{class_logits, shares};
 use super::draws::Drawn;
 use super::kernels::{self, Column, OCTETS};
 use super::products::products;
+use super::wide::{WIDE, add_wide, mirror};
 use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};
 use crate::engine::Params;
 use crate::engine::batch::{Draw, DrawnRows};
@@ -33,14 +33,8 @@ pub(super) const fn most_parts(width: usize) -> usize {
 
 /// Columns of a matrix that one task adds up.
 const STRIP: usize = 64;
-/// Columns from which on tasks share the matrix instead of the rows: partial sums of so many would cost more than they are
-/// made of.
-const WIDE: usize = 256;
-/// Panels that are filled before such a matrix grows by them.
-const PANELS: usize = 8;
-
 /// Columns as the solver sees them: x̃ = factor·z + shift for the stored columns in `features`, the others left out.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ColumnMap {
     /// Indices of stored features, ascending.
     pub features: Vec<usize>,
@@ -199,8 +193,10 @@ fn hessians_in<P: Stored + ComplexField>(
     let mut totals = vec![Mat::<f64>::zeros(map.width(), map.width()); curvatures.len()];
     sample.each(blocks, |groups| {
         if map.width() > WIDE {
-            let lower = curvatures.iter().map(|&curvature| wide::<P>(groups, map, curvature));
-            totals.iter_mut().zip(lower).for_each(|(total, lower)| add_symmetric(total, &[&lower]));
+            totals
+                .iter_mut()
+                .zip(curvatures)
+                .for_each(|(total, &curvature)| add_wide::<P>(groups, map, curvature, total));
             return;
         }
         let parts = parts::<P>(groups, map, curvatures);
@@ -209,6 +205,9 @@ fn hessians_in<P: Stored + ComplexField>(
             add_symmetric(total, &of_one);
         }
     })?;
+    if map.width() > WIDE {
+        totals.iter_mut().for_each(mirror);
+    }
     Ok(totals)
 }
 
@@ -238,38 +237,8 @@ fn parts<P: Stored + ComplexField>(
         .collect()
 }
 
-/// The lower triangle of the sum of some groups: each strip of columns grows panel by panel, and each panel adds a product in `P`.
-fn wide<P: Stored + ComplexField>(groups: &[Group<'_>], map: &ColumnMap, curvature: Curvature<'_>) -> Mat<f64> {
-    let width = map.width();
-    let mut sum = Mat::<f64>::zeros(width, width);
-    let panels = (0..PANELS.min(groups.len().div_ceil(PANEL_GROUPS))).into_par_iter();
-    let mut panels: Vec<Mat<P>> = panels.map(|_| Mat::zeros(PANEL_GROUPS * LANES, width)).collect();
-    for groups in groups.chunks(PANELS * PANEL_GROUPS) {
-        let filled = panels.par_iter_mut().zip(groups.par_chunks(PANEL_GROUPS));
-        let filled = filled.map(|(panel, groups)| {
-            fill_all(groups, map, curvature, panel);
-            &*panel
-        });
-        let filled: Vec<&Mat<P>> = filled.collect();
-        strips(&mut sum).into_par_iter().for_each(|(first, mut strip)| {
-            let columns = strip.ncols();
-            let mut product = Mat::<P>::zeros(width - first, columns);
-            for panel in &filled {
-                let (left, right) = (panel.subcols(first, width - first), panel.subcols(first, columns));
-                matmul(product.as_mut(), Accum::Replace, left.transpose(), right, P::narrow(1.0), Par::Seq);
-                for j in 0..columns {
-                    let below = strip.rb_mut().col_mut(j).try_as_col_major_mut();
-                    let below = below.into_iter().flat_map(|column| &mut column.as_slice_mut()[first..]);
-                    below.zip(product.col_as_slice(j)).for_each(|(sum, product)| *sum += product.wide());
-                }
-            }
-        });
-    }
-    sum
-}
-
 /// The columns of a matrix in strips, each with the number of its first.
-fn strips(matrix: &mut Mat<f64>) -> Vec<(usize, MatMut<'_, f64>)> {
+pub(super) fn strips(matrix: &mut Mat<f64>) -> Vec<(usize, MatMut<'_, f64>)> {
     let width = matrix.ncols();
     let mut strips = Vec::new();
     let mut rest = matrix.as_mut();
@@ -320,7 +289,7 @@ impl Group<'_> {
 }
 
 /// Writes √(s·c)·x̃ of `groups`, no more than fit, to `panel`, and zeros to the rows that are left.
-fn fill_all<P: Stored>(groups: &[Group<'_>], map: &ColumnMap, curvature: Curvature<'_>, panel: &mut Mat<P>) {
+pub(super) fn fill_all<P: Stored>(groups: &[Group<'_>], map: &ColumnMap, curvature: Curvature<'_>, panel: &mut Mat<P>) {
     if groups.len() < PANEL_GROUPS {
         panel.fill(P::default());
     }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::CpuEngine;
 use super::class_hessian::class_hessian;
 use super::draws::{WeightSums, weight_sums};
+use super::gram::Kept;
 use super::hessian::{ColumnMap, Curvature, RowSample, hessians, most_at_once};
 use super::kernels::{self, Column, OCTETS};
 use super::leverage::leverages;
@@ -47,12 +48,13 @@ impl HostEngine for RankedEngine<'_> {
 pub struct Host<'a> {
     data: &'a Dataset,
     passes: Cell<u64>,
+    gram: Kept,
 }
 
 impl<'a> Host<'a> {
     /// The host's view of `data`.
     pub fn new(data: &'a Dataset) -> Self {
-        Host { data, passes: Cell::new(0) }
+        Host { data, passes: Cell::new(0), gram: Kept::default() }
     }
 
     /// The data set.
@@ -93,8 +95,15 @@ impl<'a> Host<'a> {
         sample: RowSample,
         products: Precision,
     ) -> Result<Mat<f64>> {
+        if let Some(hessian) = self.multiple_of_gram(map, curvature, sample, products) {
+            return Ok(hessian);
+        }
         let mut one = self.hessians(map, &[curvature], sample, products)?;
         Ok(one.swap_remove(0))
+    }
+
+    pub(super) fn kept_gram(&self) -> &Kept {
+        &self.gram
     }
 
     /// One such matrix for each of `curvatures`; X is read once for as many of them as memory allows.

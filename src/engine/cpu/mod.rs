@@ -7,6 +7,7 @@
 mod batch;
 mod class_hessian;
 mod draws;
+mod gram;
 mod hessian;
 mod host;
 pub mod kernels;
@@ -18,6 +19,7 @@ mod real;
 mod rows;
 mod scores;
 mod softmax;
+mod wide;
 
 use std::time::Instant;
 
@@ -27,6 +29,7 @@ pub use host::{Host, HostEngine};
 pub use lines::Lines;
 pub use predictor::PredictorMoments;
 use rows::{Held, Role, logits, sum};
+pub use wide::rounding_in_f32;
 
 use super::{
     Batch, BatchSums, ClassSums, Cost, DeviceInfo, DeviceKind, Engine, F32_RESOLUTION, F64_RESOLUTION, LineId,
