@@ -76,3 +76,41 @@ pub(super) fn mirror(matrix: &mut Mat<f64>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hessian::{RowSample, hessians};
+    use super::*;
+    use crate::data::{Dataset, PackOptions, Precision, hash};
+    use crate::linalg::Cholesky;
+
+    #[test]
+    fn products_in_f32_err_by_no_more_than_is_said() {
+        let (rows, features) = (1000, 300);
+        // Columns that are nearly one another's multiples, where rounding matters most.
+        let value = |i: usize, j: usize| {
+            let common = hash::unit_interval(1, i as u64) - 0.5;
+            common * (1 + j % 7) as f64 + 1e-3 * hash::unit_interval(2, (i * features + j) as u64)
+        };
+        let values: Vec<f64> = (0..rows * features).map(|at| value(at / features, at % features)).collect();
+        let target: Vec<f64> = (0..rows).map(|i| (i % 2) as f64).collect();
+        let data = Dataset::from_rows(&values, features, &target, PackOptions::default()).unwrap();
+        let map = ColumnMap::as_stored(features);
+        let of =
+            |products| hessians(&data.blocks, &map, &[Curvature::Gram], RowSample::All, products).unwrap().remove(0);
+        let [exact, rough] = [Precision::F64, Precision::F32].map(of);
+        let bound = rounding_in_f32(map.width()).unwrap();
+        for sign in [1.0, -1.0] {
+            let beyond = |part: f64| {
+                let difference = (&exact - &rough) * faer::Scale(sign);
+                Mat::from_fn(map.width(), map.width(), |i, j| {
+                    difference[(i, j)] + if i == j { part * bound * rough[(i, i)] } else { 0.0 }
+                })
+            };
+            assert!(Cholesky::new(&beyond(1.0)).is_some());
+            // It is there to be bounded.
+            assert!(Cholesky::new(&beyond(1e-4)).is_none());
+        }
+        assert_eq!(rounding_in_f32(WIDE), None);
+    }
+}
