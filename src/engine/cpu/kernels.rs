@@ -44,6 +44,22 @@ pub fn lanes<O: Octet>(o: O, group: Group<'_>) -> Lanes<O> {
     group.octets(o)
 }
 
+/// a = z·w + w₀ (+ offset) for the rows of `N` groups; `x` holds the p columns of each.
+#[inline(always)]
+pub fn logits<O: Octet, T, P: Products<T>, const N: usize>(
+    o: O,
+    x: [&[Column<T>]; N],
+    slopes: &P::Slopes,
+    intercept: f64,
+    offset: [Option<Group<'_>>; N],
+) -> [Lanes<O>; N] {
+    let mut a = P::logits(o, x, slopes);
+    for (a, offset) in a.iter_mut().zip(offset) {
+        *a = with_intercept(o, *a, intercept, offset);
+    }
+    a
+}
+
 /// Adds what does not come from the features to the logits of a group.
 #[inline(always)]
 pub fn with_intercept<O: Octet>(o: O, mut a: Lanes<O>, intercept: f64, offset: Option<Group<'_>>) -> Lanes<O> {
@@ -190,22 +206,24 @@ impl<T: Stored, P: Products<T>> LossGradient<'_, T, P> {
     ) {
         let block = self.rows.block;
         let x: [&[Column<T>]; N] = std::array::from_fn(|i| self.rows.group(first + i));
+        let offset: [_; N] = std::array::from_fn(|i| block.offset().map(|offset| offset.group(first + i)));
         for (out, model) in self.logits.iter_mut().zip(models) {
             let mut loss = o.load(&model.loss);
             let mut r = [[loss; OCTETS]; N];
-            let mut products = if JOINT { P::logits(o, x, &model.slopes) } else { r };
+            let mut a = r;
+            if JOINT {
+                a = logits::<O, T, P, N>(o, x, &model.slopes, model.intercept, offset);
+            }
             for i in 0..N {
                 let g = first + i;
-                let offset = block.offset().map(|offset| offset.group(g));
                 if !JOINT {
-                    [products[i]] = P::logits(o, [x[i]], &model.slopes);
+                    [a[i]] = logits::<O, T, P, 1>(o, [x[i]], &model.slopes, model.intercept, [offset[i]]);
                 }
-                let a = with_intercept(o, products[i], model.intercept, offset);
                 let at = (g - self.rows.groups.start) * LANES;
-                for (out, a) in out[at..at + LANES].as_chunks_mut().0.iter_mut().zip(a) {
+                for (out, a) in out[at..at + LANES].as_chunks_mut().0.iter_mut().zip(a[i]) {
                     *out = T::rounded(o, a);
                 }
-                r[i] = residual(o, a, block.target().group(g), block.weight().group(g), &mut loss);
+                r[i] = residual(o, a[i], block.target().group(g), block.weight().group(g), &mut loss);
             }
             model.loss = o.store(loss);
             gradient::<O, T, P, N>(o, x, &r, &mut model.gradient);
