@@ -121,7 +121,7 @@ impl Metric {
         let mean = (0..p).map(|i| curvature[(i, i)]).sum::<f64>() / p as f64;
         let diagonal: Vec<f64> = (0..p).map(|i| curvature[(i, i)].max(LEAST * mean)).collect();
         let inverse: Vec<f64> = diagonal.iter().map(|d| 1.0 / d).collect();
-        let above = |j: usize| curvature.col_as_slice(j)[..j].iter().zip(&inverse).map(|(c, d)| c * c * d).sum::<f64>();
+        let above = |j: usize| curvature.col_as_slice(j)[..j].iter().zip(&inverse).map(|(c, d)| c * d * c).sum::<f64>();
         let all: f64 = (0..p).map(|j| 2.0 * inverse[j] * above(j)).sum();
         if !(all + mean).is_finite() {
             return None;
