@@ -304,9 +304,10 @@ impl<T: Copy> Part<'_, T> {
             let (first, end) = (start + g * LANES, start + (g + 1) * LANES);
             let (rows, later) = self.rows.split_at(self.rows.partition_point(|row| *row < end));
             let (values, rest) = std::mem::take(&mut self.values).split_at_mut(rows.len() * features);
+            let columns = group.as_chunks::<LANES>().0;
             for (row, values) in rows.iter().zip(values.chunks_mut(features)) {
-                let columns = group.as_chunks::<LANES>().0;
-                values.iter_mut().zip(columns).for_each(|(value, column)| *value = column[(row - first) % LANES]);
+                let lane = row - first;
+                values.iter_mut().zip(columns).for_each(|(value, column)| *value = column[lane]);
             }
             (self.rows, self.values) = (later, rest);
         }
