@@ -1,118 +1,28 @@
 //! Small dense linear algebra on symmetric matrices, over `faer`.
 
-use faer::linalg::solvers::{Llt, Solve};
-use faer::linalg::triangular_inverse::invert_lower_triangular;
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
-use faer::prelude::ReborrowMut;
-use faer::{Mat, MatMut, Par, Side};
+mod cholesky;
+
+pub use cholesky::{Cholesky, exceeds_part_of_diagonal};
+
+use faer::{Mat, MatMut, Side};
 
 /// Columns up to which a matrix of their products is kept and factored.
 pub const MAX_COLUMNS: usize = 2048;
 
-/// A Cholesky factor of a symmetric positive definite matrix.
-#[derive(Debug)]
-pub struct Cholesky {
-    factor: Llt<f64>,
-    /// The diagonal of A.
-    diagonal: Vec<f64>,
-    /// Whether it is the factor of the matrix as given, without a ridge.
-    exact: bool,
-}
+/// Columns of a matrix that one task works on.
+const STRIP: usize = 64;
 
-impl Cholesky {
-    /// Factors `matrix`, or says `None` where it is not positive definite to working precision.
-    pub fn new(matrix: &Mat<f64>) -> Option<Self> {
-        let finite = matrix.col_iter().all(|column| column.iter().all(|v| v.is_finite()));
-        if !finite {
-            return None;
-        }
-        let diagonal = (0..matrix.nrows()).map(|i| matrix[(i, i)]).collect();
-        matrix.llt(Side::Lower).ok().map(|factor| Cholesky { factor, diagonal, exact: true })
+/// The columns of a matrix in strips, each with the number of its first.
+pub(crate) fn strips(matrix: MatMut<'_, f64>) -> Vec<(usize, MatMut<'_, f64>)> {
+    let width = matrix.ncols();
+    let mut strips = Vec::new();
+    let mut rest = matrix;
+    for first in (0..width).step_by(STRIP) {
+        let (strip, later) = rest.split_at_col_mut(STRIP.min(width - first));
+        strips.push((first, strip));
+        rest = later;
     }
-
-    /// Factors `matrix`, adding the smallest multiple of its diagonal (from 10⁻¹⁴ up) that makes it positive definite.
-    pub fn with_ridge(matrix: &Mat<f64>) -> Option<Self> {
-        if let Some(factor) = Cholesky::new(matrix) {
-            return Some(factor);
-        }
-        let largest = (0..matrix.nrows()).map(|i| matrix[(i, i)]).fold(0.0, f64::max);
-        (0..12).find_map(|k| {
-            let ridge = 1e-14 * 10f64.powi(k);
-            let mut ridged = matrix.clone();
-            for i in 0..matrix.nrows() {
-                ridged[(i, i)] += ridge * matrix[(i, i)].max(1e-8 * largest);
-            }
-            Some(Cholesky { exact: false, ..Cholesky::new(&ridged)? })
-        })
-    }
-
-    /// x with A·x = b.
-    pub fn solve(&self, b: &[f64]) -> Vec<f64> {
-        let rhs = Mat::from_fn(b.len(), 1, |i, _| b[i]);
-        let x = self.factor.solve(&rhs);
-        x.col(0).iter().copied().collect()
-    }
-
-    /// vᵀA⁻¹v of each column v of `vectors`, which are overwritten.
-    pub fn inverse_lengths(&self, mut vectors: MatMut<'_, f64>) -> Vec<f64> {
-        solve_lower_triangular_in_place(self.factor.L(), vectors.rb_mut(), Par::Seq);
-        vectors.as_ref().col_iter().map(|column| column.squared_norm_l2()).collect()
-    }
-
-    /// UᵀAU for the columns U that are given.
-    pub fn form(&self, columns: &[Vec<f64>]) -> Mat<f64> {
-        let rooted =
-            self.factor.L().transpose() * Mat::from_fn(self.factor.L().nrows(), columns.len(), |i, k| columns[k][i]);
-        rooted.transpose() * &rooted
-    }
-
-    /// A⁻¹.
-    pub fn inverse(&self) -> Mat<f64> {
-        let width = self.factor.L().nrows();
-        self.factor.solve(Mat::<f64>::identity(width, width))
-    }
-
-    /// The trace of A.
-    pub fn trace(&self) -> f64 {
-        self.diagonal.iter().sum()
-    }
-
-    /// log det A.
-    pub fn log_determinant(&self) -> f64 {
-        let l = self.factor.L();
-        (0..l.nrows()).map(|i| 2.0 * l[(i, i)].ln()).sum()
-    }
-
-    /// Whether no ridge was added.
-    pub fn is_exact(&self) -> bool {
-        self.exact
-    }
-
-    /// The smallest pivot: the least that a column of A keeps of its own once the columns before it are projected out.
-    pub fn smallest_pivot(&self) -> f64 {
-        let l = self.factor.L();
-        (0..l.nrows()).map(|i| l[(i, i)] * l[(i, i)]).fold(f64::INFINITY, f64::min)
-    }
-
-    /// The smallest part of its diagonal entry that a pivot is.
-    pub fn smallest_share(&self) -> f64 {
-        let l = self.factor.L();
-        let shares = self.diagonal.iter().enumerate().map(|(i, a)| l[(i, i)] * l[(i, i)] / a);
-        shares.fold(f64::INFINITY, f64::min)
-    }
-
-    /// The largest diagonal entry of A.
-    pub fn largest_diagonal(&self) -> f64 {
-        self.diagonal.iter().copied().fold(0.0, f64::max)
-    }
-
-    /// The diagonal of A⁻¹ = L⁻ᵀL⁻¹.
-    pub fn inverse_diagonal(&self) -> Vec<f64> {
-        let l = self.factor.L();
-        let mut inverse = Mat::<f64>::zeros(l.nrows(), l.ncols());
-        invert_lower_triangular(inverse.as_mut(), l, Par::Seq);
-        inverse.col_iter().map(|column| column.iter().map(|x| x * x).sum()).collect()
-    }
+    strips
 }
 
 /// A power of two of the size of the largest of `values`: what they are divided by before they are squared, so that squares neither
@@ -184,7 +94,7 @@ impl Independence {
                     x[self.kept[r]] + others.sum::<f64>()
                 })
                 .collect();
-            let Some(factor) = Cholesky::with_ridge(&inner) else { return shortest };
+            let Some(factor) = Cholesky::with_ridge(inner) else { return shortest };
             let y = factor.solve(&rhs);
             for (r, &k) in self.kept.iter().enumerate() {
                 shortest[k] = y[r];
@@ -202,7 +112,7 @@ impl Independence {
                     x[self.redundant[q].0] - others.sum::<f64>()
                 })
                 .collect();
-            let Some(factor) = Cholesky::with_ridge(&inner) else { return shortest };
+            let Some(factor) = Cholesky::with_ridge(inner) else { return shortest };
             let y = factor.solve(&rhs);
             for (r, &k) in self.kept.iter().enumerate() {
                 shortest[k] += (0..redundant).map(|q| coefficient(q, r) * y[q]).sum::<f64>();

@@ -246,7 +246,7 @@ impl<'a> Rows<'a> {
         // The Gram matrix is exact to a few roundings times its condition only; corrections from the rows themselves
         // (iterative refinement on the kept columns) make x·d = 0 hold to the rounding of x·d.
         let kept = &found.kept;
-        let Some(factor) = Cholesky::new(&Mat::from_fn(kept.len(), kept.len(), |i, j| gram[(kept[i], kept[j])])) else {
+        let Some(factor) = Cholesky::of(Mat::from_fn(kept.len(), kept.len(), |i, j| gram[(kept[i], kept[j])])) else {
             return Ok(None);
         };
         for _ in 0..REFINEMENTS {

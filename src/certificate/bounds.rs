@@ -32,16 +32,28 @@ pub(super) struct Basin {
 /// 4:384). With λ² = ∇JᵀH⁻¹∇J and h² = φ″(0) ≥ μ, the smallest eigenvalue, φ′(s) ≥ −λ·h + h²·(1 − e^−Rs)/R. Where
 /// x = λR/√μ ≤ ½ every line therefore rises from s = −log(1−x)/R on: there is a minimum, no further away than
 /// −λ·log(1−x)/x ≤ 1.39·λ in the norm of H, and integrating bounds the way down to it by
-/// λ²·(x + (1−x)·log(1−x))/x² ≤ 0.62·λ². √μ is bounded from below by the trace of H⁻¹, which a smaller matrix only enlarges.
+/// λ²·(x + (1−x)·log(1−x))/x² ≤ 0.62·λ². 1/μ is no more than the trace of H⁻¹, which a smaller matrix only enlarges.
 pub(super) fn basin(factor: &Cholesky, gradient: &[f64], reach: f64) -> Option<Basin> {
     let variances = factor.inverse_diagonal();
     let trace: f64 = variances.iter().sum();
     let decrement_squared: f64 = factor.solve(gradient).iter().zip(gradient).map(|(x, g)| x * g).sum();
-    let sound = factor.is_exact() && trace * factor.largest_diagonal() <= TRUSTED && decrement_squared >= 0.0;
+    let sound = factor.is_exact() && trace * factor.largest_diagonal() <= TRUSTED;
+    if sound { within(decrement_squared, trace, variances, reach) } else { None }
+}
+
+/// The same where H exceeds a matrix that has nothing but this `diagonal`: without a factor, and looser.
+pub(super) fn basin_on_diagonal(diagonal: &[f64], gradient: &[f64], reach: f64) -> Option<Basin> {
+    let variances: Vec<f64> = diagonal.iter().map(|d| 1.0 / d).collect();
+    let decrement_squared = gradient.iter().zip(&variances).map(|(g, v)| g * v * g).sum();
+    let largest = variances.iter().copied().fold(0.0, f64::max);
+    within(decrement_squared, largest, variances, reach)
+}
+
+/// [`basin`] from upper bounds of λ², of 1/μ and of the `variances`.
+fn within(decrement_squared: f64, inverse: f64, variances: Vec<f64>, reach: f64) -> Option<Basin> {
     let decrement = decrement_squared.sqrt();
-    let proved = sound && decrement * reach * trace.sqrt() <= NEAR;
     let (objective, distance) = (BASIN_DEPTH * decrement_squared, BASIN_WIDTH * decrement);
-    proved.then_some(Basin { objective, distance, variances })
+    (decrement * reach * inverse.sqrt() <= NEAR).then_some(Basin { objective, distance, variances })
 }
 
 /// What the bounds of a penalised fit are computed from.
@@ -270,6 +282,10 @@ mod tests {
                 assert!(above <= basin.objective + 1e-15 && away <= basin.distance + 1e-15, "{w}: {basin:?}");
                 assert!(basin.objective <= 2.0 * above + 1e-15, "{w}: {basin:?} is no use against {above:e}");
                 assert!(basin.distance <= 2.0 * away + 1e-15, "{w}: {basin:?} is no use against {away:e}");
+                // What a matrix of one entry is above is a part of it, and says as much less.
+                let looser = basin_on_diagonal(&[0.5 * curvature], &[slope], 1.0);
+                let ratio = looser.map_or(2.0, |looser| looser.objective / basin.objective);
+                assert!((ratio - 2.0).abs() < 1e-12, "{ratio}");
                 proved += 1;
             }
         }
@@ -283,6 +299,7 @@ mod tests {
             let [_, slope, curvature] = pair(1.0, f64::from(k) * 0.5);
             let factor = Cholesky::new(&Mat::from_fn(1, 1, |_, _| curvature)).unwrap();
             assert_eq!(basin(&factor, &[slope], 1.0), None, "at {}", f64::from(k) * 0.5);
+            assert_eq!(basin_on_diagonal(&[curvature], &[slope], 1.0), None, "at {}", f64::from(k) * 0.5);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The last steps to the optimum, in f64 on the host.
 
-use super::bounds::{Basin, basin};
+use super::bounds::{Basin, basin, basin_on_diagonal};
 use super::{Problem, affordable, exact_is_cheap, witnesses};
 use crate::engine::DeviceKind;
 use crate::engine::cpu::gram_cost;
 use crate::error::{Error, Result};
-use crate::linalg::Cholesky;
+use crate::linalg::{Cholesky, exceeds_part_of_diagonal};
 use crate::monitor::{Monitor, Unheard};
 use crate::objective::{Evaluation, Objective, Precision};
 use crate::separation::{self, Proof};
@@ -21,6 +21,11 @@ const EXACT: f64 = 1e-20;
 const SUSPICIOUS: f64 = 1e3 * RELATIVE_DECREASE;
 /// Multiply-adds that a sharper bound is worth where the penalty gives one already.
 const CHEAP_PROOF: f64 = 2e8;
+
+/// Columns from which on a proof does without the inverse of the curvature where it can: where that exceeds one of these parts of its
+/// diagonal.
+const MANY: usize = 256;
+const OWN: [f64; 2] = [1.0 / 8.0, 1.0 / 32.0];
 
 /// Where a polish ended.
 pub(super) struct Polished {
@@ -93,9 +98,16 @@ impl Problem<'_> {
     /// What the curvature of some rows proves about the optimum.
     fn basin(&self, objective: &Objective<'_>, at: &Evaluation) -> Result<Option<Basin>> {
         for products in [Precision::F32, Precision::F64] {
-            let curvature = objective.hessian_below(&at.theta, witnesses(self.coordinates.len()), products)?;
-            let factor = curvature.and_then(|curvature| Cholesky::new(&curvature));
-            if let Some(basin) = factor.and_then(|factor| basin(&factor, &at.gradient, self.reach())) {
+            let below = objective.hessian_below(&at.theta, witnesses(self.coordinates.len()), products)?;
+            let Some(mut below) = below else { continue };
+            let many = below.nrows() >= MANY;
+            if let Some(part) = OWN.into_iter().find(|part| many && exceeds_part_of_diagonal(&mut below, *part)) {
+                let diagonal: Vec<f64> = (0..below.nrows()).map(|j| part * below[(j, j)]).collect();
+                if let Some(basin) = basin_on_diagonal(&diagonal, &at.gradient, self.reach()) {
+                    return Ok(Some(basin));
+                }
+            }
+            if let Some(basin) = Cholesky::of(below).and_then(|factor| basin(&factor, &at.gradient, self.reach())) {
                 return Ok(Some(basin));
             }
         }

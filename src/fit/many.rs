@@ -253,7 +253,7 @@ fn runners(
                     penalty.iter().enumerate().for_each(|(i, p)| all[(i, i)] += member.l2 * p);
                     match of_sample {
                         Some(rows) => Metric::of_sample(all, rows.min(data.rows)),
-                        None => Metric::of(&all),
+                        None => Metric::of(all),
                     }
                 });
                 let bound = || coordinates.curvature_bound(member.weight_sum, penalty.iter().map(|p| member.l2 * p));

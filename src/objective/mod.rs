@@ -13,11 +13,14 @@ pub use likelihood::{FirthObjective, Likelihood};
 pub use crate::data::Precision;
 
 use faer::Mat;
+use faer::prelude::ReborrowMut;
+use rayon::prelude::*;
 
 use crate::data::Dataset;
-use crate::engine::cpu::{Curvature, Host, PredictorMoments, RowSample, rounding_in_f32};
+use crate::engine::cpu::{Below, Curvature, Host, PredictorMoments, RowSample, rounding_in_f32};
 use crate::engine::{DeviceKind, Engine, LineId, Params, PointId};
 use crate::error::Result;
+use crate::linalg::strips;
 
 /// Rows of a sample that must be able to carry a column's variance for the sample to be trusted with it.
 const SUPPORT: f64 = 64.0;
@@ -92,6 +95,22 @@ fn penalised(loss: f64, gradient: &mut [f64], theta: &[f64], penalty: impl Itera
         *g += p * t;
     }
     value
+}
+
+/// A matrix with this `value` on all of its diagonal and the correlations of `gram`.
+fn with_diagonal(gram: &Mat<f64>, value: f64) -> Mat<f64> {
+    let root: Vec<f64> = (0..gram.nrows()).map(|i| (value / gram[(i, i)]).sqrt()).collect();
+    // A column that is 0 in all of these rows is correlated with none.
+    let root: Vec<f64> = root.into_iter().map(|root| if root.is_finite() { root } else { 0.0 }).collect();
+    let mut scaled = gram.clone();
+    strips(scaled.as_mut()).into_par_iter().for_each(|(first, mut strip)| {
+        for (k, of_column) in root[first..first + strip.ncols()].iter().enumerate() {
+            let column = strip.rb_mut().col_mut(k).try_as_col_major_mut().into_iter().flat_map(|column| column.as_slice_mut());
+            column.zip(&root).for_each(|(entry, of_row)| *entry *= of_column * of_row);
+        }
+    });
+    (0..gram.nrows()).for_each(|i| scaled[(i, i)] = value);
+    scaled
 }
 
 impl<'a> Objective<'a> {
@@ -200,17 +219,32 @@ impl<'a> Objective<'a> {
     /// # Errors
     /// As [`Host::hessian`].
     pub fn hessian(&self, theta: &[f64], products: Precision) -> Result<Mat<f64>> {
-        self.hessian_of(theta, RowSample::All, 1.0, products)
+        let h = self.curvature(theta, RowSample::All, products)?;
+        Ok(self.with_penalty(h))
     }
 
     /// The same from about `rows` rows, evenly spread and scaled up; from all where there are not twice as many.
+    ///
+    /// Where every row has the same probability each column's own curvature is known, for the columns are standardised: the rows
+    /// tell how they are correlated and no more.
     ///
     /// # Errors
     /// As [`Host::hessian`].
     pub fn sampled_hessian(&self, theta: &[f64], rows: usize, products: Precision) -> Result<Mat<f64>> {
         let sample = RowSample::of_about(rows, self.rows());
-        let share = self.host.share(sample)?;
-        self.hessian_of(theta, sample, if share > 0.0 { 1.0 / share } else { 1.0 }, products)
+        let h = match self.host.flat_variance(self.coordinates.to_params(theta).model(0)) {
+            Some(variance) => {
+                let gram = self.host.gram(self.coordinates.map(), sample, products)?;
+                with_diagonal(&gram, variance * self.weight_sum)
+            }
+            None => {
+                let share = self.host.share(sample)?;
+                let mut h = self.curvature(theta, sample, products)?;
+                h *= faer::Scale(if share > 0.0 { 1.0 / share } else { 1.0 });
+                h
+            }
+        };
+        Ok(self.with_penalty(h))
     }
 
     /// How the loss curves at each of `thetas` along its own slopes and the intercept, from about `rows` rows, evenly spread and scaled up
@@ -238,8 +272,8 @@ impl<'a> Objective<'a> {
         &self.penalty
     }
 
-    /// A matrix that ∂²J/∂θ² at θ exceeds: the part of about `rows` rows, evenly spread; with products in f32 less what they may err
-    /// by, and `None` where that is not known.
+    /// A matrix that ∂²J/∂θ² at θ exceeds, by way of about `rows` rows, evenly spread ([`Host::hessian_below`]); with products in f32
+    /// less what they may err by, and `None` where that is not known.
     ///
     /// # Errors
     /// As [`Host::hessian`].
@@ -249,28 +283,27 @@ impl<'a> Objective<'a> {
             Precision::F64 => Some(0.0),
         };
         let Some(less) = less else { return Ok(None) };
-        let mut h = self.hessian_of(theta, RowSample::of_about(rows, self.rows()), 1.0, products)?;
-        let mut is_bounded = true;
-        for (i, penalty) in self.penalty.iter().enumerate() {
-            let of_loss = h[(i, i)] - penalty;
-            // Numbers far smaller are rounded more coarsely in f32.
-            is_bounded &= products == Precision::F64 || of_loss >= LEAST_IN_F32;
-            h[(i, i)] -= less * of_loss;
-        }
-        Ok(is_bounded.then_some(h))
+        let (map, params) = (self.coordinates.map(), self.coordinates.to_params(theta));
+        let sample = RowSample::of_about(rows, self.rows());
+        let Below { mut matrix, summed } = self.host.hessian_below(map, params.model(0), sample, products)?;
+        // Numbers far smaller are rounded more coarsely in f32.
+        let is_bounded = products == Precision::F64 || summed.iter().all(|summed| *summed >= LEAST_IN_F32);
+        summed.iter().enumerate().for_each(|(i, summed)| matrix[(i, i)] -= less * summed);
+        Ok(is_bounded.then(|| self.with_penalty(matrix)))
     }
 
-    /// The curvature of the loss of the rows in `sample`, times `factor`, and that of the penalty.
-    fn hessian_of(&self, theta: &[f64], sample: RowSample, factor: f64, products: Precision) -> Result<Mat<f64>> {
+    /// The curvature of the loss of the rows in `sample`.
+    fn curvature(&self, theta: &[f64], sample: RowSample, products: Precision) -> Result<Mat<f64>> {
         let params = self.coordinates.to_params(theta);
-        let mut h = self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample, products)?;
-        if factor != 1.0 {
-            h *= faer::Scale(factor);
-        }
+        self.host.hessian(self.coordinates.map(), Curvature::At(params.model(0)), sample, products)
+    }
+
+    /// `curvature` and that of the penalty.
+    fn with_penalty(&self, mut curvature: Mat<f64>) -> Mat<f64> {
         for (i, p) in self.penalty.iter().enumerate() {
-            h[(i, i)] += p;
+            curvature[(i, i)] += p;
         }
-        Ok(h)
+        curvature
     }
 
     /// Trace of X̃ᵀ diag(s) X̃ / 4 plus the largest penalty: no eigenvalue of the Hessian is larger, anywhere.

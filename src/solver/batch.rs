@@ -280,7 +280,7 @@ pub fn metrics(
 ) -> Result<Vec<Option<Metric>>> {
     let of = |curvature: faer::Mat<f64>| match rows {
         Some(rows) => Metric::of_sample(curvature, rows.min(objective.rows())),
-        None => Metric::of(&curvature),
+        None => Metric::of(curvature),
     };
     let mut metrics: Vec<Option<Metric>> = objective
         .hessians(at, rows, Precision::F32)?

@@ -77,7 +77,7 @@ impl Metric {
     }
 
     /// The inverse of `curvature`, with the smallest ridge that makes it positive definite; `None` where it is not finite.
-    pub fn of(curvature: &Mat<f64>) -> Option<Self> {
+    pub fn of(curvature: Mat<f64>) -> Option<Self> {
         let factor = Cholesky::with_ridge(curvature)?;
         Some(Metric::on(Base::Factor(Arc::new(factor))))
     }
@@ -135,7 +135,7 @@ impl Metric {
             curvature.col_as_slice_mut(j).iter_mut().for_each(|c| *c *= kept);
             curvature[(j, j)] = d;
         }
-        Some(Metric { kept, ..Metric::of(&curvature)? })
+        Some(Metric { kept, ..Metric::of(curvature)? })
     }
 
     /// How much of the off-diagonal part of its curvature is more than noise.
@@ -206,7 +206,7 @@ impl Metric {
 
     /// Puts `curvature` in the place of what the corrections stand on, with the smallest ridge that makes it positive definite; whether
     /// it is finite.
-    pub fn renew(&mut self, curvature: &Mat<f64>) -> bool {
+    pub fn renew(&mut self, curvature: Mat<f64>) -> bool {
         let factor = Cholesky::with_ridge(curvature).map(Arc::new);
         let is_finite = factor.is_some();
         self.base = factor.map_or(Base::Scaled(1.0), Base::Factor);
@@ -265,7 +265,7 @@ mod tests {
         let plain = Mat::from_fn(p, p, |i, j| if i == j { 3.0 + i as f64 } else { 0.0 });
         let diagonal = Metric::of_sample(plain.clone(), 10).unwrap();
         assert!(matches!(diagonal.base, Base::Diagonal(_)) && diagonal.kept() == 0.0);
-        follows(Metric::of(&correlated).unwrap(), &correlated);
+        follows(Metric::of(correlated.clone()).unwrap(), &correlated);
         follows(diagonal, &plain);
     }
 
@@ -280,7 +280,7 @@ mod tests {
         // Column by column H⁻¹, of which the inverse is sought on the span and beside it.
         let unit = |k: usize| (0..p).map(|i| f64::from(u8::from(i == k))).collect::<Vec<f64>>();
         let columns: Vec<Vec<f64>> = (0..p).map(|k| metric.direction(&unit(k))).collect();
-        let h = Cholesky::new(&Mat::from_fn(p, p, |i, j| -columns[j][i])).unwrap().inverse();
+        let h = Cholesky::of(Mat::from_fn(p, p, |i, j| -columns[j][i])).unwrap().inverse();
         let form =
             |a: &[f64], b: &[f64]| (0..p).map(|i| (0..p).map(|j| a[i] * h[(i, j)] * b[j]).sum::<f64>()).sum::<f64>();
         for (found, told) in [(form(&u, &u), 0.7), (form(&u, &ones), 0.2), (form(&ones, &ones), 2.0)] {

@@ -42,7 +42,7 @@ pub struct NewtonStep {
 /// # Errors
 /// As [`Objective::hessian`].
 pub fn newton_step(objective: &Objective<'_>, at: &Evaluation) -> Result<Option<NewtonStep>> {
-    let Some(factor) = Cholesky::with_ridge(&objective.hessian(&at.theta, Precision::F64)?) else { return Ok(None) };
+    let Some(factor) = Cholesky::with_ridge(objective.hessian(&at.theta, Precision::F64)?) else { return Ok(None) };
     let mut step = factor.solve(&at.gradient);
     step.iter_mut().for_each(|d| *d = -*d);
     let predicted = -0.5 * dot(&at.gradient, &step);
@@ -182,6 +182,6 @@ impl Renewal for AllRows {
 
 /// The metric of the curvature at θ.
 fn metric_at(objective: &Objective<'_>, theta: &[f64]) -> Result<Metric> {
-    let metric = Metric::rough(|products| Ok(Metric::of(&objective.hessian(theta, products)?)))?;
+    let metric = Metric::rough(|products| Ok(Metric::of(objective.hessian(theta, products)?)))?;
     Ok(metric.unwrap_or_else(|| Metric::scaled(1.0 / objective.curvature_bound())))
 }

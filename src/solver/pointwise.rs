@@ -44,7 +44,7 @@ pub fn minimise(
     let mut at = likelihood.evaluate(theta)?;
     let mut metric = Metric::scaled(1.0);
     loop {
-        if !(at.value.is_finite() && metric.renew(&likelihood.information(&at.theta)?)) {
+        if !(at.value.is_finite() && metric.renew(likelihood.information(&at.theta)?)) {
             return Err(Error::Numerics(
                 "the information matrix is singular to working precision; leave out columns that nearly repeat others"
                     .into(),

@@ -157,7 +157,7 @@ impl ClassFitting {
         let (theta, classes) = (&self.at.theta, objective.classes());
         let minus: Vec<f64> = self.at.gradient.iter().map(|g| -g).collect();
         if objective.len() <= WHOLE
-            && let Some(factor) = Cholesky::with_ridge(&objective.hessian(theta)?)
+            && let Some(factor) = Cholesky::with_ridge(objective.hessian(theta)?)
         {
             return Ok(Curvature::Whole(factor).solve(&minus, classes));
         }
@@ -185,7 +185,7 @@ fn factor(block: &faer::Mat<f64>) -> Option<Cholesky> {
     let mean = (0..columns).map(|i| block[(i, i)]).sum::<f64>() / columns as f64;
     let mut ridged = block.clone();
     (0..columns).for_each(|i| ridged[(i, i)] += RIDGE * mean);
-    Cholesky::with_ridge(&ridged)
+    Cholesky::with_ridge(ridged)
 }
 
 /// Solves H·x = `minus` at `at` as far as it is worth it: x, and the products that it took.

@@ -256,7 +256,7 @@ pub(super) fn newton_decrease(problem: &Problem<'_>, w: &[f64]) -> Result<f64> {
     let root: Vec<f64> = (0..width).map(|j| hessian[j * width + j].sqrt().max(f64::MIN_POSITIVE)).collect();
     let scaled = Mat::from_fn(width, width, |i, j| hessian[i * width + j] / (root[i] * root[j]));
     let rhs: Vec<f64> = gradient.iter().zip(&root).map(|(g, root)| g / root).collect();
-    let factor = Cholesky::with_ridge(&scaled)
+    let factor = Cholesky::with_ridge(scaled)
         .ok_or_else(|| Error::Numerics("the reference's Hessian cannot be factored".into()))?;
     Ok(0.5 * factor.solve(&rhs).iter().zip(&rhs).map(|(x, g)| x * g).sum::<f64>())
 }

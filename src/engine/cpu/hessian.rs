@@ -3,7 +3,7 @@
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::prelude::ReborrowMut;
 use faer::traits::ComplexField;
-use faer::{Accum, Mat, MatMut, Par};
+use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};
 use crate::engine::Params;
 use crate::engine::batch::{Draw, DrawnRows};
 use crate::error::Result;
+use crate::linalg::strips;
 use crate::logistic::{residual_and_loss_octet, variance_octet};
 use crate::octet::{Octet, Stored, Work, dispatch};
 
@@ -31,8 +32,6 @@ pub(super) const fn most_parts(width: usize) -> usize {
     }
 }
 
-/// Columns of a matrix that one task adds up.
-const STRIP: usize = 64;
 /// Columns as the solver sees them: x̃ = factor·z + shift for the stored columns in `features`, the others left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ColumnMap {
@@ -237,22 +236,9 @@ fn parts<P: Stored + ComplexField>(
         .collect()
 }
 
-/// The columns of a matrix in strips, each with the number of its first.
-pub(super) fn strips(matrix: &mut Mat<f64>) -> Vec<(usize, MatMut<'_, f64>)> {
-    let width = matrix.ncols();
-    let mut strips = Vec::new();
-    let mut rest = matrix.as_mut();
-    for first in (0..width).step_by(STRIP) {
-        let (strip, later) = rest.split_at_col_mut(STRIP.min(width - first));
-        strips.push((first, strip));
-        rest = later;
-    }
-    strips
-}
-
 /// Adds matrices of which the lower triangles are given to both triangles of `total`.
 pub(super) fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[&Mat<P>]) {
-    strips(total).into_par_iter().for_each(|(first, mut strip)| {
+    strips(total.as_mut()).into_par_iter().for_each(|(first, mut strip)| {
         let end = first + strip.ncols();
         for part in parts {
             for i in 0..end {

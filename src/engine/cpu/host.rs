@@ -95,9 +95,6 @@ impl<'a> Host<'a> {
         sample: RowSample,
         products: Precision,
     ) -> Result<Mat<f64>> {
-        if let Some(hessian) = self.multiple_of_gram(map, curvature, sample, products) {
-            return Ok(hessian);
-        }
         let mut one = self.hessians(map, &[curvature], sample, products)?;
         Ok(one.swap_remove(0))
     }

@@ -24,6 +24,7 @@ mod wide;
 use std::time::Instant;
 
 pub use draws::WeightSums;
+pub use gram::Below;
 pub use hessian::{ColumnMap, Curvature, RowSample, gram_cost};
 pub use host::{Host, HostEngine};
 pub use lines::Lines;

@@ -6,8 +6,9 @@ use faer::traits::ComplexField;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
-use super::hessian::{ColumnMap, Curvature, Group, PANEL_GROUPS, fill_all, strips};
+use super::hessian::{ColumnMap, Curvature, Group, PANEL_GROUPS, fill_all};
 use crate::data::LANES;
+use crate::linalg::strips;
 use crate::octet::Stored;
 
 /// Columns from which on tasks share the matrix instead of the rows: partial sums of so many would cost more than they are
@@ -47,7 +48,7 @@ pub(super) fn add_wide<P: Stored + ComplexField>(
             &*panel
         });
         let filled: Vec<&Mat<P>> = filled.collect();
-        strips(sum).into_par_iter().for_each(|(first, mut strip)| {
+        strips(sum.as_mut()).into_par_iter().for_each(|(first, mut strip)| {
             let columns = strip.ncols();
             let mut product = Mat::<P>::zeros(width - first, columns);
             for panel in &filled {
@@ -107,9 +108,9 @@ mod tests {
                     difference[(i, j)] + if i == j { part * bound * rough[(i, i)] } else { 0.0 }
                 })
             };
-            assert!(Cholesky::new(&beyond(1.0)).is_some());
+            assert!(Cholesky::of(beyond(1.0)).is_some());
             // It is there to be bounded.
-            assert!(Cholesky::new(&beyond(1e-4)).is_none());
+            assert!(Cholesky::of(beyond(1e-4)).is_none());
         }
         assert_eq!(rounding_in_f32(WIDE), None);
     }
