@@ -88,6 +88,18 @@ pub struct RowBlock {
     features: usize,
     x: Values,
     vectors: RowVectors,
+    totals: Option<Arc<Totals>>,
+}
+
+/// Sums over the rows of a block, taken while these were stored.
+#[derive(Debug)]
+pub struct Totals {
+    /// Σ s.
+    pub weight: f64,
+    /// Σ s·t.
+    pub target: f64,
+    /// Σ s·z and Σ s·t·z of each column.
+    pub columns: Vec<[f64; 2]>,
 }
 
 impl RowBlock {
@@ -120,7 +132,12 @@ impl RowBlock {
                  offsets"
             )));
         }
-        Ok(RowBlock { rows, features, x, vectors })
+        Ok(RowBlock { rows, features, x, vectors, totals: None })
+    }
+
+    /// The same block, of which `totals` are known.
+    pub(super) fn with_totals(self, totals: Totals) -> Self {
+        RowBlock { totals: Some(Arc::new(totals)), ..self }
     }
 
     /// Where the value of feature `feature` in row `row` lies in [`RowBlock::x`].
@@ -168,7 +185,7 @@ impl RowBlock {
 
     /// The same rows with the target 1 in those of class `class` and 0 in all others.
     pub(super) fn against_rest(&self, class: usize) -> Self {
-        RowBlock { vectors: self.vectors.against_rest(class), ..self.clone() }
+        RowBlock { vectors: self.vectors.against_rest(class), totals: None, ..self.clone() }
     }
 
     /// Copies of the values of some groups.
@@ -179,6 +196,11 @@ impl RowBlock {
             Values::F32(x) => groups.iter().flat_map(|group| &x[range(group)]).copied().collect::<Vec<_>>().into(),
             Values::F64(x) => groups.iter().flat_map(|group| &x[range(group)]).copied().collect::<Vec<_>>().into(),
         }
+    }
+
+    /// What the rows come to, where that was found when they were stored.
+    pub fn totals(&self) -> Option<&Totals> {
+        self.totals.as_deref()
     }
 
     /// Targets, weights and offsets.

@@ -170,8 +170,8 @@ pub(super) fn pack_frames(
         }
         for (block, out) in stretch[..groups * LANES * width].chunks_mut(block_rows * width).enumerate() {
             let first = here.start + block * block_rows;
-            let weight = vectors.weight.slice(first..rows);
-            storing.sweep(out, first, &weight, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(width));
+            let vectors = vectors.slice(first..rows);
+            storing.sweep(out, first, &vectors, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(width));
         }
         stretches.push(stretch);
     }
@@ -190,6 +190,7 @@ pub(super) fn pack_frames(
         let here = index * frame_rows..rows.min((index + 1) * frame_rows);
         blocks.extend(cut(width, block_rows, vectors, here, Arc::new(stretch), Values::F32)?);
     }
+    let blocks = storing.with_totals(blocks);
     let (hashes, samples) = (storing.hashes(), storing.finish(Values::F32)?);
     Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, sums, hashes, samples })
 }
@@ -230,7 +231,7 @@ pub(super) fn pack_spilled(
         storing.start_over();
         each_away(blocks, |index, vectors, out| {
             let start = places[index].start;
-            storing.sweep(out, start, &vectors.weight, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(width));
+            storing.sweep(out, start, vectors, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(width));
             Ok(())
         })?;
         let mut moments = storing.moments(width)?;

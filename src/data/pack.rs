@@ -133,8 +133,8 @@ fn pack_as<T: Stored>(
         storing.start_over();
         for (block, out) in out.chunks_mut((block_rows * features).max(1)).enumerate() {
             let first = block * block_rows;
-            let weight = vectors.weight.slice(first..source.rows());
-            storing.sweep(out, first, &weight, &affine, |panel: Panel<'_, f64, T>| {
+            let here = vectors.slice(first..source.rows());
+            storing.sweep(out, first, &here, &affine, |panel: Panel<'_, f64, T>| {
                 let padded = panel.raw.len() / features;
                 for (j, raw) in panel.raw.chunks_mut(padded).enumerate() {
                     source.fill(j, panel.start, &mut raw[..panel.present]);
@@ -147,7 +147,7 @@ fn pack_as<T: Stored>(
     if centre_again(&mut columns, &moments) {
         moments = sweep(&columns)?;
     }
-    let blocks = cut(features, block_rows, vectors, 0..source.rows(), Arc::new(out), values)?;
+    let blocks = storing.with_totals(cut(features, block_rows, vectors, 0..source.rows(), Arc::new(out), values)?);
     let hashes = storing.hashes();
     Ok(Packed { blocks, columns, moments, sums, hashes, samples: storing.finish(values)? })
 }
@@ -176,14 +176,14 @@ pub(super) fn pack_rows(
     let mut storing = Storing::new(vectors, features, &picks)?;
     for (block, out) in values.chunks_mut(block_rows * features).enumerate() {
         let first = block * block_rows;
-        let weight = vectors.weight.slice(first..rows);
-        storing.sweep(out, first, &weight, &affine, |panel: Panel<'_, f32, f32>| {
+        let here = vectors.slice(first..rows);
+        storing.sweep(out, first, &here, &affine, |panel: Panel<'_, f32, f32>| {
             dispatch(Transpose { rows: panel.place, columns: panel.raw, features });
         });
     }
     let stored = Stored32 { columns, moments: storing.moments(features)? };
     let stored = stored.centred_again(&mut storing, vectors, block_rows, &mut [(0, &mut values)])?;
-    let blocks = cut(features, block_rows, vectors, 0..rows, Arc::new(values), Values::F32)?;
+    let blocks = storing.with_totals(cut(features, block_rows, vectors, 0..rows, Arc::new(values), Values::F32)?);
     let (hashes, samples) = (storing.hashes(), storing.finish(Values::F32)?);
     Ok(Packed { blocks, columns: stored.columns, moments: stored.moments, sums, hashes, samples })
 }
@@ -214,8 +214,8 @@ impl Stored32 {
         for (first, stretch) in stretches {
             for (block, out) in stretch.chunks_mut(block_rows * features).enumerate() {
                 let start = *first + block * block_rows;
-                let weight = vectors.weight.slice(start..vectors.rows());
-                storing.sweep(out, start, &weight, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(features));
+                let here = vectors.slice(start..vectors.rows());
+                storing.sweep(out, start, &here, &affine, |panel: Panel<'_, f32, f32>| panel.read_back(features));
             }
         }
         self.moments = storing.moments(features)?;

@@ -98,6 +98,15 @@ pub(super) struct Store<'a, R, T> {
     pub(super) out: &'a mut [T],
     /// Those of each column.
     pub(super) sums: &'a mut [Sums],
+    /// What each column comes to with the targets, where that is wanted.
+    pub(super) crossed: Option<Crossed<'a>>,
+}
+
+/// Σ s·t·z of each column in eight parts.
+pub(super) struct Crossed<'a> {
+    /// s·t of each row, and 0 for padding.
+    pub(super) weighted: &'a [f64],
+    pub(super) sums: &'a mut [[f64; 8]],
 }
 
 impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
@@ -105,7 +114,7 @@ impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
 
     #[inline(always)]
     fn run<O: Octet>(self, o: O) {
-        let Store { raw, weight, present, affine, out, sums } = self;
+        let Store { raw, weight, present, affine, out, sums, mut crossed } = self;
         let (stride, all_count) = (affine.len() * LANES, weight.iter().all(|s| *s > 0.0));
         let ahead = size_of_val(&*out);
         for (j, ((raw, &affine), sums)) in raw.chunks_exact(weight.len()).zip(affine).zip(sums).enumerate() {
@@ -117,6 +126,9 @@ impl<R: Stored, T: Stored> Work for Store<'_, R, T> {
                 (true, true) => column.scale(o),
                 (true, false) => column.store::<O, true>(o),
                 (false, _) => column.store::<O, false>(o),
+            }
+            if let Some(Crossed { weighted, sums }) = &mut crossed {
+                cross(o, &out[j * LANES..], stride, weighted, &mut sums[j]);
             }
         }
     }
@@ -227,6 +239,21 @@ impl<R: Stored, T: Stored> StoreColumn<'_, R, T> {
             self.out[row / LANES * self.stride + row % LANES] = T::default();
         }
     }
+}
+
+/// Adds Σ s·t·z of a column to `sum`; its values in the first group are the first of `stored`, those of further groups `stride` later
+/// each.
+#[inline(always)]
+fn cross<O: Octet, T: Stored>(o: O, stored: &[T], stride: usize, weighted: &[f64], sum: &mut [f64; 8]) {
+    // Two sums, since an addition waits for the one before.
+    let mut sums = [o.load(sum), o.splat(0.0)];
+    for (z, weighted) in stored.chunks(stride).zip(weighted.as_chunks::<LANES>().0) {
+        let (z, weighted) = (z[..LANES].as_chunks::<8>().0, weighted.as_chunks::<8>().0);
+        for k in 0..OCTETS {
+            sums[k % 2] = o.mul_add(o.load(&weighted[k]), T::octet(o, &z[k]), sums[k % 2]);
+        }
+    }
+    *sum = o.store(o.add(sums[0], sums[1]));
 }
 
 /// Asks for the memory that lies `ahead` bytes after a group's values of a column.

@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::block::{LANES, RowBlock, Stretch, Values};
+use super::block::{LANES, RowBlock, Stretch, Totals, Values};
+use super::blocks::Block;
 use super::fingerprint::{Factors, GroupHashes};
-use super::panel::{Affine, PartMoments, Store, Sums};
+use super::panel::{Affine, Crossed, PartMoments, Store, Sums};
 use super::sample::{self, Gathering, Pick};
 use super::scaling::{Moments, Pooled};
 use super::vector::RowVector;
-use super::vectors::VectorSource;
+use super::vectors::{RowVectors, VectorSource};
 use crate::error::{Error, Result};
 use crate::octet::{Stored, dispatch};
 
@@ -54,6 +55,8 @@ pub(super) struct Storing<'a, T> {
     factors: Factors,
     /// The sums of what was stored.
     parts: Vec<TaskSums>,
+    /// What each sweep came to, where no samples are drawn: rows of which there are, are first seen at their optimum.
+    totals: Vec<Totals>,
 }
 
 impl<'a, T: Stored> Storing<'a, T> {
@@ -63,16 +66,16 @@ impl<'a, T: Stored> Storing<'a, T> {
     /// As [`Storage::zeros`](super::storage::Storage::zeros).
     pub(super) fn new(vectors: &'a dyn VectorSource, features: usize, picks: &'a [Pick]) -> Result<Self> {
         let samples = picks.iter().map(|pick| Gathering::new(pick, features)).collect::<Result<_>>()?;
-        Ok(Storing { samples, vectors, factors: Factors::of_x(features), parts: Vec::new() })
+        Ok(Storing { samples, vectors, factors: Factors::of_x(features), parts: Vec::new(), totals: Vec::new() })
     }
 
-    /// Stores the rows from `first_row` on, which begins a group and whose weight is the first of `weight`, in `out`, interleaved
+    /// Stores the rows from `first_row` on, which begins a group and whose numbers are the first of `vectors`, in `out`, interleaved
     /// by [`LANES`], each column as its `affine` says, and takes the moments and the samples' rows on the way; `read` reads the values of a panel.
     pub(super) fn sweep<R: Stored>(
         &mut self,
         out: &mut [T],
         first_row: usize,
-        weight: &RowVector,
+        vectors: &RowVectors,
         affine: &[Affine],
         read: impl Fn(Panel<'_, R, T>) + Sync,
     ) {
@@ -80,9 +83,12 @@ impl<'a, T: Stored> Storing<'a, T> {
         if features == 0 {
             return;
         }
-        let panel_rows = (PANEL_BYTES / (features * LANES * size_of::<R>())).clamp(1, PANEL_GROUPS) * LANES;
-        let task_rows = TASK_ROWS.max(rows.div_ceil(MAX_TASKS)).next_multiple_of(panel_rows);
-        let here = first_row..first_row + weight.rows().min(out.len() / features);
+        let groups = (PANEL_BYTES / (features * LANES * size_of::<R>())).clamp(1, PANEL_GROUPS);
+        // Tasks, and so the bits of their sums, are the same whatever the values are read as.
+        let panel_rows = (1 << groups.ilog2()) * LANES;
+        let task_rows = TASK_ROWS.max(rows.div_ceil(MAX_TASKS)).next_multiple_of(PANEL_GROUPS * LANES);
+        let here = first_row..first_row + vectors.rows().min(out.len() / features);
+        let crosses = self.samples.is_empty();
         let mut samples: Vec<Vec<sample::Part<'_, T>>> =
             (0..here.len().div_ceil(task_rows)).map(|_| Vec::new()).collect();
         for sample in &mut self.samples {
@@ -94,21 +100,34 @@ impl<'a, T: Stored> Storing<'a, T> {
             let (mut total, mut hashes, mut sums) = (0.0, 0u64, vec![Sums::NONE; features]);
             let mut raw = vec![R::default(); panel_rows * features];
             let mut weights = Weights { rows: vec![0.0; panel_rows], sum: 0.0, filled: None };
+            let (mut target, mut weighted) = (0.0, vec![0.0; if crosses { panel_rows } else { 0 }]);
+            let mut crossed = vec![[0.0; 8]; if crosses { features } else { 0 }];
             for (panel, out) in out.chunks_mut(panel_rows * features).enumerate() {
                 let start = first_row + task * task_rows + panel * panel_rows;
                 let padded = out.len() / features;
                 let (raw, present) = (&mut raw[..out.len()], padded.min(here.end - start));
                 read(Panel { start, present, place: out, raw });
                 let first_group = (start - first_row) / LANES;
-                let (weight, sum) = weights.of(weight, first_group..first_group + padded / LANES);
+                let groups = first_group..first_group + padded / LANES;
+                let (weight, sum) = weights.of(&vectors.weight, groups.clone());
                 total += sum;
-                dispatch(Store { raw, weight, present, affine, out, sums: &mut sums });
+                let crossed = crosses.then(|| {
+                    let weighted = &mut weighted[..padded];
+                    target += times(weight, &vectors.target, groups, weighted);
+                    Crossed { weighted, sums: &mut crossed }
+                });
+                dispatch(Store { raw, weight, present, affine, out, sums: &mut sums, crossed });
                 hashes = hashes.wrapping_add(dispatch(GroupHashes { values: out, factors, first: start / LANES }));
                 samples.iter_mut().for_each(|sample| sample.take(start, out, features));
             }
-            TaskSums { weight: total, hashes, columns: sums.iter().map(|sums| sums.finish(total)).collect() }
+            let columns = sums.iter().map(|sums| sums.finish(total)).collect();
+            let crossed = crossed.iter().map(|sums| sums.iter().sum()).collect();
+            TaskSums { weight: total, hashes, columns, target, crossed }
         });
         let parts: Vec<TaskSums> = parts.collect();
+        if crosses {
+            self.totals.push(totals(&parts, features));
+        }
         self.parts.extend(parts);
     }
 
@@ -127,9 +146,20 @@ impl<'a, T: Stored> Storing<'a, T> {
         self.parts.iter().map(|part| part.hashes).fold(0, u64::wrapping_add)
     }
 
+    /// `blocks` with what each of them comes to, if that is known: one for each sweep.
+    pub(super) fn with_totals(&mut self, blocks: Vec<Block>) -> Vec<Block> {
+        let mut totals = std::mem::take(&mut self.totals).into_iter();
+        let known = |block| match (block, totals.next()) {
+            (Block::Here(block), Some(totals)) => Block::Here(block.with_totals(totals)),
+            (block, _) => block,
+        };
+        blocks.into_iter().map(known).collect()
+    }
+
     /// Forgets what was stored, so that it can be stored again.
     pub(super) fn start_over(&mut self) {
         self.parts.clear();
+        self.totals.clear();
         self.samples.iter_mut().for_each(Gathering::start_over);
     }
 
@@ -174,6 +204,37 @@ struct TaskSums {
     hashes: u64,
     /// Moments of each column.
     columns: Vec<PartMoments>,
+    /// Σ s·t.
+    target: f64,
+    /// Σ s·t·z of each column.
+    crossed: Vec<f64>,
+}
+
+/// Puts the products of weights and targets of some groups to `out`; their sum.
+fn times(weight: &[f64], target: &RowVector, groups: Range<usize>, out: &mut [f64]) -> f64 {
+    let mut sum = 0.0;
+    for ((g, weight), out) in groups.zip(weight.as_chunks::<LANES>().0).zip(out.as_chunks_mut::<LANES>().0) {
+        let target = target.group(g).lanes();
+        for lane in 0..LANES {
+            out[lane] = weight[lane] * target[lane];
+        }
+        sum += out.iter().sum::<f64>();
+    }
+    sum
+}
+
+/// What the tasks of a sweep come to.
+fn totals(parts: &[TaskSums], features: usize) -> Totals {
+    let mut totals = Totals { weight: 0.0, target: 0.0, columns: vec![[0.0; 2]; features] };
+    for part in parts {
+        totals.weight += part.weight;
+        totals.target += part.target;
+        for ((total, moments), crossed) in totals.columns.iter_mut().zip(&part.columns).zip(&part.crossed) {
+            total[0] += moments.first;
+            total[1] += crossed;
+        }
+    }
+    totals
 }
 
 /// The moments of column `j`, from those of the parts.

@@ -105,7 +105,8 @@ fn with_diagonal(gram: &Mat<f64>, value: f64) -> Mat<f64> {
     let mut scaled = gram.clone();
     strips(scaled.as_mut()).into_par_iter().for_each(|(first, mut strip)| {
         for (k, of_column) in root[first..first + strip.ncols()].iter().enumerate() {
-            let column = strip.rb_mut().col_mut(k).try_as_col_major_mut().into_iter().flat_map(|column| column.as_slice_mut());
+            let column =
+                strip.rb_mut().col_mut(k).try_as_col_major_mut().into_iter().flat_map(|column| column.as_slice_mut());
             column.zip(&root).for_each(|(entry, of_row)| *entry *= of_column * of_row);
         }
     });

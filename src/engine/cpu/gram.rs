@@ -147,7 +147,10 @@ fn copied<T: Stored>(rows: &[(&RowBlock, usize)], features: usize) -> Vec<T> {
     let mut values = vec![T::default(); rows.len().next_multiple_of(LANES) * features];
     values.par_chunks_mut(LANES * features).zip(rows.par_chunks(LANES)).for_each(|(group, rows)| {
         for (feature, column) in group.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            column.iter_mut().zip(rows).for_each(|(value, (block, row))| *value = T::narrow(block.value(*row, feature)));
+            column
+                .iter_mut()
+                .zip(rows)
+                .for_each(|(value, (block, row))| *value = T::narrow(block.value(*row, feature)));
         }
     });
     values
@@ -212,8 +215,9 @@ mod tests {
     #[test]
     fn a_hessian_exceeds_what_is_made_of_a_gram_matrix() {
         let (rows, features) = (3000, 280);
-        let values: Vec<f64> =
-            (0..rows * features).map(|i| hash::unit_interval(3, i as u64) + 0.3 * ((i / features) as f64).sin()).collect();
+        let values: Vec<f64> = (0..rows * features)
+            .map(|i| hash::unit_interval(3, i as u64) + 0.3 * ((i / features) as f64).sin())
+            .collect();
         let target: Vec<f64> = (0..rows).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
         let options = [Precision::F32, Precision::F64]
             .map(|precision| PackOptions { precision: Some(precision), ..PackOptions::default() });
@@ -234,7 +238,9 @@ mod tests {
                 });
                 assert_eq!(Cholesky::of(left).is_some(), exceeds, "{part} times it");
             }
-            assert!((0..map.width()).all(|i| made.summed[i] > made.matrix[(i, i)] && plain.summed[i] == hessian[(i, i)]));
+            assert!(
+                (0..map.width()).all(|i| made.summed[i] > made.matrix[(i, i)] && plain.summed[i] == hessian[(i, i)])
+            );
             assert!(Cholesky::of(made.matrix).is_some());
         }
     }

@@ -7,6 +7,7 @@
 mod batch;
 mod class_hessian;
 mod draws;
+mod flat;
 mod gram;
 mod hessian;
 mod host;
@@ -146,13 +147,24 @@ impl Engine for CpuEngine<'_> {
         let mut loss = vec![0.0; models];
         let mut gradient = Params::zeros(features, models);
         let lines = &mut self.lines;
+        let mut is_read = false;
         each_block(self.blocks, |b, block| {
-            let sums = lines.at(b, &[], &[Role::Latest], |held| match (held, block.x()) {
-                (Held::Fast(logits), Values::F32(x)) => logits.loss_gradient(block, kernels::columns(x), w),
-                (Held::F32(logits), Values::F32(x)) => logits.loss_gradient(block, kernels::columns(x), w),
-                (Held::F64(logits), Values::F64(x)) => logits.loss_gradient(block, kernels::columns(x), w),
-                _ => Err(Error::Numerics("internal: a block changed its precision".into())),
-            })?;
+            let flat = if models == 1 { flat::loss_gradient(block, w.model(0)) } else { None };
+            let sums = match flat {
+                Some(flat) => {
+                    lines.set_latest(b, 0, 0, std::iter::repeat_n(w.model(0)[features], block.rows()))?;
+                    vec![flat]
+                }
+                None => {
+                    is_read = true;
+                    lines.at(b, &[], &[Role::Latest], |held| match (held, block.x()) {
+                        (Held::Fast(logits), Values::F32(x)) => logits.loss_gradient(block, kernels::columns(x), w),
+                        (Held::F32(logits), Values::F32(x)) => logits.loss_gradient(block, kernels::columns(x), w),
+                        (Held::F64(logits), Values::F64(x)) => logits.loss_gradient(block, kernels::columns(x), w),
+                        _ => Err(Error::Numerics("internal: a block changed its precision".into())),
+                    })?
+                }
+            };
             for (k, (block_loss, block_gradient)) in sums.into_iter().enumerate() {
                 loss[k] += block_loss;
                 for (g, part) in gradient.model_mut(k).iter_mut().zip(block_gradient) {
@@ -161,7 +173,9 @@ impl Engine for CpuEngine<'_> {
             }
             Ok(())
         })?;
-        self.count_pass("loss_gradient", models, start);
+        if is_read {
+            self.count_pass("loss_gradient", models, start);
+        }
         let finite =
             loss.iter().all(|l| l.is_finite()) && (0..models).all(|k| gradient.model(k).iter().all(|g| g.is_finite()));
         if !finite {
