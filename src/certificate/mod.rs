@@ -275,7 +275,8 @@ impl<'a> Problem<'a> {
         tolerance: f64,
         monitor: &dyn Monitor,
     ) -> Result<Certified> {
-        let mut host_engine = self.host.engine()?;
+        let bounded = self.penalises_all();
+        let mut host_engine = if bounded { self.host.engine()? } else { self.host.engine_for_steps()? };
         let mut objective = Objective::new(host_engine.as_mut(), self.host, self.coordinates.clone(), self.l2);
         let polished = self.polish(&mut objective, end, engine, steps_allowed, tolerance, monitor)?;
         let separation = polished.proof.map(|proof| Separation {
@@ -304,7 +305,7 @@ impl<'a> Problem<'a> {
                 shortest
             }
         };
-        let bounds = if self.penalises_all() { self.penalised_bounds(host_engine.as_mut(), &at)? } else { None };
+        let bounds = if bounded { self.penalised_bounds(host_engine.as_mut(), &at)? } else { None };
         let basin = polished.basin.as_ref();
         // What was proved of the point that the polish ended at, and what writing that down cost.
         let written = (at.value - polished_value).max(0.0);

@@ -78,8 +78,23 @@ impl<'a> Host<'a> {
         })
     }
 
-    /// The same of the rows that are here.
+    /// The same, where the curvature in the intercept will not be asked for: such an engine need not hold logits.
+    ///
+    /// # Errors
+    /// As [`Host::engine`].
+    pub fn engine_for_steps(&self) -> Result<Box<dyn HostEngine + 'a>> {
+        match self.data.spread {
+            Some(_) => self.engine(),
+            None => Ok(Box::new(self.plain_engine())),
+        }
+    }
+
+    /// [`Host::engine`] of the rows that are here.
     pub(in crate::engine) fn engine_here(&self) -> CpuEngine<'a> {
+        self.plain_engine().holding_logits()
+    }
+
+    fn plain_engine(&self) -> CpuEngine<'a> {
         CpuEngine::new(&self.data.blocks, self.data.features.len(), 1, Precision::F64)
     }
 

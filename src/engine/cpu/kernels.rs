@@ -146,7 +146,7 @@ pub struct LossGradient<'a, T, P> {
     pub products: P,
     /// W.
     pub w: &'a Params,
-    /// Where the logits of the groups go, model by model.
+    /// Where the logits of the groups go, model by model; nowhere where there is no place.
     pub logits: Vec<&'a mut [T]>,
 }
 
@@ -165,7 +165,7 @@ impl<T: Stored, P: Products<T>> Work for LossGradient<'_, T, P> {
     #[inline(always)]
     fn run<O: Octet>(mut self, o: O) -> Self::Output {
         let features = self.rows.block.features();
-        let mut models: Vec<Model<P::Slopes>> = (0..self.logits.len())
+        let mut models: Vec<Model<P::Slopes>> = (0..self.w.models())
             .map(|k| Model {
                 slopes: P::slopes(&self.w.model(k)[..features]),
                 intercept: self.w.model(k)[features],
@@ -207,7 +207,7 @@ impl<T: Stored, P: Products<T>> LossGradient<'_, T, P> {
         let block = self.rows.block;
         let x: [&[Column<T>]; N] = std::array::from_fn(|i| self.rows.group(first + i));
         let offset: [_; N] = std::array::from_fn(|i| block.offset().map(|offset| offset.group(first + i)));
-        for (out, model) in self.logits.iter_mut().zip(models) {
+        for (k, model) in models.iter_mut().enumerate() {
             let mut loss = o.load(&model.loss);
             let mut r = [[loss; OCTETS]; N];
             let mut a = r;
@@ -220,8 +220,10 @@ impl<T: Stored, P: Products<T>> LossGradient<'_, T, P> {
                     [a[i]] = logits::<O, T, P, 1>(o, [x[i]], &model.slopes, model.intercept, [offset[i]]);
                 }
                 let at = (g - self.rows.groups.start) * LANES;
-                for (out, a) in out[at..at + LANES].as_chunks_mut().0.iter_mut().zip(a[i]) {
-                    *out = T::rounded(o, a);
+                if let Some(out) = self.logits.get_mut(k) {
+                    for (out, a) in out[at..at + LANES].as_chunks_mut().0.iter_mut().zip(a[i]) {
+                        *out = T::rounded(o, a);
+                    }
                 }
                 r[i] = residual(o, a[i], block.target().group(g), block.weight().group(g), &mut loss);
             }

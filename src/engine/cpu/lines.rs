@@ -75,9 +75,24 @@ impl<'a> Lines<'a> {
     /// Puts `logits` to the latest ones of model `model` in the rows of block `b` from `first_row` on.
     ///
     /// # Errors
-    /// [`Error::Usage`] when there is no memory for them, [`Error::Io`] about a file of them.
+    /// As [`Lines::set`].
     pub fn set_latest(
         &mut self,
+        b: usize,
+        model: usize,
+        first_row: usize,
+        logits: impl Iterator<Item = f64>,
+    ) -> Result<()> {
+        self.set(Role::Latest, b, model, first_row, logits)
+    }
+
+    /// Puts `logits` to those of a role.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is no memory for them, [`Error::Io`] about a file of them.
+    pub(super) fn set(
+        &mut self,
+        role: Role,
         b: usize,
         model: usize,
         first_row: usize,
@@ -87,11 +102,11 @@ impl<'a> Lines<'a> {
         let first = model * padded + first_row;
         match &mut self.place {
             Place::Memory(held) => {
-                typed!(&mut held[b], held => held.set_latest(self.models * padded, first, logits))
+                typed!(&mut held[b], held => held.set(role, self.models * padded, first, logits))
             }
             Place::File(scratch) => {
                 let logits: Vec<f32> = logits.map(|logit| logit as f32).collect();
-                scratch.write(b, Role::Latest, first, bytemuck::cast_slice(&logits))
+                scratch.write(b, role, first, bytemuck::cast_slice(&logits))
             }
         }
     }

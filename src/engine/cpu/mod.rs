@@ -46,9 +46,16 @@ pub struct CpuEngine<'a> {
     lines: Lines<'a>,
     products: Precision,
     shape: Shape,
+    /// W of the kept and of the latest point, where those are held instead of logits.
+    points: Option<[Option<Params>; 2]>,
     device: DeviceInfo,
     cost: Cost,
 }
+
+/// Features up to which, and rows from which on, W is held of a point instead of logits: writing these would take a good part of a
+/// read of X, and they are needed where a step is refused only.
+const FEW_FEATURES: usize = 64;
+const MANY_ROWS: usize = 1 << 17;
 
 impl<'a> CpuEngine<'a> {
     /// An engine for `models` models over `blocks` of `features` features, which takes its `products` with f32 values in f32 or
@@ -60,16 +67,45 @@ impl<'a> CpuEngine<'a> {
             lines: Lines::new(blocks, models, products),
             products,
             shape: Shape { rows, features, models },
+            points: (features <= FEW_FEATURES && rows >= MANY_ROWS).then_some([None, None]),
             device: device_info(),
             cost: Cost::default(),
         }
     }
 
-    /// Σ s·y(1−y) over the rows at `point`, of the first model: the curvature in the intercept. No pass over X.
+    /// The same engine, which holds the logits of points: for [`CpuEngine::curvature_sum`] without a read of X, and lines likewise.
+    pub fn holding_logits(self) -> Self {
+        CpuEngine { points: None, ..self }
+    }
+
+    /// Makes the logits of the kept and the latest point anew, where they are not held: one read of X.
+    fn recall(&mut self) -> Result<()> {
+        let Some(points) = &self.points else { return Ok(()) };
+        let start = Instant::now();
+        let (lines, models) = (&mut self.lines, self.shape.models);
+        each_block(self.blocks, |b, block| {
+            let mut out = vec![0.0; block.rows()];
+            for (role, w) in [Role::Kept, Role::Latest].into_iter().zip(points) {
+                for (k, w) in w.iter().flat_map(|w| (0..models).map(|k| w.model(k))).enumerate() {
+                    match block.x() {
+                        Values::F32(x) => logits(block, kernels::columns(x), w, &mut out),
+                        Values::F64(x) => logits(block, kernels::columns(x), w, &mut out),
+                    }
+                    lines.set(role, b, k, 0, out.iter().copied())?;
+                }
+            }
+            Ok(())
+        })?;
+        self.count_pass("logits", models, start);
+        Ok(())
+    }
+
+    /// Σ s·y(1−y) over the rows at `point`, of the first model: the curvature in the intercept. No pass over X where logits are held.
     ///
     /// # Errors
     /// [`Error::Numerics`] when `point` is neither the kept nor the latest one, and what reading fails with.
     pub fn curvature_sum(&mut self, point: PointId) -> Result<f64> {
+        self.recall()?;
         self.lines.curvature_sum(point)
     }
 
@@ -146,21 +182,30 @@ impl Engine for CpuEngine<'_> {
         let Shape { features, models, .. } = self.shape;
         let mut loss = vec![0.0; models];
         let mut gradient = Params::zeros(features, models);
-        let lines = &mut self.lines;
+        let (lines, holds_logits) = (&mut self.lines, self.points.is_none());
+        let written: &[Role] = if holds_logits { &[Role::Latest] } else { &[] };
         let mut is_read = false;
         each_block(self.blocks, |b, block| {
             let flat = if models == 1 { flat::loss_gradient(block, w.model(0)) } else { None };
             let sums = match flat {
                 Some(flat) => {
-                    lines.set_latest(b, 0, 0, std::iter::repeat_n(w.model(0)[features], block.rows()))?;
+                    if holds_logits {
+                        lines.set_latest(b, 0, 0, std::iter::repeat_n(w.model(0)[features], block.rows()))?;
+                    }
                     vec![flat]
                 }
                 None => {
                     is_read = true;
-                    lines.at(b, &[], &[Role::Latest], |held| match (held, block.x()) {
-                        (Held::Fast(logits), Values::F32(x)) => logits.loss_gradient(block, kernels::columns(x), w),
-                        (Held::F32(logits), Values::F32(x)) => logits.loss_gradient(block, kernels::columns(x), w),
-                        (Held::F64(logits), Values::F64(x)) => logits.loss_gradient(block, kernels::columns(x), w),
+                    lines.at(b, &[], written, |held| match (held, block.x()) {
+                        (Held::Fast(logits), Values::F32(x)) => {
+                            logits.loss_gradient(block, kernels::columns(x), w, holds_logits)
+                        }
+                        (Held::F32(logits), Values::F32(x)) => {
+                            logits.loss_gradient(block, kernels::columns(x), w, holds_logits)
+                        }
+                        (Held::F64(logits), Values::F64(x)) => {
+                            logits.loss_gradient(block, kernels::columns(x), w, holds_logits)
+                        }
                         _ => Err(Error::Numerics("internal: a block changed its precision".into())),
                     })?
                 }
@@ -174,7 +219,10 @@ impl Engine for CpuEngine<'_> {
             Ok(())
         })?;
         if is_read {
-            self.count_pass("loss_gradient", models, start);
+            self.count_pass("loss_gradient", if holds_logits { models } else { 0 }, start);
+        }
+        if let Some([_, latest]) = &mut self.points {
+            *latest = Some(w.clone());
         }
         let finite =
             loss.iter().all(|l| l.is_finite()) && (0..models).all(|k| gradient.model(k).iter().all(|g| g.is_finite()));
@@ -204,10 +252,15 @@ impl Engine for CpuEngine<'_> {
     }
 
     fn keep(&mut self, point: PointId) -> Result<()> {
-        self.lines.keep(point)
+        self.lines.keep(point)?;
+        if let Some([kept, latest]) = &mut self.points {
+            *kept = latest.take();
+        }
+        Ok(())
     }
 
     fn start_line(&mut self, kept: PointId, latest: PointId) -> Result<LineId> {
+        self.recall()?;
         self.lines.start(kept, latest)
     }
 

@@ -76,7 +76,7 @@ impl<T: Stored, P: Products<T>> Logits<T, P> {
     }
 
     /// The `len` logits of a role, zeros at first.
-    fn of_mut(&mut self, role: Role, len: usize) -> Result<&mut Storage<T>> {
+    fn of_mut(&mut self, role: Role, len: usize) -> Result<&mut [T]> {
         let of = &mut self.of[role as usize];
         if of.is_empty() {
             *of = Storage::zeros(len)?;
@@ -92,7 +92,7 @@ impl<T: Stored, P: Products<T>> Logits<T, P> {
         Ok(bytemuck::cast_slice_mut(self.of_mut(role, len)?))
     }
 
-    /// Loss and gradient of each model at `w`; the logits become the latest.
+    /// Loss and gradient of each model at `w`; the logits become the latest where they are to be `held`.
     ///
     /// # Errors
     /// [`crate::error::Error::Usage`] when there is no memory for the logits.
@@ -101,12 +101,13 @@ impl<T: Stored, P: Products<T>> Logits<T, P> {
         block: &RowBlock,
         x: &[Column<T>],
         w: &Params,
+        held: bool,
     ) -> Result<Vec<(f64, Vec<f64>)>> {
         let (padded, models, products) = (block.groups() * LANES, self.models, self.products);
-        let latest = self.of_mut(Role::Latest, padded * models)?;
+        let latest = if held { self.of_mut(Role::Latest, padded * models)? } else { &mut [][..] };
         // Each task owns the logits of its rows: one stretch for each model.
         let tasks = tasks(block.groups());
-        let mut stretches: Vec<Vec<&mut [T]>> = tasks.iter().map(|_| Vec::with_capacity(models)).collect();
+        let mut stretches: Vec<Vec<&mut [T]>> = tasks.iter().map(|_| Vec::new()).collect();
         for mut model in latest.chunks_mut(padded) {
             for (task, stretches) in tasks.iter().zip(&mut stretches) {
                 let (stretch, rest) = model.split_at_mut(task.len() * LANES);
@@ -129,13 +130,19 @@ impl<T: Stored, P: Products<T>> Logits<T, P> {
         Ok(total)
     }
 
-    /// Puts `logits` to the latest ones, of which there are `len`, from the one of number `first` on.
+    /// Puts `logits` to those of a role, of which there are `len`, from the one of number `first` on.
     ///
     /// # Errors
     /// [`crate::error::Error::Usage`] when there is no memory for them.
-    pub(super) fn set_latest(&mut self, len: usize, first: usize, logits: impl Iterator<Item = f64>) -> Result<()> {
-        let latest = self.of_mut(Role::Latest, len)?;
-        latest[first..].iter_mut().zip(logits).for_each(|(latest, logit)| *latest = T::narrow(logit));
+    pub(super) fn set(
+        &mut self,
+        role: Role,
+        len: usize,
+        first: usize,
+        logits: impl Iterator<Item = f64>,
+    ) -> Result<()> {
+        let of = self.of_mut(role, len)?;
+        of[first..].iter_mut().zip(logits).for_each(|(of, logit)| *of = T::narrow(logit));
         Ok(())
     }
 
