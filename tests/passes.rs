@@ -37,11 +37,11 @@ fn half_a_million_rows_of_128_features_are_read_seven_times_on_the_cpu() {
 }
 
 // No sample is worth it, and the classes are nearly separated: L-BFGS on a metric that follows the curvature, without which it is
-// nineteen.
+// eighteen. The flat model that it begins with is not read.
 #[test]
-fn sixty_thousand_rows_of_300_features_are_read_fourteen_times_on_the_cpu() {
+fn sixty_thousand_rows_of_300_features_are_read_thirteen_times_on_the_cpu() {
     let data = Rows::random(60_000, 300, 43).pack(PackOptions::default());
-    assert_eq!(passes(&DeviceRequest::Cpu, &data), [14, 14]);
+    assert_eq!(passes(&DeviceRequest::Cpu, &data), [13, 13]);
 }
 
 #[test]

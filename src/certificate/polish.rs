@@ -20,7 +20,7 @@ const EXACT: f64 = 1e-20;
 /// Predicted decrease, likewise, below which separation is looked for.
 const SUSPICIOUS: f64 = 1e3 * RELATIVE_DECREASE;
 /// Multiply-adds that a sharper bound is worth where the penalty gives one already.
-const CHEAP_PROOF: f64 = 2e8;
+const CHEAP_PROOF: f64 = 1e9;
 
 /// Columns from which on a proof does without the inverse of the curvature where it can: where that exceeds one of these parts of its
 /// diagonal.
@@ -103,7 +103,7 @@ impl Problem<'_> {
             let many = below.nrows() >= MANY;
             if let Some(part) = OWN.into_iter().find(|part| many && exceeds_part_of_diagonal(&mut below, *part)) {
                 let diagonal: Vec<f64> = (0..below.nrows()).map(|j| part * below[(j, j)]).collect();
-                if let Some(basin) = basin_on_diagonal(&diagonal, &at.gradient, self.reach()) {
+                if let Some(basin) = basin_on_diagonal(&below, &diagonal, &at.gradient, self.reach()) {
                     return Ok(Some(basin));
                 }
             }

@@ -21,6 +21,8 @@ use crate::octet::{Octet, Stored, Work, dispatch};
 
 /// One in so many rows may have less curvature than the Gram matrix is multiplied by.
 const FEW: usize = 8;
+/// Part of the mean curvature of a row that this must be.
+const LEAST: f64 = 0.125;
 
 /// The Gram matrix that was asked for last.
 #[derive(Debug, Default)]
@@ -86,8 +88,11 @@ impl Host<'_> {
     /// As [`Host::hessian`].
     pub fn hessian_below(&self, map: &ColumnMap, w: &[f64], sample: RowSample, products: Precision) -> Result<Below> {
         let is_wide = map.width() > WIDE && self.data().spread.is_none();
-        if is_wide && let Some(gram) = self.kept_gram().take(map, products) {
-            return self.below_gram(gram, w);
+        if is_wide
+            && let Some(gram) = self.kept_gram().take(map, products)
+            && let Some(below) = self.below_gram(gram, w)?
+        {
+            return Ok(below);
         }
         let matrix = self.hessian(map, Curvature::At(w), sample, products)?;
         let summed = (0..map.width()).map(|i| matrix[(i, i)]).collect();
@@ -95,8 +100,9 @@ impl Host<'_> {
     }
 
     /// With v = y(1−y) of a row, v ≥ v* − (v* − v)₊ for any v* > 0, so that Σ s·v·x̃x̃ᵀ exceeds
-    /// v*·(Σ s·x̃x̃ᵀ − Σ s·(1 − v/v*)₊·x̃x̃ᵀ): a multiple of a Gram matrix less one of few rows.
-    fn below_gram(&self, gram: Gram, w: &[f64]) -> Result<Below> {
+    /// v*·(Σ s·x̃x̃ᵀ − Σ s·(1 − v/v*)₊·x̃x̃ᵀ): a multiple of a Gram matrix less one of few rows. `None` where v* is too small for that to
+    /// say much.
+    fn below_gram(&self, gram: Gram, w: &[f64]) -> Result<Option<Below>> {
         let Gram { map, sample, products, matrix } = gram;
         let blocks = &self.data().blocks;
         let mut variances: Vec<[f64; LANES]> = Vec::new();
@@ -104,6 +110,9 @@ impl Host<'_> {
         let mut sorted = variances.as_flattened().to_vec();
         let place = sorted.len() / FEW;
         let least = *sorted.select_nth_unstable_by(place, f64::total_cmp).1;
+        if least < LEAST * variances.as_flattened().iter().sum::<f64>() / (LANES * variances.len()) as f64 {
+            return Ok(None);
+        }
         let (mut few, mut rest) = (Vec::new(), variances.as_slice());
         sample.each(blocks, |groups| {
             let (here, later) = rest.split_at(groups.len());
@@ -120,7 +129,7 @@ impl Host<'_> {
                 entries.zip(less.col_as_slice(first + k)).for_each(|(entry, less)| *entry = least * (*entry - less));
             }
         });
-        Ok(Below { matrix, summed })
+        Ok(Some(Below { matrix, summed }))
     }
 }
 
@@ -221,7 +230,8 @@ mod tests {
         let target: Vec<f64> = (0..rows).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
         let options = [Precision::F32, Precision::F64]
             .map(|precision| PackOptions { precision: Some(precision), ..PackOptions::default() });
-        let w: Vec<f64> = (0..=features).map(|j| 0.4 * (j as f64).cos()).collect();
+        let model = |size: f64| (0..=features).map(|j| size * (j as f64).cos()).collect::<Vec<f64>>();
+        let (w, far) = (model(0.1), model(3.0));
         let map = ColumnMap::as_stored(features);
         for (options, sample) in options.into_iter().zip([RowSample::All, RowSample::EveryNthGroup(2)]) {
             let data = Dataset::from_rows(&values, features, &target, options).unwrap();

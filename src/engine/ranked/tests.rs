@@ -239,7 +239,9 @@ fn folds_are_sent_once_and_a_pass_without_one_is_one_sum() {
 fn a_pass_sends_one_sum_whose_size_does_not_depend_on_the_rows() {
     let pass = |data: &Dataset| {
         let mut engine = engine(data);
-        (0..5).for_each(|k| drop(engine.loss_gradient(&params(data, &[0.01 * f64::from(k), 0.0, 0.0, 0.0])).unwrap()));
+        (0..5).for_each(|k| {
+            drop(engine.loss_gradient(&params(data, &[0.01 * f64::from(k + 1), 0.0, 0.0, 0.0])).unwrap())
+        });
         engine.cost().passes
     };
     let mut bytes = Vec::new();
