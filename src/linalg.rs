@@ -4,7 +4,9 @@ mod cholesky;
 
 pub use cholesky::{Cholesky, exceeds_part_of_diagonal};
 
+use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, Side};
+use rayon::prelude::*;
 
 /// Columns up to which a matrix of their products is kept and factored.
 pub const MAX_COLUMNS: usize = 2048;
@@ -23,6 +25,18 @@ pub(crate) fn strips(matrix: MatMut<'_, f64>) -> Vec<(usize, MatMut<'_, f64>)> {
         rest = later;
     }
     strips
+}
+
+/// Column `j` of a strip.
+pub(crate) fn column<'a>(strip: &'a mut MatMut<'_, f64>, j: usize) -> &'a mut [f64] {
+    strip.rb_mut().col_mut(j).try_as_col_major_mut().map_or(&mut [], |column| column.as_slice_mut())
+}
+
+/// Does `work` on each column of `matrix`, with its number, in parallel.
+pub(crate) fn each_column(matrix: &mut Mat<f64>, work: impl Fn(usize, &mut [f64]) + Sync) {
+    strips(matrix.as_mut()).into_par_iter().for_each(|(first, mut strip)| {
+        (0..strip.ncols()).for_each(|j| work(first + j, column(&mut strip, j)));
+    });
 }
 
 /// A power of two of the size of the largest of `values`: what they are divided by before they are squared, so that squares neither

@@ -107,7 +107,7 @@ impl Problem<'_> {
         let mean = (0..classes).map(|k| curvature[(k, k)]).sum::<f64>() / classes as f64;
         (0..classes).for_each(|k| (0..classes).for_each(|l| curvature[(k, l)] += mean));
         let minus: Vec<f64> = at.gradient.chunks(width).map(|of_class| -of_class[width - 1]).collect();
-        Ok(Cholesky::new(&curvature).map(|factor| (factor.solve(&minus), eigenvalues[1])))
+        Ok(Cholesky::of(curvature).map(|factor| (factor.solve(&minus), eigenvalues[1])))
     }
 
     /// Whether the classes are separated along `step`, the last one of a fit: whether it leaves every row's own class where it is

@@ -21,11 +21,10 @@ impl Labelled<'_> {
     /// Targets, weights and offsets, given what the labels are and the factors on the weights of each class, if there are any.
     pub(super) fn vectors(&self, classes: &Classes, factors: &[f64]) -> RowVectors {
         let class: [usize; 256] = std::array::from_fn(|code| classes.of_code(code as u8));
-        let target = class.map(|class| class as f64);
         let factor = |row: usize| factors.get(class[usize::from(self.codes[row])]).copied().unwrap_or(1.0);
         let weight = |row: usize| self.weight.get(row).copied().unwrap_or(1.0) * factor(row);
         RowVectors {
-            target: RowVector::of(self.rows, |row| target[usize::from(self.codes[row])]),
+            target: RowVector::of_codes(&self.codes[..self.rows], &class),
             weight: if self.weight.is_empty() && factors.iter().all(|factor| *factor == 1.0) {
                 RowVector::same(self.rows, 1.0)
             } else {

@@ -302,7 +302,8 @@ impl<T: Copy> Part<'_, T> {
     pub(super) fn take(&mut self, start: usize, stored: &[T], features: usize) {
         for (g, group) in stored.chunks(features * LANES).enumerate() {
             let (first, end) = (start + g * LANES, start + (g + 1) * LANES);
-            let (rows, later) = self.rows.split_at(self.rows.partition_point(|row| *row < end));
+            // A row or two, which are not worth a search.
+            let (rows, later) = self.rows.split_at(self.rows.iter().take_while(|row| **row < end).count());
             let (values, rest) = std::mem::take(&mut self.values).split_at_mut(rows.len() * features);
             let columns = group.as_chunks::<LANES>().0;
             for (row, values) in rows.iter().zip(values.chunks_mut(features)) {

@@ -55,7 +55,7 @@ pub(super) struct Storing<'a, T> {
     factors: Factors,
     /// The sums of what was stored.
     parts: Vec<TaskSums>,
-    /// What each sweep came to, where no samples are drawn: rows of which there are, are first seen at their optimum.
+    /// What each sweep came to, unless samples are drawn: all rows are first evaluated at their optimum then.
     totals: Vec<Totals>,
 }
 

@@ -115,6 +115,19 @@ impl RowVector {
         RowVector { rows, numbers }
     }
 
+    /// The whole number that `of_code` has for the code of each row.
+    pub(super) fn of_codes(codes: &[u8], of_code: &[usize; 256]) -> Self {
+        if of_code.iter().any(|number| *number > 1) {
+            return RowVector::of(codes.len(), |row| of_code[usize::from(codes[row])] as f64);
+        }
+        let of_code = of_code.map(|number| number as u32);
+        let bits = codes.par_chunks(LANES).with_min_len(TASK_ROWS / LANES).map(|codes| {
+            let lanes = codes.iter().enumerate();
+            lanes.fold(0, |bits, (lane, code)| bits | of_code[usize::from(*code)] << lane)
+        });
+        RowVector { rows: codes.len(), numbers: Numbers::of_bits(bits.collect(), codes.len()) }
+    }
+
     /// The numbers of `rows`, which begin at a multiple of [`LANES`] and end at one or where all rows do.
     pub(super) fn slice(&self, rows: Range<usize>) -> Self {
         let numbers = match &self.numbers {
@@ -236,12 +249,17 @@ impl Numbers {
         if !all {
             return None;
         }
+        Some(Numbers::of_bits(bits, rows))
+    }
+
+    /// The numbers that bits stand for, zeros beyond the last row.
+    fn of_bits(bits: Vec<u32>, rows: usize) -> Self {
         let ones: usize = bits.iter().map(|bits| bits.count_ones() as usize).sum();
-        Some(match ones {
+        match ones {
             0 => Numbers::same(0.0, rows),
             ones if ones == rows => Numbers::same(1.0, rows),
             _ => Numbers::Bits(Arc::new(bits), 0),
-        })
+        }
     }
 }
 
@@ -312,6 +330,18 @@ mod tests {
         assert!(lanes[numbers.len()..].iter().all(|x| *x == 0.0), "{lanes:?}");
         assert!((vector.add_to(0.0) - numbers.iter().sum::<f64>()).abs() <= 1e-12);
         assert_eq!(vector.position(|x| x > 0.15), numbers.iter().position(|x| *x > 0.15));
+    }
+
+    #[test]
+    fn codes_stand_for_the_numbers_of_their_classes() {
+        for rows in [0, 1, 32, 45] {
+            for classes in [[0, 0, 0], [1, 1, 1], [0, 1, 0], [2, 0, 1]] {
+                let codes: Vec<u8> = (0..rows).map(|row| (row * row % 3) as u8).collect();
+                let of_code = std::array::from_fn(|code| classes.get(code).copied().unwrap_or(0));
+                let numbers: Vec<f64> = codes.iter().map(|code| classes[usize::from(*code)] as f64).collect();
+                check(&RowVector::of_codes(&codes, &of_code), &numbers);
+            }
+        }
     }
 
     #[test]

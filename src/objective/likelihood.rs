@@ -79,7 +79,7 @@ impl<'a> FirthObjective<'a> {
 impl Likelihood for FirthObjective<'_> {
     fn evaluate(&mut self, theta: Vec<f64>) -> Result<Evaluation> {
         let mut at = self.likelihood.evaluate(theta)?;
-        let Some(information) = Cholesky::new(&self.information(&at.theta)?) else {
+        let Some(information) = Cholesky::of(self.information(&at.theta)?) else {
             // So far out that all curvature is lost to rounding: det H is 0 there.
             at.value = f64::INFINITY;
             return Ok(at);

@@ -13,14 +13,12 @@ pub use likelihood::{FirthObjective, Likelihood};
 pub use crate::data::Precision;
 
 use faer::Mat;
-use faer::prelude::ReborrowMut;
-use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::engine::cpu::{Below, Curvature, Host, PredictorMoments, RowSample, rounding_in_f32};
 use crate::engine::{DeviceKind, Engine, LineId, Params, PointId};
 use crate::error::Result;
-use crate::linalg::strips;
+use crate::linalg::each_column;
 
 /// Rows of a sample that must be able to carry a column's variance for the sample to be trusted with it.
 const SUPPORT: f64 = 64.0;
@@ -103,12 +101,8 @@ fn with_diagonal(gram: &Mat<f64>, value: f64) -> Mat<f64> {
     // A column that is 0 in all of these rows is correlated with none.
     let root: Vec<f64> = root.into_iter().map(|root| if root.is_finite() { root } else { 0.0 }).collect();
     let mut scaled = gram.clone();
-    strips(scaled.as_mut()).into_par_iter().for_each(|(first, mut strip)| {
-        for (k, of_column) in root[first..first + strip.ncols()].iter().enumerate() {
-            let column =
-                strip.rb_mut().col_mut(k).try_as_col_major_mut().into_iter().flat_map(|column| column.as_slice_mut());
-            column.zip(&root).for_each(|(entry, of_row)| *entry *= of_column * of_row);
-        }
+    each_column(&mut scaled, |j, column| {
+        column.iter_mut().zip(&root).for_each(|(entry, of_row)| *entry *= root[j] * of_row);
     });
     (0..gram.nrows()).for_each(|i| scaled[(i, i)] = value);
     scaled

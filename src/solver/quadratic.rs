@@ -101,7 +101,7 @@ impl Quadratic<'_> {
         let slope = |j: usize| state.slopes[j] + signed(self.weights[j], state.x[j]);
         let slopes: Vec<f64> = face.iter().map(|&j| slope(j)).collect();
         let matrix = Mat::from_fn(face.len(), face.len(), |a, b| self.curvature[(face[a], face[b])]);
-        let Some(factor) = (!face.is_empty()).then(|| Cholesky::new(&matrix)).flatten() else { return false };
+        let Some(factor) = (!face.is_empty()).then(|| Cholesky::of(matrix)).flatten() else { return false };
         let step = factor.solve(&slopes);
         if !step.iter().all(|d| d.is_finite()) {
             return false;

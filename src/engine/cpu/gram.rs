@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use faer::Mat;
-use faer::prelude::ReborrowMut;
 use rayon::prelude::*;
 
 use super::hessian::{ColumnMap, Curvature, Group, RowSample, hessians};
@@ -15,7 +14,7 @@ use super::products::products;
 use super::wide::WIDE;
 use crate::data::{Block, LANES, Precision, RowBlock, RowVector, Values};
 use crate::error::Result;
-use crate::linalg::strips;
+use crate::linalg::each_column;
 use crate::logistic::{variance, variance_octet};
 use crate::octet::{Octet, Stored, Work, dispatch};
 
@@ -122,12 +121,8 @@ impl Host<'_> {
         let less = hessians(&few, &map, &[Curvature::Gram], RowSample::All, products)?.swap_remove(0);
         let mut matrix = Rc::try_unwrap(matrix).unwrap_or_else(|shared| (*shared).clone());
         let summed = (0..map.width()).map(|i| least * (matrix[(i, i)] + less[(i, i)])).collect();
-        strips(matrix.as_mut()).into_par_iter().for_each(|(first, mut strip)| {
-            for k in 0..strip.ncols() {
-                let column = strip.rb_mut().col_mut(k).try_as_col_major_mut();
-                let entries = column.into_iter().flat_map(|column| column.as_slice_mut());
-                entries.zip(less.col_as_slice(first + k)).for_each(|(entry, less)| *entry = least * (*entry - less));
-            }
+        each_column(&mut matrix, |j, column| {
+            column.iter_mut().zip(less.col_as_slice(j)).for_each(|(entry, less)| *entry = least * (*entry - less));
         });
         Ok(Some(Below { matrix, summed }))
     }

@@ -1,7 +1,6 @@
 //! Curvature: X̃ᵀ diag(s·c) X̃, the Gram matrix of mapped columns under row weights.
 
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::prelude::ReborrowMut;
 use faer::traits::ComplexField;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
@@ -16,7 +15,7 @@ use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};
 use crate::engine::Params;
 use crate::engine::batch::{Draw, DrawnRows};
 use crate::error::Result;
-use crate::linalg::strips;
+use crate::linalg::{self, strips};
 use crate::logistic::{residual_and_loss_octet, variance_octet};
 use crate::octet::{Octet, Stored, Work, dispatch};
 
@@ -248,8 +247,7 @@ pub(super) fn add_symmetric<P: Stored>(total: &mut Mat<f64>, parts: &[&Mat<P>]) 
                     strip[(i, j - first)] += column[j].wide();
                 }
                 if i >= first {
-                    let out = strip.rb_mut().col_mut(i - first).try_as_col_major_mut();
-                    let below = out.into_iter().flat_map(|out| &mut out.as_slice_mut()[i..]);
+                    let below = linalg::column(&mut strip, i - first)[i..].iter_mut();
                     below.zip(&column[i..]).for_each(|(out, x)| *out += x.wide());
                 }
             }

@@ -1,14 +1,13 @@
 //! Matrices of so many columns that tasks share them instead of the rows.
 
 use faer::linalg::matmul::matmul;
-use faer::prelude::ReborrowMut;
 use faer::traits::ComplexField;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
 use super::hessian::{ColumnMap, Curvature, Group, PANEL_GROUPS, fill_all};
 use crate::data::LANES;
-use crate::linalg::strips;
+use crate::linalg::{column, strips};
 use crate::octet::Stored;
 
 /// Columns from which on tasks share the matrix instead of the rows: partial sums of so many would cost more than they are
@@ -55,8 +54,7 @@ pub(super) fn add_wide<P: Stored + ComplexField>(
                 let (left, right) = (panel.subcols(first, width - first), panel.subcols(first, columns));
                 matmul(product.as_mut(), Accum::Replace, left.transpose(), right, P::narrow(1.0), Par::Seq);
                 for j in 0..columns {
-                    let below = strip.rb_mut().col_mut(j).try_as_col_major_mut();
-                    let below = below.into_iter().flat_map(|column| &mut column.as_slice_mut()[first..]);
+                    let below = column(&mut strip, j)[first..].iter_mut();
                     below.zip(product.col_as_slice(j)).for_each(|(sum, product)| *sum += product.wide());
                 }
             }
