@@ -252,7 +252,8 @@ pub trait Engine {
     /// [`Error::Numerics`] when `point` is not the latest.
     fn keep(&mut self, point: PointId) -> Result<()>;
 
-    /// The line from the kept point (step 0) to the latest (step 1). No pass over X: d = latest − kept logits.
+    /// The line from the kept point (step 0) to the latest (step 1). No pass over X where their logits are held, else one:
+    /// d = latest − kept logits.
     /// The line stays probe-able until the next `keep` or `start_line`.
     ///
     /// # Errors

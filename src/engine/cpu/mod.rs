@@ -54,7 +54,7 @@ pub struct CpuEngine<'a> {
 
 /// Features up to which, and rows from which on, W is held of a point instead of logits: writing these would take a good part of a
 /// read of X, and they are needed where a step is refused only.
-const FEW_FEATURES: usize = 64;
+const FEW_FEATURES: usize = 128;
 const MANY_ROWS: usize = 1 << 17;
 
 impl<'a> CpuEngine<'a> {
