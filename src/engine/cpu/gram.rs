@@ -243,6 +243,10 @@ mod tests {
                 });
                 assert_eq!(Cholesky::of(left).is_some(), exceeds, "{part} times it");
             }
+            // Where most rows have next to no curvature nothing is made of it.
+            host.gram(&map, sample, Precision::F64).unwrap();
+            let plain_far = host.hessian_below(&map, &far, sample, Precision::F64).unwrap();
+            assert!(plain_far.matrix == host.hessian(&map, Curvature::At(&far), sample, Precision::F64).unwrap());
             assert!(
                 (0..map.width()).all(|i| made.summed[i] > made.matrix[(i, i)] && plain.summed[i] == hessian[(i, i)])
             );

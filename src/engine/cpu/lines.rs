@@ -75,7 +75,7 @@ impl<'a> Lines<'a> {
     /// Puts `logits` to the latest ones of model `model` in the rows of block `b` from `first_row` on.
     ///
     /// # Errors
-    /// As [`Lines::set`].
+    /// [`Error::Usage`] when there is no memory for them, [`Error::Io`] about a file of them.
     pub fn set_latest(
         &mut self,
         b: usize,
