@@ -316,3 +316,17 @@ impl<'a> Objective<'a> {
         self.coordinates.gradient_norms(gradient, self.weight_sum)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_with_another_diagonal_keeps_its_correlations() {
+        // The third column is 0 in all rows.
+        let gram = Mat::from_fn(3, 3, |i, j| [[4.0, 3.0, 0.0], [3.0, 9.0, 0.0], [0.0; 3]][i][j]);
+        let scaled = with_diagonal(&gram, 2.0);
+        let expected = [[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 2.0]];
+        assert!((0..3).all(|i| (0..3).all(|j| (scaled[(i, j)] - expected[i][j]).abs() < 1e-15)), "{scaled:?}");
+    }
+}
