@@ -4,6 +4,7 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use crate::linalg::{Cholesky, length};
+use crate::solver::dot;
 
 /// Largest λ·R/√μ for which a [`Basin`] is proved; what J can be above its minimum then, as a multiple of λ²; and how
 /// far away that can be, as a multiple of λ.
@@ -82,10 +83,6 @@ fn inverse_length(a: &Mat<f64>, inverse: &[f64], g: &[f64]) -> f64 {
     // Not what the steps made of it, which rounding has a part in.
     let r: Vec<f64> = times(&x).iter().zip(g).map(|(ax, g)| g - ax).collect();
     dot(&x, g) + dot(&x, &r) + dot(&r, &scaled(&r))
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// [`basin`] from upper bounds of λ², of 1/μ and of the `variances`.

@@ -10,7 +10,7 @@ use super::blocks::{AwayBlock, Block, each_away};
 use super::frames::StoredFrames;
 use super::input::MISSING;
 use super::matrix::Feature;
-use super::pack::{PackOptions, Packed, Stored32, block_rows, cut, picks};
+use super::pack::{PackOptions, Packed, Stored32, block_rows, cut, picks, storing};
 use super::panel::Affine;
 use super::scaling::{Moments, StoredColumn, centre_again};
 use super::spill::{SpilledBlock, SpilledVectors};
@@ -154,7 +154,7 @@ pub(super) fn pack_frames(
     let StoredFrames { columns, rounding, frames, frame_rows, .. } = frames;
     let (width, recipe) = (features.len(), Recipe::new(features, &columns));
     let picks = picks(vectors, sums, width, options)?;
-    let mut storing = Storing::new(vectors, width, &picks)?;
+    let mut storing = storing(vectors, width, &picks, sums, options)?;
     let block_rows = if recipe.as_they_are { frame_rows } else { block_rows(width, options.block_rows)? };
     let affine = vec![IDENTITY; width];
     let mut stretches = Vec::new();

@@ -95,7 +95,27 @@ pub(super) fn picks(
     options: PackOptions,
 ) -> Result<Vec<Pick>> {
     // Samples are of two classes.
-    if options.no_sample || sums.classes > 2 { Ok(Vec::new()) } else { sample::pick(vectors, features) }
+    if is_fitted(sums, options) { sample::pick(vectors, features) } else { Ok(Vec::new()) }
+}
+
+/// Whether rows of two classes are to be fitted.
+fn is_fitted(sums: RowSums, options: PackOptions) -> bool {
+    !options.no_sample && sums.classes <= 2
+}
+
+/// Rows that are stored for [`picks`]; they are added up where there are none, for a fit of those begins with a flat model.
+///
+/// # Errors
+/// As [`Storing::new`].
+pub(super) fn storing<'a, T: Stored>(
+    vectors: &'a RowVectors,
+    features: usize,
+    picks: &'a [Pick],
+    sums: RowSums,
+    options: PackOptions,
+) -> Result<Storing<'a, T>> {
+    let storing = Storing::new(vectors, features, picks)?;
+    Ok(if picks.is_empty() && is_fitted(sums, options) { storing.adding_up() } else { storing })
 }
 
 /// [`pack`], drawing the samples that `picks` chooses once the vectors are known to be good.
@@ -108,11 +128,10 @@ pub(super) fn pack_with(
     source.check()?;
     let (rows, features) = (source.rows(), source.features());
     let sums = vectors::check(vectors, rows)?;
-    let block_rows = block_rows(features, options.block_rows)?;
     let picks = picks(vectors, sums)?;
     match options.precision_for(rows, features) {
-        Precision::F32 => pack_as::<f32>(source, vectors, sums, block_rows, &picks, Values::F32),
-        Precision::F64 => pack_as::<f64>(source, vectors, sums, block_rows, &picks, Values::F64),
+        Precision::F32 => pack_as::<f32>(source, vectors, sums, options, &picks, Values::F32),
+        Precision::F64 => pack_as::<f64>(source, vectors, sums, options, &picks, Values::F64),
     }
 }
 
@@ -120,14 +139,15 @@ fn pack_as<T: Stored>(
     source: &impl ColumnSource,
     vectors: &RowVectors,
     sums: RowSums,
-    block_rows: usize,
+    options: PackOptions,
     picks: &[Pick],
     values: fn(Stretch<T>) -> Values,
 ) -> Result<Packed> {
     let features = source.features();
+    let block_rows = block_rows(features, options.block_rows)?;
     let mut columns = suggest_all(source, first_rows(SMALL_DATA, features))?;
     let mut out = Storage::zeros(source.rows().div_ceil(LANES) * LANES * features)?;
-    let mut storing = Storing::new(vectors, features, picks)?;
+    let mut storing = storing(vectors, features, picks, sums, options)?;
     let mut sweep = |columns: &[StoredColumn]| {
         let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
         storing.start_over();
@@ -173,7 +193,7 @@ pub(super) fn pack_rows(
     let columns = suggest_all(&source, first_rows(SMALL_DATA, features))?;
     let affine: Vec<Affine> = columns.iter().map(StoredColumn::affine).collect();
     let picks = picks(vectors, sums, features, options)?;
-    let mut storing = Storing::new(vectors, features, &picks)?;
+    let mut storing = storing(vectors, features, &picks, sums, options)?;
     for (block, out) in values.chunks_mut(block_rows * features).enumerate() {
         let first = block * block_rows;
         let here = vectors.slice(first..rows);

@@ -55,8 +55,8 @@ pub(super) struct Storing<'a, T> {
     factors: Factors,
     /// The sums of what was stored.
     parts: Vec<TaskSums>,
-    /// What each sweep came to, unless samples are drawn: all rows are first evaluated at their optimum then.
-    totals: Vec<Totals>,
+    /// What each sweep came to, where that is wanted.
+    totals: Option<Vec<Totals>>,
 }
 
 impl<'a, T: Stored> Storing<'a, T> {
@@ -66,7 +66,12 @@ impl<'a, T: Stored> Storing<'a, T> {
     /// As [`Storage::zeros`](super::storage::Storage::zeros).
     pub(super) fn new(vectors: &'a dyn VectorSource, features: usize, picks: &'a [Pick]) -> Result<Self> {
         let samples = picks.iter().map(|pick| Gathering::new(pick, features)).collect::<Result<_>>()?;
-        Ok(Storing { samples, vectors, factors: Factors::of_x(features), parts: Vec::new(), totals: Vec::new() })
+        Ok(Storing { samples, vectors, factors: Factors::of_x(features), parts: Vec::new(), totals: None })
+    }
+
+    /// The same, which adds up what blocks come to as well.
+    pub(super) fn adding_up(self) -> Self {
+        Storing { totals: Some(Vec::new()), ..self }
     }
 
     /// Stores the rows from `first_row` on, which begins a group and whose numbers are the first of `vectors`, in `out`, interleaved
@@ -88,7 +93,7 @@ impl<'a, T: Stored> Storing<'a, T> {
         let panel_rows = (1 << groups.ilog2()) * LANES;
         let task_rows = TASK_ROWS.max(rows.div_ceil(MAX_TASKS)).next_multiple_of(PANEL_GROUPS * LANES);
         let here = first_row..first_row + vectors.rows().min(out.len() / features);
-        let crosses = self.samples.is_empty();
+        let crosses = self.totals.is_some();
         let mut samples: Vec<Vec<sample::Part<'_, T>>> =
             (0..here.len().div_ceil(task_rows)).map(|_| Vec::new()).collect();
         for sample in &mut self.samples {
@@ -125,8 +130,8 @@ impl<'a, T: Stored> Storing<'a, T> {
             TaskSums { weight: total, hashes, columns, target, crossed }
         });
         let parts: Vec<TaskSums> = parts.collect();
-        if crosses {
-            self.totals.push(totals(&parts, features));
+        if let Some(all) = &mut self.totals {
+            all.push(totals(&parts, features));
         }
         self.parts.extend(parts);
     }
@@ -148,7 +153,7 @@ impl<'a, T: Stored> Storing<'a, T> {
 
     /// `blocks` with what each of them comes to, if that is known: one for each sweep.
     pub(super) fn with_totals(&mut self, blocks: Vec<Block>) -> Vec<Block> {
-        let mut totals = std::mem::take(&mut self.totals).into_iter();
+        let mut totals = self.totals.take().into_iter().flatten();
         let known = |block| match (block, totals.next()) {
             (Block::Here(block), Some(totals)) => Block::Here(block.with_totals(totals)),
             (block, _) => block,
@@ -159,7 +164,7 @@ impl<'a, T: Stored> Storing<'a, T> {
     /// Forgets what was stored, so that it can be stored again.
     pub(super) fn start_over(&mut self) {
         self.parts.clear();
-        self.totals.clear();
+        self.totals.iter_mut().for_each(Vec::clear);
         self.samples.iter_mut().for_each(Gathering::start_over);
     }
 

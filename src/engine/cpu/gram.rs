@@ -7,6 +7,7 @@ use std::rc::Rc;
 use faer::Mat;
 use rayon::prelude::*;
 
+use super::flat;
 use super::hessian::{ColumnMap, Curvature, Group, RowSample, hessians};
 use super::host::Host;
 use super::kernels::{self, Column, OCTETS};
@@ -74,10 +75,9 @@ impl Host<'_> {
 
     /// y(1−y) of the model `w` (stored units, p slopes and the intercept) where it gives every row the same probability.
     pub fn flat_variance(&self, w: &[f64]) -> Option<f64> {
-        let (intercept, slopes) = w.split_last()?;
         // Whether other ranks' rows have offsets is not known here.
-        let is_flat = self.data().spread.is_none() && !self.data().blocks.iter().any(Block::has_offset);
-        (is_flat && slopes.iter().all(|slope| *slope == 0.0)).then(|| variance(*intercept))
+        let has_offsets = self.data().spread.is_some() || self.data().blocks.iter().any(Block::has_offset);
+        if has_offsets { None } else { flat::intercept(w).map(variance) }
     }
 
     /// A matrix that the Hessian of the loss at `w` (stored units, p slopes and the intercept) exceeds: that of the rows in `sample`, or
@@ -213,7 +213,9 @@ mod tests {
         let hessian = host.hessian(&map, Curvature::At(&[0.0, 0.0, 0.0, -0.7]), sample, Precision::F64).unwrap();
         assert!((&*gram * Scale(flat) - hessian).norm_max() <= 1e-12 * gram.norm_max());
         assert_eq!(host.flat_variance(&[0.0, 0.1, 0.0, -0.7]), None);
-        assert!(!Rc::ptr_eq(&gram, &host.gram(&map, RowSample::All, Precision::F64).unwrap()));
+        for (sample, products) in [(RowSample::All, Precision::F64), (sample, Precision::F32)] {
+            assert!(!Rc::ptr_eq(&gram, &host.gram(&map, sample, products).unwrap()));
+        }
     }
 
     #[test]

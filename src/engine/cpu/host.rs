@@ -330,10 +330,7 @@ impl<'a> Host<'a> {
         each_block(&self.data.blocks, |_, block| {
             let mut predictors = vec![vec![0.0; block.rows()]; w.models()];
             for (k, out) in predictors.iter_mut().enumerate() {
-                match block.x() {
-                    Values::F32(x) => logits(block, kernels::columns(x), w.model(k), out),
-                    Values::F64(x) => logits(block, kernels::columns(x), w.model(k), out),
-                }
+                logits(block, w.model(k), out);
             }
             let beside = block.target().iter().zip(block.weight().iter());
             for (row, (t, s)) in beside.enumerate() {

@@ -87,10 +87,7 @@ impl<'a> CpuEngine<'a> {
             let mut out = vec![0.0; block.rows()];
             for (role, w) in [Role::Kept, Role::Latest].into_iter().zip(points) {
                 for (k, w) in w.iter().flat_map(|w| (0..models).map(|k| w.model(k))).enumerate() {
-                    match block.x() {
-                        Values::F32(x) => logits(block, kernels::columns(x), w, &mut out),
-                        Values::F64(x) => logits(block, kernels::columns(x), w, &mut out),
-                    }
+                    logits(block, w, &mut out);
                     lines.set(role, b, k, 0, out.iter().copied())?;
                 }
             }
@@ -279,11 +276,7 @@ impl Engine for CpuEngine<'_> {
         let mut first = 0;
         each_block(self.blocks, |_, block| {
             for k in 0..models {
-                let (w, out) = (w.model(k), &mut out[k * rows + first..][..block.rows()]);
-                match block.x() {
-                    Values::F32(x) => logits(block, kernels::columns(x), w, out),
-                    Values::F64(x) => logits(block, kernels::columns(x), w, out),
-                }
+                logits(block, w.model(k), &mut out[k * rows + first..][..block.rows()]);
             }
             first += block.rows();
             Ok(())

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::kernels::{self, Column, Curvatures, LineProbe, LossGradient, Rows, Sum};
 use super::products::{InF32, InF64, Products};
 use crate::data::storage::Storage;
-use crate::data::{Block, LANES, Precision, RowBlock, RowVectors};
+use crate::data::{Block, LANES, Precision, RowBlock, RowVectors, Values};
 use crate::engine::{LossSlope, Params};
 use crate::error::Result;
 use crate::octet::{Stored, dispatch};
@@ -199,8 +199,15 @@ impl<T: Stored, P: Products<T>> Logits<T, P> {
     }
 }
 
-/// Logits of one model at `w` in the rows of `block`, whose columns are `x`, into `out`: one for each row.
-pub(super) fn logits<T: Stored>(block: &RowBlock, x: &[Column<T>], w: &[f64], out: &mut [f64]) {
+/// Logits of one model at `w` in the rows of `block` into `out`: one for each row.
+pub(super) fn logits(block: &RowBlock, w: &[f64], out: &mut [f64]) {
+    match block.x() {
+        Values::F32(x) => logits_of(block, kernels::columns(x), w, out),
+        Values::F64(x) => logits_of(block, kernels::columns(x), w, out),
+    }
+}
+
+fn logits_of<T: Stored>(block: &RowBlock, x: &[Column<T>], w: &[f64], out: &mut [f64]) {
     let tasks = tasks(block.groups());
     let rows_a_task = tasks.first().map_or(LANES, |groups| groups.len() * LANES);
     tasks.into_par_iter().zip(out.par_chunks_mut(rows_a_task)).for_each(|(groups, out)| {

@@ -4,7 +4,6 @@ use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
 use super::hessian::ColumnMap;
-use super::kernels;
 use super::rows::logits;
 use crate::data::{Block, Clusters, RowBlock, Values, each_block};
 use crate::error::{Error, Result};
@@ -44,7 +43,7 @@ pub(super) fn clustered_scores(blocks: &[Block], map: &ColumnMap, w: &[f64], clu
 /// Adds the scores of the rows of a block, whose clusters are `of_row`, to the columns in `sums`.
 fn add_scores<T: Stored>(block: &RowBlock, x: &[T], map: &ColumnMap, w: &[f64], of_row: &[u32], sums: &mut [f64]) {
     let mut residuals = vec![0.0; block.rows()];
-    logits(block, kernels::columns(x), w, &mut residuals);
+    logits(block, w, &mut residuals);
     let beside = block.target().iter().zip(block.weight().iter());
     residuals.iter_mut().zip(beside).for_each(|(r, (t, s))| *r = s * residual_and_loss(*r, t).0);
     sums.par_chunks_mut(sums.len() / map.width()).enumerate().for_each(|(k, sums)| {
