@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gpulogit::data::{Block, Dataset, LANES, PackOptions, Precision, RowBlock, RowVector, Values};
+use gpulogit::data::{Block, Dataset, LANES, PackOptions, Precision, Purpose, RowBlock, RowVector, Values};
 use gpulogit::engine::gpu::tuning::DeviceClass;
 use gpulogit::engine::gpu::{
     GpuEngine, GpuOptions, GpuRequest, LOSS_ERROR, SIGMOID_ERROR, ShaderSources, adapters, common, kernels,
@@ -285,7 +285,7 @@ fn rows_that_the_device_does_not_hold_are_the_same_problem() {
     {
         let values: Vec<f64> = (0..rows * features).map(|_| noise.next()).collect();
         let target: Vec<f64> = (0..rows).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
-        let pack = PackOptions { block_rows: Some(1024), precision: Some(precision), no_sample: true };
+        let pack = PackOptions { block_rows: Some(1024), precision: Some(precision), purpose: Purpose::Score };
         let data = Dataset::from_rows(&values, features, &target, pack).unwrap();
         for models in [1, 3] {
             let open = |device_memory| {

@@ -22,7 +22,7 @@ use super::learn;
 use super::matrix;
 use super::names;
 use super::options::{ClassWeight, DataOptions, Format, Missing, SVMLIGHT_LABEL};
-use super::pack::{BLOCK_BYTES, PackOptions};
+use super::pack::{BLOCK_BYTES, PackOptions, Purpose};
 use super::part::{ClassSums, Part};
 use super::roles;
 use super::size;
@@ -323,7 +323,7 @@ fn assemble(
                 Missing::Error | Missing::Drop => unseen_rows(part, &places, &mut notes)?,
             };
             let vectors = part.vectors(&classes, None);
-            let pack = PackOptions { no_sample: true, ..pack };
+            let pack = PackOptions { purpose: Purpose::Score, ..pack };
             let data = matrix::pack(&design, &places, &learnt.shares, part, vectors, pack)?;
             check_judged(&data, &missing_rows, &classes, files)?;
             Some(HeldOut { data, missing_rows })
@@ -353,13 +353,14 @@ fn assemble(
 fn pack_options(options: PackOptions, rows: usize, features: usize, files: &Files) -> Result<PackOptions> {
     let Some(team) = &files.team else { return Ok(options) };
     let all = team.exchange(&rows)?.into_iter().sum();
-    Ok(PackOptions { precision: Some(options.precision_for(all, features)), no_sample: true, ..options })
+    let purpose = if options.purpose == Purpose::Fit { Purpose::ShareOfFit } else { options.purpose };
+    Ok(PackOptions { precision: Some(options.precision_for(all, features)), purpose, ..options })
 }
 
 /// The rows of all ranks that share `files`, of which `here` are this one's, if there are several.
 fn shared(here: Result<Dataset>, files: &Files, options: &DataOptions) -> Result<Dataset> {
     match &files.team {
-        Some(team) => spread(team.agree(here)?, team, options.pack.no_sample),
+        Some(team) => spread(team.agree(here)?, team, options.pack.purpose),
         None => here,
     }
 }

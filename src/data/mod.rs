@@ -56,7 +56,7 @@ pub(crate) use options::folder_with_room;
 pub use options::{
     ClassWeight, DataOptions, Encoding, Format, MAX_LEVELS, Missing, ReadOptions, SVMLIGHT_LABEL, default_cache_dir,
 };
-pub use pack::{PackOptions, Precision};
+pub use pack::{PackOptions, Precision, Purpose};
 pub use rows::{RowStream, Rows, load_rows};
 pub use scaling::{Moments, StoredColumn};
 pub use source::{ColumnSource, RowMajor};
@@ -170,7 +170,7 @@ impl Dataset {
     /// # Errors
     /// Those of other ranks, and what reading rows that are not in memory fails with.
     pub fn spread_over(self, team: &Arc<Team>) -> Result<Dataset> {
-        spread::spread(self, team, false)
+        spread::spread(self, team, Purpose::Fit)
     }
 
     /// Ranks that share the rows.

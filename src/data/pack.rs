@@ -37,8 +37,20 @@ pub struct PackOptions {
     pub block_rows: Option<usize>,
     /// Precision of the stored values; by default f64 up to some 4 million values and f32 above.
     pub precision: Option<Precision>,
-    /// Draw no row samples: the rows will not be fitted.
-    pub no_sample: bool,
+    /// What becomes of the rows.
+    pub purpose: Purpose,
+}
+
+/// What becomes of packed rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// They are fitted: row samples are drawn of them if they are many.
+    #[default]
+    Fit,
+    /// They are fitted with those of other ranks: samples are drawn of all ranks' rows, later.
+    ShareOfFit,
+    /// They are scored.
+    Score,
 }
 
 /// Precision of stored values.
@@ -95,15 +107,10 @@ pub(super) fn picks(
     options: PackOptions,
 ) -> Result<Vec<Pick>> {
     // Samples are of two classes.
-    if is_fitted(sums, options) { sample::pick(vectors, features) } else { Ok(Vec::new()) }
+    if options.purpose == Purpose::Fit && sums.classes <= 2 { sample::pick(vectors, features) } else { Ok(Vec::new()) }
 }
 
-/// Whether rows of two classes are to be fitted.
-fn is_fitted(sums: RowSums, options: PackOptions) -> bool {
-    !options.no_sample && sums.classes <= 2
-}
-
-/// Rows that are stored for [`picks`]; they are added up where there are none, for a fit of those begins with a flat model.
+/// Rows that are stored for [`picks`]; rows of two classes are added up where there are none, for a fit of those begins with a flat model.
 ///
 /// # Errors
 /// As [`Storing::new`].
@@ -115,7 +122,8 @@ pub(super) fn storing<'a, T: Stored>(
     options: PackOptions,
 ) -> Result<Storing<'a, T>> {
     let storing = Storing::new(vectors, features, picks)?;
-    Ok(if picks.is_empty() && is_fitted(sums, options) { storing.adding_up() } else { storing })
+    let begins_flat = picks.is_empty() && options.purpose != Purpose::Score && sums.classes <= 2;
+    Ok(if begins_flat { storing.adding_up() } else { storing })
 }
 
 /// [`pack`], drawing the samples that `picks` chooses once the vectors are known to be good.
@@ -290,7 +298,7 @@ mod tests {
     fn packed(values: &[f64], features: usize, precision: Precision) -> Packed {
         let rows = values.len() / features;
         let vectors = RowVectors { target: vec![0.0; rows].into(), weight: vec![1.0; rows].into(), offset: None };
-        let options = PackOptions { block_rows: Some(64), precision: Some(precision), no_sample: true };
+        let options = PackOptions { block_rows: Some(64), precision: Some(precision), purpose: Purpose::Score };
         pack(&RowMajor { values, features, rows }, &vectors, options).unwrap()
     }
 
@@ -385,7 +393,8 @@ mod tests {
                 weight: RowVector::of(rows, |i| [1.0, 0.0, 2.5][i % 3]),
                 offset: None,
             };
-            let options = PackOptions { precision: Some(Precision::F32), block_rows: Some(512), no_sample: true };
+            let options =
+                PackOptions { precision: Some(Precision::F32), block_rows: Some(512), purpose: Purpose::Score };
             let source = RowMajor { values: &values, features, rows };
             let (a, b) = (
                 pack(&source, &vectors, options).unwrap(),

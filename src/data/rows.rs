@@ -18,7 +18,7 @@ use super::learn::LevelIndex;
 use super::load::{ReadSummary, check_format};
 use super::matrix;
 use super::options::{Format, Missing, ReadOptions};
-use super::pack::PackOptions;
+use super::pack::{PackOptions, Purpose};
 use super::part::{Dictionary, Part};
 use super::roles::{wanted_by_name, wanted_of_arrays};
 use super::size;
@@ -200,7 +200,7 @@ impl<'a> RowStream<'a> {
         let packing = Instant::now();
         let classes = Arc::new(Classes::known(&self.design.target));
         let vectors = part.vectors(&classes, None);
-        let pack = PackOptions { no_sample: true, ..self.options.pack };
+        let pack = PackOptions { purpose: Purpose::Score, ..self.options.pack };
         let shares = vec![Vec::new(); self.levels.len()];
         let data = matrix::pack(self.design, &places, &shares, &mut part, vectors, pack)?;
         self.summary.pack_seconds += packing.elapsed().as_secs_f64();

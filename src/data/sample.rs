@@ -319,7 +319,7 @@ impl<T: Copy> Part<'_, T> {
 mod tests {
     use super::*;
     use crate::data::pack::{Packed, pack_with};
-    use crate::data::{Block, Dataset, PackOptions, Precision, RowMajor, RowVector};
+    use crate::data::{Block, Dataset, PackOptions, Precision, Purpose, RowMajor, RowVector};
 
     /// `rows` rows of two features, the first of which numbers them; every seventh row is of class 1, every fifth weighs 0.
     /// Samples of `most` rows of a class.
@@ -331,7 +331,7 @@ mod tests {
             offset: Some(RowVector::of(rows, |i| i as f64 * 1e-6)),
         };
         let source = RowMajor { values: &values, features: 2, rows };
-        let options = PackOptions { block_rows, precision: Some(precision), no_sample: false };
+        let options = PackOptions { block_rows, precision: Some(precision), purpose: Purpose::Fit };
         pack_with(&source, &vectors, options, |vectors, _| pick_most(vectors, most)).unwrap()
     }
 

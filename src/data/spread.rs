@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::Dataset;
+use super::pack::Purpose;
 use super::sample::{self, Drawn};
 use super::scaling::{Moments, Pooled, StoredColumn};
 use crate::error::{Error, Result};
@@ -101,7 +102,7 @@ struct Told {
 ///
 /// # Errors
 /// Those of other ranks, and what reading rows that are not in memory fails with.
-pub(super) fn spread(here: Dataset, team: &Arc<Team>, no_sample: bool) -> Result<Dataset> {
+pub(super) fn spread(here: Dataset, team: &Arc<Team>, purpose: Purpose) -> Result<Dataset> {
     let columns = here.columns.iter().zip(&here.moments);
     let numbers = columns.flat_map(|(column, m)| [column.centre, column.scale, m.mean, m.sd, m.min, m.max, m.rounding]);
     let (rows, classes, weight_sum) = (here.rows, here.classes, Bits(vec![here.weight_sum]));
@@ -126,7 +127,8 @@ pub(super) fn spread(here: Dataset, team: &Arc<Team>, no_sample: bool) -> Result
     let all = rows.iter().sum();
     let weight_sum = told.iter().map(|rank| rank.weight_sum.0[0]).sum();
     let classes = told.iter().map(|rank| rank.classes).max().unwrap_or(2);
-    let samples = if no_sample || classes > 2 { Vec::new() } else { sample::of_ranks(&here, &rows, team)? };
+    let samples =
+        if purpose == Purpose::Fit && classes <= 2 { sample::of_ranks(&here, &rows, team)? } else { Vec::new() };
     let data = |rows, weight_sum, blocks, samples| Dataset {
         features: here.features.clone(),
         blocks,

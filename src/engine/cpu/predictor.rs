@@ -90,7 +90,7 @@ impl<T: Stored> Work for Moments<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Dataset, PackOptions, Precision, RowMajor, RowVector, RowVectors};
+    use crate::data::{Dataset, PackOptions, Precision, Purpose, RowMajor, RowVector, RowVectors};
     use crate::logistic::variance;
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
         };
         let names = ["a", "b", "c"].map(str::to_owned).to_vec();
         let source = RowMajor { values: &values, features, rows };
-        let options = PackOptions { precision: Some(Precision::F64), block_rows: Some(256), no_sample: true };
+        let options = PackOptions { precision: Some(Precision::F64), block_rows: Some(256), purpose: Purpose::Score };
         let data = Dataset::pack(names, &source, &vectors, options).unwrap();
         let mut w = Params::zeros(features, 2);
         w.model_mut(0).copy_from_slice(&[0.5, -1.0, 0.25, 0.3]);
