@@ -5,8 +5,10 @@
 //! class. A small class stays whole. A row that stands for 2ᵏ rows of its class weighs 2ᵏ times as much, so the sample's J
 //! estimates that of all rows.
 
+mod candidates;
 mod ranks;
 
+use candidates::{Candidates, RANKS};
 pub(super) use ranks::{Drawn, of_ranks};
 
 use std::ops::{Deref, Range};
@@ -15,14 +17,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::block::{LANES, RowBlock, Stretch, Values};
-use super::hash;
 use super::pack::SMALL_DATA;
 use super::panel::Transpose;
 use super::storage::Storage;
+use super::vector::RowVector;
 use super::vectors::{RowVectors, VectorSource};
 use crate::error::Result;
 use crate::linalg::MAX_COLUMNS;
-use crate::octet::{Octet, Stored, Work, dispatch};
+use crate::octet::{Stored, dispatch};
 
 /// Rows of a class in the largest sample at the most, and this many for each feature where that is more; and no more than
 /// this part of all rows.
@@ -47,6 +49,33 @@ pub(super) struct Pick {
     rows: Vec<usize>,
     /// Of a class, a row stands for two to this power.
     thinning: [u32; 2],
+}
+
+impl Pick {
+    /// What goes with the rows, of the `vectors` of all: each weighs as many as it stands for.
+    ///
+    /// # Errors
+    /// What reading `vectors` fails with.
+    fn vectors(&self, vectors: &dyn VectorSource) -> Result<RowVectors> {
+        let factors = self.thinning.map(|halvings| 2f64.powi(halvings as i32));
+        // Target, weight and offset.
+        let mut picked = vec![[0.0; 3]; self.rows.len()];
+        let (mut start, mut has_offset) = (0, false);
+        vectors.each(&mut |first, vectors| {
+            let end = self.rows.partition_point(|row| *row < first + vectors.target.rows());
+            let here = picked[start..end].par_iter_mut().zip(&self.rows[start..end]).with_min_len(LANES);
+            here.for_each(|(picked, row)| {
+                let (row, offset) = (row - first, vectors.offset.as_ref());
+                let target = vectors.target.at(row);
+                let weight = vectors.weight.at(row) * factors[class_of(target)];
+                *picked = [target, weight, offset.map_or(0.0, |offset| offset.at(row))];
+            });
+            (start, has_offset) = (end, vectors.offset.is_some());
+            Ok(())
+        })?;
+        let of_rows = |k: usize| RowVector::of(picked.len(), |row| picked[row][k]);
+        Ok(RowVectors { target: of_rows(0), weight: of_rows(1), offset: has_offset.then(|| of_rows(2)) })
+    }
 }
 
 /// The row samples of `features` columns, smallest first; none where there are too few rows for them to be worth it.
@@ -96,77 +125,11 @@ fn pick_among<const N: usize>(
     let survivors = all(&survivors)?;
     let sample = |most| {
         let thinning = [0, 1].map(|class| thinning(&survivors[class * RANKS..][..RANKS], least[class], most));
-        let rows = candidates.par_iter().map(|task| task.surviving(thinning)).collect::<Vec<_>>().concat();
+        let mut rows = vec![0; candidates.iter().map(|task| task.count(thinning)).sum()];
+        candidates.iter().fold(&mut rows[..], |rest, task| task.put_surviving(thinning, rest));
         Pick { rows, thinning }
     };
     Ok(most.into_iter().map(sample).collect())
-}
-
-/// Numbers of halvings that a row can survive.
-const RANKS: usize = u64::BITS as usize + 1;
-
-/// Rows of positive weight that may be drawn, in order.
-struct Candidates {
-    /// The first row that was looked at.
-    first: usize,
-    /// How many rows after it, class, and the halvings of its class that the row survives.
-    rows: Vec<(u32, u8, u8)>,
-    /// How many of each class survive a number of halvings and no more.
-    of_halvings: [[usize; RANKS]; 2],
-}
-
-impl Candidates {
-    /// Those of `rows` that survive `least` halvings of their class, row 0 being row `first` of all.
-    fn among(vectors: &RowVectors, first: usize, rows: Range<usize>, least: [u32; 2]) -> Self {
-        let mut found = Candidates { first: first + rows.start, rows: Vec::new(), of_halvings: [[0; RANKS]; 2] };
-        for g in rows.start / LANES..rows.end.div_ceil(LANES) {
-            // Rows that are none weigh nothing.
-            let (counted, ones) = (vectors.weight.group(g).above(0.0), vectors.target.group(g).above(HALF));
-            let (hashes, survivors) = dispatch(Survivors { first: first + g * LANES, least });
-            let mut left = counted & (survivors[0] & !ones | survivors[1] & ones);
-            while left != 0 {
-                let i = left.trailing_zeros() as usize;
-                let (class, halvings) = ((ones >> i & 1) as usize, hashes[i].leading_zeros());
-                found.rows.push(((g * LANES + i - rows.start) as u32, class as u8, halvings as u8));
-                found.of_halvings[class][halvings as usize] += 1;
-                left &= left - 1;
-            }
-        }
-        found
-    }
-
-    /// Numbers of those that survive `thinning` halvings of their class.
-    fn surviving(&self, thinning: [u32; 2]) -> Vec<usize> {
-        let survives = |row: &&(u32, u8, u8)| u32::from(row.2) >= thinning[usize::from(row.1)];
-        self.rows.iter().filter(survives).map(|row| self.first + row.0 as usize).collect()
-    }
-}
-
-/// The rows of a group from `first` on that survive the halvings `least` of a class.
-struct Survivors {
-    first: usize,
-    least: [u32; 2],
-}
-
-impl Work for Survivors {
-    /// Their hashes, and of each class a bit for each row.
-    type Output = ([u64; LANES], [u32; 2]);
-
-    #[inline(always)]
-    fn run<O: Octet>(self, _o: O) -> Self::Output {
-        // Loops, since a closure would not be made for this processor.
-        let (mut hashes, mut survivors) = ([0; LANES], [0; 2]);
-        for (row, hash) in (self.first as u64..).zip(&mut hashes) {
-            *hash = hash::mix(SEED, row);
-        }
-        for (survivors, halvings) in survivors.iter_mut().zip(self.least) {
-            let largest = u64::MAX.checked_shr(halvings).unwrap_or(0);
-            for (i, hash) in hashes.iter().enumerate() {
-                *survivors |= u32::from(*hash <= largest) << i;
-            }
-        }
-        (hashes, survivors)
-    }
 }
 
 /// A target above it is of the second class.
@@ -269,7 +232,7 @@ impl<'a, T: Stored> Gathering<'a, T> {
     /// # Errors
     /// As [`RowBlock::new`], and what reading `vectors` fails with.
     pub(super) fn finish(mut self, vectors: &dyn VectorSource, values: fn(Stretch<T>) -> Values) -> Result<RowBlock> {
-        let (rows, features) = (&self.pick.rows, self.features);
+        let features = self.features;
         if features > 0 {
             self.values.par_chunks_mut(LANES * features).for_each_init(Vec::new, |rows, group| {
                 rows.clear();
@@ -277,21 +240,7 @@ impl<'a, T: Stored> Gathering<'a, T> {
                 dispatch(Transpose { rows, columns: group, features });
             });
         }
-        let factors = self.pick.thinning.map(|halvings| 2f64.powi(halvings as i32));
-        let (mut target, mut weight, mut offset) = (Vec::new(), Vec::new(), Vec::new());
-        vectors.each(&mut |first, vectors| {
-            let here = |row: &usize| *row < first + vectors.target.rows();
-            let start = target.len();
-            for row in rows[start..].iter().take_while(|row| here(row)).map(|row| row - first) {
-                let t = vectors.target.at(row);
-                target.push(t);
-                weight.push(vectors.weight.at(row) * factors[class_of(t)]);
-                offset.extend(vectors.offset.as_ref().map(|offset| offset.at(row)));
-            }
-            Ok(())
-        })?;
-        let offset = (!offset.is_empty()).then(|| offset.into());
-        let (vectors, len) = (RowVectors { target: target.into(), weight: weight.into(), offset }, self.values.len());
+        let (vectors, len) = (self.pick.vectors(vectors)?, self.values.len());
         let all: Arc<dyn Deref<Target = [T]> + Send + Sync> = Arc::new(self.values);
         RowBlock::of(features, values(Stretch::new(all, 0..len)), vectors)
     }

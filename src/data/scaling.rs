@@ -15,6 +15,8 @@ use crate::linalg::length;
 /// any number does.
 const LOOKED_AT: usize = 2048;
 const SEED: u64 = 0x100c_4da7;
+/// Columns that are looked at together: rows that lie row by row have so many f32 on a line of memory.
+const TOGETHER: usize = 16;
 /// First rows at the least.
 const LEAST_FIRST_ROWS: usize = 256;
 /// Largest |mean|/sd in stored units that f32 is trusted with.
@@ -130,13 +132,7 @@ pub(super) fn suggest_all(source: &impl ColumnSource, first_rows: usize) -> Resu
         (0..LOOKED_AT / LANES).map(|i| (hash::mix(SEED, i as u64) % (rows - LANES) as u64) as usize).collect()
     };
     starts.sort_unstable();
-    let suggest = |feature: usize| {
-        let mut looked_at = Vec::with_capacity(starts.len() * LANES);
-        for &start in &starts {
-            let before = looked_at.len();
-            looked_at.resize(before + LANES.min(rows - start), 0.0);
-            source.fill(feature, start, &mut looked_at[before..]);
-        }
+    let suggest = |(feature, mut looked_at): (usize, Vec<f64>)| {
         looked_at.retain(|x| !x.is_nan());
         let n = looked_at.len().max(1) as f64;
         let mean = looked_at.iter().map(|x| x / n).sum::<f64>();
@@ -149,7 +145,23 @@ pub(super) fn suggest_all(source: &impl ColumnSource, first_rows: usize) -> Resu
             feature + 1
         )))
     };
-    (0..source.features()).into_par_iter().map(suggest).collect()
+    let features = source.features();
+    let together: Vec<Vec<StoredColumn>> = (0..features.div_ceil(TOGETHER))
+        .into_par_iter()
+        .map(|tile| {
+            let tile = tile * TOGETHER..features.min((tile + 1) * TOGETHER);
+            let mut looked_at: Vec<_> = tile.clone().map(|_| Vec::with_capacity(starts.len() * LANES)).collect();
+            for &start in &starts {
+                for (feature, values) in tile.clone().zip(&mut looked_at) {
+                    let before = values.len();
+                    values.resize(before + LANES.min(rows - start), 0.0);
+                    source.fill(feature, start, &mut values[before..]);
+                }
+            }
+            tile.zip(looked_at).map(suggest).collect()
+        })
+        .collect::<Result<_>>()?;
+    Ok(together.concat())
 }
 
 /// Gives columns whose suggestions misled the centre and scale that their moments ask for; whether there are any.

@@ -100,7 +100,8 @@ impl<'a, T: Stored> Storing<'a, T> {
             samples.iter_mut().zip(sample.parts(here.clone(), task_rows)).for_each(|(task, part)| task.push(part));
         }
         let factors = &self.factors;
-        let tasks = out.par_chunks_mut(task_rows * features).zip(samples);
+        // One by one, so that no thread waits long for the last.
+        let tasks = out.par_chunks_mut(task_rows * features).zip(samples).with_max_len(1);
         let parts = tasks.enumerate().map(|(task, (out, mut samples))| {
             let (mut total, mut hashes, mut sums) = (0.0, 0u64, vec![Sums::NONE; features]);
             let mut raw = vec![R::default(); panel_rows * features];
