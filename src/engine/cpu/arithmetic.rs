@@ -4,6 +4,8 @@ use super::kernels::{self, Column, Lanes, OCTETS, residual, residual_16};
 use crate::data::Group;
 use crate::octet::{Octet, Stored};
 
+/// Columns whose products are added to logits in f32 together.
+const TOGETHER: usize = 4;
 /// Bytes that are asked for ahead of the ones being read.
 const AHEAD: usize = 4096;
 
@@ -166,23 +168,21 @@ impl RowArithmetic<f32> for InF32 {
     #[inline(always)]
     fn logits<O: Octet, const N: usize>(o: O, x: [&[Column<f32>]; N], w: &Self::Weights) -> [[O::S; 2]; N] {
         let (slopes, intercept) = w;
-        // Of each group two halves, and of each of those the sums with the first and the second part of W.
-        let mut sums = [[[o.splat_16(intercept[0]), o.splat_16(intercept[1])]; 2]; N];
-        let x = x.map(|x| &x[..slopes.len()]);
-        for (j, slope) in slopes.iter().enumerate() {
-            let slope = [o.splat_16(slope[0]), o.splat_16(slope[1])];
-            for (x, sums) in x.iter().zip(&mut sums) {
-                ahead(o, &x[j]);
-                let halves = x[j].as_chunks().0;
-                for k in 0..2 {
-                    let x = o.load_16(&halves[k]);
-                    sums[k] = [o.mul_add_16(x, slope[0], sums[k][0]), o.mul_add_16(x, slope[1], sums[k][1])];
-                }
+        let mut a = [[o.splat_16(intercept[0]); 2]; N];
+        let mut least = o.splat_16(intercept[1]);
+        let (fours, rest) = slopes.as_chunks::<TOGETHER>();
+        let x = x.map(|x| x[..slopes.len()].as_chunks::<TOGETHER>());
+        for (j, slopes) in fours.iter().enumerate() {
+            for (x, a) in x.iter().zip(&mut a) {
+                add_products(o, &x.0[j], slopes, least, a);
             }
+            least = o.splat_16(0.0);
         }
-        let mut a = [[o.splat_16(0.0); 2]; N];
-        for (a, sums) in a.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
-            *a = o.add_16(sums[0], sums[1]);
+        for (j, slope) in rest.iter().enumerate() {
+            for (x, a) in x.iter().zip(&mut a) {
+                add_products(o, &[x.1[j]], &[*slope], least, a);
+            }
+            least = o.splat_16(0.0);
         }
         a
     }
@@ -238,6 +238,35 @@ impl RowArithmetic<f32> for InF32 {
         let sixteens = out.as_chunks_mut().0.as_chunks_mut().0;
         for k in 0..2 {
             sixteens[k] = o.store_16(a[k]);
+        }
+    }
+}
+
+/// Adds the products of some columns of a group with their slopes to `a`, and `least` too.
+///
+/// What comes of the second parts of the slopes is far below the last bit of `a`. It is added to the first product before that is
+/// rounded, for `a` itself would not change.
+#[inline(always)]
+fn add_products<O: Octet, const N: usize>(
+    o: O,
+    columns: &[Column<f32>; N],
+    slopes: &[[f32; 2]; N],
+    least: O::S,
+    a: &mut [O::S; 2],
+) {
+    for column in columns {
+        ahead(o, column);
+    }
+    for k in 0..2 {
+        let mut x = [least; N];
+        let mut small = least;
+        for j in 0..N {
+            x[j] = o.load_16(&columns[j].as_chunks().0[k]);
+            small = o.mul_add_16(x[j], o.splat_16(slopes[j][1]), small);
+        }
+        a[k] = o.add_16(a[k], o.mul_add_16(x[0], o.splat_16(slopes[0][0]), small));
+        for j in 1..N {
+            a[k] = o.mul_add_16(x[j], o.splat_16(slopes[j][0]), a[k]);
         }
     }
 }
