@@ -204,7 +204,7 @@ fn metric_polish(
     };
     let (at, steps) = match taken {
         Some(at) => {
-            // That of a GPU, which adds up more rows in f32, says too little about a change this small.
+            // A gradient in f32 says too little about a change this small.
             if engine == DeviceKind::Cpu {
                 let change = at.gradient.iter().zip(&gradient).map(|(after, before)| after - before).collect();
                 metric.correct(step, change);

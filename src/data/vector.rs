@@ -44,32 +44,6 @@ pub enum Group<'a> {
     F64(&'a [f64; LANES]),
 }
 
-impl Group<'_> {
-    /// The numbers, sixteen by sixteen, where f32 is known to hold them.
-    #[inline(always)]
-    pub fn exact_16<O: Octet>(self, o: O) -> Option<[O::S; 2]> {
-        match self {
-            Group::Bits(bits) => {
-                let [a, b, c, d] = of_bits(bits);
-                Some([o.load_16(&[*a, *b]), o.load_16(&[*c, *d])])
-            }
-            Group::F32(numbers) => {
-                let halves = numbers.as_chunks().0.as_chunks().0;
-                Some([o.load_16(&halves[0]), o.load_16(&halves[1])])
-            }
-            Group::Same(_) => self.same_in_f32().map(|value| [o.splat_16(value); 2]),
-            Group::F64(_) => None,
-        }
-    }
-
-    /// The number of all rows, where it is known to be the same and f32 holds it.
-    #[inline(always)]
-    pub fn same_in_f32(self) -> Option<f32> {
-        let Group::Same(value) = self else { return None };
-        (f64::from(value as f32) == value).then_some(value as f32)
-    }
-}
-
 /// The eight numbers that the bits of a byte stand for.
 static OF_BYTE: [[f32; 8]; 256] = {
     let mut all = [[0.0; 8]; 256];

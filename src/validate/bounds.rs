@@ -45,10 +45,11 @@ impl Arithmetic {
     pub fn of(device: &DeviceInfo, data: &Dataset) -> Self {
         match device.kind {
             DeviceKind::Cpu => {
-                // Where X is f32 rows are computed in f32, and a few are added up in it.
-                let rows = 2.0 * together(data.features.len()) as f64;
+                // Where X is f32 the products with it are taken in f32, all else in f64.
                 let narrow = !data.blocks.iter().all(Block::is_wide);
-                if narrow { Arithmetic { rows, ..Arithmetic::of_batch() } } else { Arithmetic::of_host(data) }
+                let host = Arithmetic::of_host(data);
+                let rows = together(data.features.len()) as f64;
+                if narrow { Arithmetic { unit: F32_UNIT, rows, ..host } } else { host }
             }
             _ => Arithmetic::of_batch(),
         }

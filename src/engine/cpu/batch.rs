@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::arithmetic::{self, InF64};
 use super::draws::Drawn;
 use super::kernels::{self, Column, Lanes, OCTETS};
+use super::products::{self, InF64};
 use super::rows::tasks;
 use crate::data::{Block, Group, LANES, Precision, RowBlock, Values, each_block};
 use crate::engine::batch::{Batch, BatchSums, Draw};
@@ -290,7 +290,7 @@ impl<T: Stored> Arithmetic<T> for f64 {
         let mut r = [[loss; OCTETS]; N];
         for i in 0..N {
             let row = |rows: &TileRows<f64>| -> Lanes<O> { kernels::stored(o, &rows[at + i]) };
-            let products = arithmetic::products(o, x[i], &model.slopes);
+            let products = products::products(o, x[i], &model.slopes);
             let (t, offset) = (row(&tile.target), row(&tile.offset));
             let (counted, out) = (row(&tile.counted), row(&tile.left_out));
             for k in 0..OCTETS {
@@ -379,7 +379,7 @@ fn logits_16<O: Octet, const M: usize>(o: O, x: [&[Column<f32>]; M], slopes: &[f
     for (j, slope) in slopes.iter().enumerate() {
         let slope = o.splat_16(*slope);
         for i in 0..M {
-            arithmetic::ahead(o, &x[i][j]);
+            products::ahead(o, &x[i][j]);
             let halves = x[i][j].as_chunks().0;
             for k in 0..HALVES {
                 a[i][k] = o.mul_add_16(o.load_16(&halves[k]), slope, a[i][k]);

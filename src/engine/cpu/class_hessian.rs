@@ -8,9 +8,9 @@ use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
-use super::arithmetic::products;
 use super::hessian::{ColumnMap, Curvature, Group, PANEL_GROUPS, RowSample, add_symmetric, fill_panel, most_parts};
 use super::kernels::{self, Column, Lanes, OCTETS};
+use super::products::products;
 use crate::data::{Block, LANES, Values};
 use crate::engine::Params;
 use crate::error::Result;

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use faer::Mat;
 use rayon::prelude::*;
 
-use super::arithmetic::products;
 use super::flat;
 use super::hessian::{ColumnMap, Curvature, Group, RowSample, hessians};
 use super::host::Host;
 use super::kernels::{self, Column, OCTETS};
+use super::products::products;
 use super::wide::WIDE;
 use crate::data::{Block, LANES, Precision, RowBlock, RowVector, Values};
 use crate::error::Result;

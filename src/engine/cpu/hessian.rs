@@ -6,10 +6,10 @@ use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::arithmetic::products;
 use super::class_hessian::{class_logits, shares};
 use super::draws::Drawn;
 use super::kernels::{self, Column, OCTETS};
+use super::products::products;
 use super::wide::{WIDE, add_wide, mirror};
 use crate::data::{Block, LANES, Precision, RowBlock, Values, each_block};
 use crate::engine::Params;

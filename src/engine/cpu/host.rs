@@ -6,7 +6,6 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use super::CpuEngine;
-use super::arithmetic::InF64;
 use super::class_hessian::class_hessian;
 use super::draws::{WeightSums, weight_sums};
 use super::gram::Kept;
@@ -14,6 +13,7 @@ use super::hessian::{ColumnMap, Curvature, RowSample, hessians, most_at_once};
 use super::kernels::{self, Column, OCTETS};
 use super::leverage::leverages;
 use super::predictor::{PredictorMoments, predictor_moments};
+use super::products::InF64;
 use super::rows::logits;
 use super::scores::clustered_scores;
 use crate::data::{Clusters, Dataset, LANES, Precision, RowBlock, Values, each_block};

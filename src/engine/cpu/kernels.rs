@@ -1,19 +1,16 @@
 //! The kernels, one function each, named as its shader. Each works on groups of [`LANES`] rows, eight rows at a time.
 //!
 //! [`LossGradient`] reads the rows once from memory: `logits`, `residual` and `gradient` of a few groups follow each other while
-//! these are in cache, in f64, or in f32 where X is ([`super::arithmetic`]). The padding rows of a last group have weight 0, so they
-//! add exact zeros to every sum.
+//! these are in cache. The products with X are taken in f64, or in f32 where X is ([`super::products`]); residuals and losses
+//! are f64 always. The padding rows of a last group have weight 0, so they add exact zeros to every sum.
 
 use std::ops::Range;
 
-use super::arithmetic::{RowArithmetic, ahead, products};
+use super::products::{Products, ahead, products};
 pub use crate::data::stored;
 use crate::data::{Group, LANES, RowBlock, RowVectors};
 use crate::engine::{LossSlope, Params};
-use crate::logistic::{
-    log1p_16, log1p_octet, residual_and_loss_octet, residual_linear_decay_16, residual_linear_decay_octet,
-    variance_octet,
-};
+use crate::logistic::{log1p_octet, residual_and_loss_octet, residual_linear_decay_octet, variance_octet};
 use crate::octet::{Octet, Stored, Work};
 
 /// Octets in a group.
@@ -25,7 +22,7 @@ const HELD: usize = 1024;
 const FEW: usize = 128;
 
 /// Groups of so many `features` that [`LossGradient`] takes together, so that a feature's sums are loaded and stored once for all of
-/// them; and half the rows that a lane adds up in f32, where rows are computed in that.
+/// them; and rows that a lane adds up in f32, where products are.
 pub fn together(features: usize) -> usize {
     TOGETHER[usize::from(features > HELD)]
 }
@@ -49,17 +46,16 @@ pub fn lanes<O: Octet>(o: O, group: Group<'_>) -> Lanes<O> {
 
 /// a = z·w + w₀ (+ offset) for the rows of `N` groups; `x` holds the p columns of each.
 #[inline(always)]
-pub fn logits<O: Octet, T, A: RowArithmetic<T>, const N: usize>(
+pub fn logits<O: Octet, T, P: Products<T>, const N: usize>(
     o: O,
     x: [&[Column<T>]; N],
-    w: &A::Weights,
+    slopes: &P::Slopes,
+    intercept: f64,
     offset: [Option<Group<'_>>; N],
-) -> [A::Rows<O>; N] {
-    let mut a = A::logits(o, x, w);
+) -> [Lanes<O>; N] {
+    let mut a = P::logits(o, x, slopes);
     for (a, offset) in a.iter_mut().zip(offset) {
-        if let Some(offset) = offset {
-            *a = A::moved(o, *a, lanes(o, offset));
-        }
+        *a = with_intercept(o, *a, intercept, offset);
     }
     a
 }
@@ -71,16 +67,10 @@ pub fn with_intercept<O: Octet>(o: O, mut a: Lanes<O>, intercept: f64, offset: O
         *a = o.add(*a, o.splat(intercept));
     }
     if let Some(offset) = offset {
-        a = sum(o, a, lanes(o, offset));
-    }
-    a
-}
-
-/// a + b, row by row.
-#[inline(always)]
-pub fn sum<O: Octet>(o: O, mut a: Lanes<O>, b: Lanes<O>) -> Lanes<O> {
-    for k in 0..OCTETS {
-        a[k] = o.add(a[k], b[k]);
+        let offset = lanes(o, offset);
+        for k in 0..OCTETS {
+            a[k] = o.add(a[k], offset[k]);
+        }
     }
     a
 }
@@ -111,32 +101,21 @@ pub fn residual<O: Octet>(o: O, a: Lanes<O>, target: Group<'_>, weight: Group<'_
     r
 }
 
-/// [`residual`] in f32, of rows that all weigh `s`.
-#[inline(always)]
-pub fn residual_16<O: Octet>(o: O, a: [O::S; 2], t: [O::S; 2], s: f32, loss: &mut O::F) -> [O::S; 2] {
-    let (mut sum, mut product, mut r) = (o.splat_16(0.0), o.splat_16(0.0), a);
-    for k in 0..2 {
-        let [difference, linear, e] = residual_linear_decay_16(o, a[k], t[k]);
-        sum = o.add_16(sum, linear);
-        product = o.add_16(product, o.mul_add_16(product, e, e));
-        r[k] = o.mul_16(o.splat_16(s), difference);
-    }
-    let halves = o.widen_16(o.add_16(sum, log1p_16(o, product)));
-    *loss = o.mul_add(o.splat(s.into()), o.add(halves[0], halves[1]), *loss);
-    r
-}
-
 /// Adds Zᵀr of `N` groups to `sums`, eight parts a feature; the last entry is that of the intercept.
 #[inline(always)]
-pub fn gradient<O: Octet, T, A: RowArithmetic<T>, const N: usize>(
+pub fn gradient<O: Octet, T, P: Products<T>, const N: usize>(
     o: O,
     x: [&[Column<T>]; N],
-    r: &[A::Rows<O>; N],
+    r: &[Lanes<O>; N],
     sums: &mut [[f64; 8]],
 ) {
     let (slopes, intercept) = sums.split_at_mut(sums.len() - 1);
-    A::gradient(o, x, r, slopes);
-    intercept[0] = o.store(o.add(o.load(&intercept[0]), A::total(o, r)));
+    P::gradient(o, x, r, slopes);
+    let mut ones = o.load(&intercept[0]);
+    for r in r.iter().flatten() {
+        ones = o.add(ones, *r);
+    }
+    intercept[0] = o.store(ones);
 }
 
 /// Groups of rows of a block.
@@ -160,11 +139,11 @@ impl<'a, T> Rows<'a, T> {
 }
 
 /// Loss and gradient of some groups for several models, and their logits.
-pub struct LossGradient<'a, T, A> {
+pub struct LossGradient<'a, T, P> {
     /// The rows.
     pub rows: Rows<'a, T>,
-    /// What rows are computed in.
-    pub arithmetic: A,
+    /// How products are taken.
+    pub products: P,
     /// W.
     pub w: &'a Params,
     /// Where the logits of the groups go, model by model; nowhere where there is no place.
@@ -172,21 +151,27 @@ pub struct LossGradient<'a, T, A> {
 }
 
 /// A model's W, and what its rows come to in eight parts.
-struct Model<W> {
-    w: W,
+struct Model<S> {
+    slopes: S,
+    intercept: f64,
     loss: [f64; 8],
     gradient: Vec<[f64; 8]>,
 }
 
-impl<T: Stored, A: RowArithmetic<T>> Work for LossGradient<'_, T, A> {
+impl<T: Stored, P: Products<T>> Work for LossGradient<'_, T, P> {
     /// Loss and gradient (p slopes, intercept) of each model.
     type Output = Vec<(f64, Vec<f64>)>;
 
     #[inline(always)]
     fn run<O: Octet>(mut self, o: O) -> Self::Output {
         let features = self.rows.block.features();
-        let mut models: Vec<Model<A::Weights>> = (0..self.w.models())
-            .map(|k| Model { w: A::weights(self.w.model(k)), loss: [0.0; 8], gradient: vec![[0.0; 8]; features + 1] })
+        let mut models: Vec<Model<P::Slopes>> = (0..self.w.models())
+            .map(|k| Model {
+                slopes: P::slopes(&self.w.model(k)[..features]),
+                intercept: self.w.model(k)[features],
+                loss: [0.0; 8],
+                gradient: vec![[0.0; 8]; features + 1],
+            })
             .collect();
         let Range { start, end } = self.rows.groups;
         let mut g = start;
@@ -210,38 +195,40 @@ impl<T: Stored, A: RowArithmetic<T>> Work for LossGradient<'_, T, A> {
     }
 }
 
-impl<T: Stored, A: RowArithmetic<T>> LossGradient<'_, T, A> {
+impl<T: Stored, P: Products<T>> LossGradient<'_, T, P> {
     /// Adds `N` groups from `first` on to the sums of every model, whose logits are taken in one go where they are `JOINT`.
     #[inline(always)]
     fn loss_gradient<O: Octet, const N: usize, const JOINT: bool>(
         &mut self,
         o: O,
         first: usize,
-        models: &mut [Model<A::Weights>],
+        models: &mut [Model<P::Slopes>],
     ) {
         let block = self.rows.block;
         let x: [&[Column<T>]; N] = std::array::from_fn(|i| self.rows.group(first + i));
         let offset: [_; N] = std::array::from_fn(|i| block.offset().map(|offset| offset.group(first + i)));
         for (k, model) in models.iter_mut().enumerate() {
             let mut loss = o.load(&model.loss);
-            let mut r = [A::zeros(o); N];
+            let mut r = [[loss; OCTETS]; N];
             let mut a = r;
             if JOINT {
-                a = logits::<O, T, A, N>(o, x, &model.w, offset);
+                a = logits::<O, T, P, N>(o, x, &model.slopes, model.intercept, offset);
             }
             for i in 0..N {
                 let g = first + i;
                 if !JOINT {
-                    [a[i]] = logits::<O, T, A, 1>(o, [x[i]], &model.w, [offset[i]]);
+                    [a[i]] = logits::<O, T, P, 1>(o, [x[i]], &model.slopes, model.intercept, [offset[i]]);
                 }
                 let at = (g - self.rows.groups.start) * LANES;
                 if let Some(out) = self.logits.get_mut(k) {
-                    A::store(o, a[i], &mut out[at..at + LANES]);
+                    for (out, a) in out[at..at + LANES].as_chunks_mut().0.iter_mut().zip(a[i]) {
+                        *out = T::rounded(o, a);
+                    }
                 }
-                r[i] = A::residual(o, a[i], block.target().group(g), block.weight().group(g), &mut loss);
+                r[i] = residual(o, a[i], block.target().group(g), block.weight().group(g), &mut loss);
             }
             model.loss = o.store(loss);
-            gradient::<O, T, A, N>(o, x, &r, &mut model.gradient);
+            gradient::<O, T, P, N>(o, x, &r, &mut model.gradient);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 pub struct Lines<'a> {
     blocks: &'a [Block],
     models: usize,
-    arithmetic: Precision,
+    products: Precision,
     place: Place<'a>,
     stamps: Stamps,
 }
@@ -34,14 +34,14 @@ struct Scratch<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// None yet, of `models` models; the logits are stored as X is, and an engine on the host computes rows of f32 values in `arithmetic`.
-    pub fn new(blocks: &'a [Block], models: usize, arithmetic: Precision) -> Self {
+    /// None yet, of `models` models; the logits are stored as X is, and `products` says how an engine on the host takes its own.
+    pub fn new(blocks: &'a [Block], models: usize, products: Precision) -> Self {
         let place = if blocks.iter().all(|block| block.here().is_some()) {
-            Place::Memory(blocks.iter().map(|block| Held::new(block, models, arithmetic)).collect())
+            Place::Memory(blocks.iter().map(|block| Held::new(block, models, products)).collect())
         } else {
             Place::File(Scratch::new(blocks, models))
         };
-        Lines { blocks, models, arithmetic, place, stamps: Stamps::default() }
+        Lines { blocks, models, products, place, stamps: Stamps::default() }
     }
 
     /// Does `work` on what is held of block `b`, of which it reads and writes the logits in these roles.
@@ -58,7 +58,7 @@ impl<'a> Lines<'a> {
         match &mut self.place {
             Place::Memory(held) => work(&mut held[b]),
             Place::File(scratch) => {
-                let mut held = Held::new(&self.blocks[b], self.models, self.arithmetic);
+                let mut held = Held::new(&self.blocks[b], self.models, self.products);
                 let len = self.models * self.blocks[b].groups() * LANES;
                 for role in read {
                     scratch.read(b, *role, typed!(&mut held, held => held.bytes(*role, len))?)?;

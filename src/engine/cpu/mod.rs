@@ -4,7 +4,6 @@
 //! bits whatever the number of threads; and the arithmetic is that of [`crate::octet`], so it has the same bits on every
 //! processor.
 
-pub mod arithmetic;
 mod batch;
 mod class_hessian;
 mod draws;
@@ -16,6 +15,7 @@ pub mod kernels;
 mod leverage;
 mod lines;
 mod predictor;
+pub mod products;
 mod real;
 mod rows;
 mod scores;
@@ -44,7 +44,7 @@ use crate::error::{Error, Result};
 pub struct CpuEngine<'a> {
     blocks: &'a [Block],
     lines: Lines<'a>,
-    arithmetic: Precision,
+    products: Precision,
     shape: Shape,
     /// W of the kept and of the latest point, where those are held instead of logits.
     points: Option<[Option<Params>; 2]>,
@@ -58,14 +58,14 @@ const FEW_FEATURES: usize = 128;
 const MANY_ROWS: usize = 1 << 17;
 
 impl<'a> CpuEngine<'a> {
-    /// An engine for `models` models over `blocks` of `features` features. Rows of f32 values are computed in `arithmetic` and added
-    /// up in f64, rows of f64 values computed in f64 too, unless in batches of models; the logits it holds for lines are stored as X is.
-    pub fn new(blocks: &'a [Block], features: usize, models: usize, arithmetic: Precision) -> Self {
+    /// An engine for `models` models over `blocks` of `features` features, which takes its `products` with f32 values in f32 or
+    /// in f64, and all else in f64 but batches, which are `products` throughout; the logits it holds for lines are stored as X is.
+    pub fn new(blocks: &'a [Block], features: usize, models: usize, products: Precision) -> Self {
         let rows = blocks.iter().map(Block::rows).sum();
         CpuEngine {
             blocks,
-            lines: Lines::new(blocks, models, arithmetic),
-            arithmetic,
+            lines: Lines::new(blocks, models, products),
+            products,
             shape: Shape { rows, features, models },
             points: (features <= FEW_FEATURES && rows >= MANY_ROWS).then_some([None, None]),
             device: device_info(),
@@ -113,7 +113,7 @@ impl<'a> CpuEngine<'a> {
             check_params(params, Shape { models: w.models(), ..self.shape })?;
         }
         let start = Instant::now();
-        let sums = softmax::softmax(self.blocks, features, self.arithmetic, w, v)?;
+        let sums = softmax::softmax(self.blocks, features, self.products, w, v)?;
         self.count_pass(kernel, 0, start);
         Ok(sums.checked())
     }
@@ -166,7 +166,7 @@ impl Engine for CpuEngine<'_> {
     }
 
     fn batch_resolution(&self) -> f64 {
-        match self.arithmetic {
+        match self.products {
             Precision::F32 => F32_RESOLUTION,
             Precision::F64 => self.resolution(),
         }
@@ -234,7 +234,7 @@ impl Engine for CpuEngine<'_> {
         let features = self.shape.features;
         batch.in_parts(batch::most_at_once(self.blocks, features), |batch| {
             let start = Instant::now();
-            let sums = batch::loss_gradients(self.blocks, features, self.arithmetic, batch)?;
+            let sums = batch::loss_gradients(self.blocks, features, self.products, batch)?;
             self.count_pass("loss_gradients", 0, start);
             Ok(sums)
         })

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::arithmetic::products;
 use super::hessian::{Group, PANEL_GROUPS, RowSample};
 use super::kernels::{self, Column, OCTETS};
+use super::products::products;
 use crate::data::{Block, Values};
 use crate::engine::Params;
 use crate::error::Result;

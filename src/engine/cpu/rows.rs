@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::arithmetic::{InF32, InF64, RowArithmetic};
 use super::kernels::{self, Column, Curvatures, LineProbe, LossGradient, Rows, Sum};
+use super::products::{InF32, InF64, Products};
 use crate::data::storage::Storage;
 use crate::data::{Block, LANES, Precision, RowBlock, RowVectors, Values};
 use crate::engine::{LossSlope, Params};
@@ -19,7 +19,7 @@ const MAX_CHUNKS: usize = 1024;
 
 /// What is held of a block, whose X and vectors are given when they are needed.
 pub(super) enum Held {
-    /// X in f32, computed in f32.
+    /// X in f32, products in f32.
     Fast(Logits<f32, InF32>),
     F32(Logits<f32, InF64>),
     F64(Logits<f64, InF64>),
@@ -49,8 +49,8 @@ macro_rules! typed {
 pub(super) use typed;
 
 impl Held {
-    pub(super) fn new(block: &Block, models: usize, arithmetic: Precision) -> Self {
-        match (block.is_wide(), arithmetic) {
+    pub(super) fn new(block: &Block, models: usize, products: Precision) -> Self {
+        match (block.is_wide(), products) {
             (true, _) => Held::F64(Logits::new(models, InF64)),
             (false, Precision::F32) => Held::Fast(Logits::new(models, InF32)),
             (false, Precision::F64) => Held::F32(Logits::new(models, InF64)),
@@ -59,16 +59,16 @@ impl Held {
 }
 
 /// Logits of the rows of a block, in the precision of X: a stretch of padded rows for each model, and empty until needed.
-pub(super) struct Logits<T, A> {
+pub(super) struct Logits<T, P> {
     models: usize,
-    arithmetic: A,
+    products: P,
     /// One for each [`Role`].
     of: [Storage<T>; 3],
 }
 
-impl<T: Stored, A: RowArithmetic<T>> Logits<T, A> {
-    fn new(models: usize, arithmetic: A) -> Self {
-        Logits { models, arithmetic, of: [const { Storage::none() }; 3] }
+impl<T: Stored, P: Products<T>> Logits<T, P> {
+    fn new(models: usize, products: P) -> Self {
+        Logits { models, products, of: [const { Storage::none() }; 3] }
     }
 
     fn of(&self, role: Role) -> &[T] {
@@ -103,7 +103,7 @@ impl<T: Stored, A: RowArithmetic<T>> Logits<T, A> {
         w: &Params,
         held: bool,
     ) -> Result<Vec<(f64, Vec<f64>)>> {
-        let (padded, models, arithmetic) = (block.groups() * LANES, self.models, self.arithmetic);
+        let (padded, models, products) = (block.groups() * LANES, self.models, self.products);
         let latest = if held { self.of_mut(Role::Latest, padded * models)? } else { &mut [][..] };
         // Each task owns the logits of its rows: one stretch for each model.
         let tasks = tasks(block.groups());
@@ -119,7 +119,7 @@ impl<T: Stored, A: RowArithmetic<T>> Logits<T, A> {
             .into_par_iter()
             .zip(stretches)
             .with_max_len(1)
-            .map(|(groups, logits)| dispatch(LossGradient { rows: Rows { block, x, groups }, arithmetic, w, logits }))
+            .map(|(groups, logits)| dispatch(LossGradient { rows: Rows { block, x, groups }, products, w, logits }))
             .collect();
         let mut total = vec![(0.0, vec![0.0; block.features() + 1]); models];
         for part in parts {
